@@ -1,0 +1,107 @@
+"""Every error code of the cluster, one table, and the one exception that carries a code.
+
+The numbers 2000 to 2006 and 43 are published for Interaction Server Proxy and Interaction Server; those below 2000
+are this cluster's own. The documentation page of the codes is generated from :class:`Code`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    """A code of ``EventError``, with its fixed text in :attr:`text` and what a reader should know in :attr:`note`."""
+
+    text: str
+    note: str
+
+    def __new__(cls, value: int, text: str, note: str = "") -> Code:
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.text = text
+        member.note = note
+        return member
+
+    NOT_REGISTERED = 1, "Client is not registered", "register (again), then repeat the request"
+    MISSING_ATTRIBUTE = 2, "Required attribute is missing", "`field` names it"
+    WRONG_VALUE = 3, "Attribute has a wrong type or value", "`field` names it, `detail` says what was expected"
+    MALFORMED = 4, "Message cannot be read", "not a JSON object, no `message`, too long, or a frame without its pair"
+    DUPLICATE_EXPIRED = 5, "The reply to this dedup_id is no longer kept", "it was executed once; never a second time"
+
+    UNKNOWN_TENANT = 10, "Unknown tenant"
+    UNKNOWN_QUEUE = 11, "Unknown queue"
+    UNKNOWN_MEDIA = 12, "Unknown media type"
+    UNKNOWN_WORKBIN = 13, "Unknown workbin"
+    UNKNOWN_VIEW = 14, "Unknown view"
+    MEDIA_DISABLED = 15, "Media type is disabled"
+    UNKNOWN_AGENT = 16, "Unknown agent or place"
+    QUEUE_DISABLED = 17, "Queue is disabled"
+
+    PLACE_OCCUPIED = 20, "Place is occupied"
+    AGENT_ELSEWHERE = 21, "Agent is logged in elsewhere"
+    NOT_LOGGED_IN = 22, "Agent is not logged in"
+    MEDIA_ABSENT = 23, "Agent does not have this media type"
+    MEDIA_PRESENT = 24, "Agent already has this media type"
+    SAME_STATE = 25, "Already in this state"
+    LOGOUT_IN_PROGRESS = 26, "Logout in progress"
+    CONNECTION_REFUSED = 27, "Agent already has a connection"
+
+    LICENCE_LIMIT = 30, "Licence limit reached"
+
+    ACCESS_DENIED = 40, "Access denied", "this client, client type or tenant may not do this"
+    UNKNOWN_INTERACTION = 43, "Unknown interaction identifier", "said only when every node that could hold it said so"
+    DUPLICATE_INTERACTION = 44, "Interaction identifier already exists"
+    LOCKED = 45, "Interaction is locked"
+    WRONG_STATE = 46, "Interaction is not in a state for this"
+    ALREADY_ACCEPTED = 47, "Invitation was already accepted"
+    BAD_TICKET = 48, "Ticket or token is not valid (any more)"
+    BAD_TARGET = 49, "Target cannot take the interaction"
+    REJECTED = 50, "Rejected by the agent"
+    EXPIRED = 51, "Invitation expired"
+
+    DATABASE_FAILURE = 60, "Database failure", "nothing was changed, or it is not known to be durable; ask again"
+    DATABASE_TIMEOUT = 61, "Database timeout"
+    BAD_CONDITION = 62, "Condition or order cannot be understood", "`detail` gives the column"
+
+    UNKNOWN_SNAPSHOT = 70, "Unknown snapshot"
+
+    NO_SERVICE = 80, "ESP server is not available"
+    SERVICE_TIMEOUT = 81, "ESP server did not answer in time"
+
+    NOT_PRIMARY = 90, "This server is not the active member of its pair"
+    BUSY = 91, "Server is busy, try again", "`retry_after` says in how many seconds"
+
+    UNSUPPORTED = 2000, "Unsupported operation"
+    NO_SERVERS = 2001, "There are no servers accepting this media/tenant"
+    LOST_CONNECTION = 2002, "Lost connection to one of the asked servers"
+    NOT_ACCESSIBLE = 2003, "Interaction is not accessible"
+    IN_PROGRESS = 2004, "Operation already in progress"
+    SEVERAL_OWNERS = 2005, "More than one server contain interaction with same ID"
+    SNAPSHOT_NOT_ACCESSIBLE = 2006, "Snapshot not accessible"
+
+
+class Refusal(Exception):
+    """A request is refused: raised by a handler before it has changed anything, answered as ``EventError``.
+
+    :param code: why, from the one table
+    :param detail: one sentence for a person: what was expected, what came
+    :param field: the attribute at fault, in the request's spelling
+    :param missing: names of the nodes that did not answer
+    :param retry_after: seconds after which it is worth asking again (``BUSY`` only)
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        detail: str = "",
+        *,
+        field: str | None = None,
+        missing: tuple[str, ...] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"{int(code)} {code.text}" + (f": {detail}" if detail else ""))
+        self.code = code
+        self.detail = detail
+        self.field = field
+        self.missing = missing
+        self.retry_after = retry_after

@@ -1,0 +1,102 @@
+"""The catalogue: every request, reply, notification and reporting event as a typed class, a module per family.
+
+A new message is a class in its family's module; it is found here by being there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from types import ModuleType
+from typing import TypeVar, Union
+
+import msgspec
+
+from . import agents, connection, interactions, operations, pulls, reporting, routing
+from .connection import EventError
+from .kinds import Message, Notification, Reply, ReportingEvent, Request
+
+from broker.errors import Code, Refusal
+
+FAMILIES: tuple[ModuleType, ...] = (connection, agents, interactions, pulls, routing, reporting, operations)
+
+M = TypeVar("M", bound=Message)
+
+
+def _classes(kind: type[M]) -> Iterator[type[M]]:
+    """The concrete classes of one kind, in the order of the catalogue; shared parents have no wire name of their own."""
+    for family in FAMILIES:
+        for thing in vars(family).values():
+            if isinstance(thing, type) and issubclass(thing, kind) and thing.__module__ == family.__name__:
+                if _wire_name(thing).startswith(("Request", "Event")):
+                    yield thing
+
+
+def _wire_name(cls: type[Message]) -> str:
+    return str(cls.__struct_config__.tag)
+
+
+REQUESTS: dict[str, type[Request]] = {_wire_name(cls): cls for cls in _classes(Request)}
+REPLIES: dict[str, type[Reply]] = {_wire_name(cls): cls for cls in _classes(Reply)}
+NOTIFICATIONS: dict[str, type[Notification]] = {_wire_name(cls): cls for cls in _classes(Notification)}
+EVENTS: dict[str, type[ReportingEvent]] = {_wire_name(cls): cls for cls in _classes(ReportingEvent)}
+
+encode = msgspec.json.Encoder().encode
+"""Any message -> its JSON bytes, ``message`` first."""
+
+_decode = msgspec.json.Decoder(Union[tuple(REQUESTS.values())]).decode  # type: ignore[var-annotated]
+_FIELD = re.compile(r"(?:missing required field `([^`]+)`)|(?: - at `\$\.([^`.\[]+))")
+
+
+def decode_request(payload: bytes | memoryview) -> Request:
+    """JSON bytes -> the request they are.
+
+    :raises Refusal: ``MALFORMED`` (no JSON object with a ``message``), ``UNSUPPORTED`` (no such request),
+        ``MISSING_ATTRIBUTE`` and ``WRONG_VALUE`` with the field
+    """
+    try:
+        return _decode(payload)  # type: ignore[no-any-return]
+    except msgspec.ValidationError as fault:
+        raise _refusal(str(fault)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise Refusal(Code.MALFORMED, f"not JSON: {fault}") from None
+
+
+def _refusal(text: str) -> Refusal:
+    """msgspec's sentence about a fault as the error that a client gets."""
+    if text.startswith("Invalid value '") and text.endswith("`$.message`"):
+        return Refusal(Code.UNSUPPORTED, f"no request is named {text[14:].split(' - at')[0]}", field="message")
+    found = _FIELD.search(text)
+    missing, wrong = found.groups() if found else (None, None)
+    if missing == "message" or not (missing or wrong):
+        return Refusal(Code.MALFORMED, text)
+    if missing:
+        return Refusal(Code.MISSING_ATTRIBUTE, text, field=missing)
+    return Refusal(Code.WRONG_VALUE, text, field=wrong)
+
+
+def error_payload(refusal: Refusal, request: str | None) -> bytes:
+    """A refusal as the bytes of its ``EventError``. :param request: name of the request, where it could be read"""
+    return encode(
+        EventError(
+            code=int(refusal.code),
+            text=refusal.code.text,
+            request=request,
+            detail=refusal.detail or None,
+            field=refusal.field,
+            missing=list(refusal.missing) or None,
+            retry_after=refusal.retry_after,
+        )
+    )
+
+
+__all__ = [
+    "EVENTS",
+    "FAMILIES",
+    "NOTIFICATIONS",
+    "REPLIES",
+    "REQUESTS",
+    "decode_request",
+    "encode",
+    "error_payload",
+]

@@ -1,0 +1,198 @@
+"""What every message class is: requests, replies, notifications, reporting events; and what a request class says of
+itself: who may send it, how a proxy routes it, how replies merge, what may run only once.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any, ClassVar, dataclass_transform
+
+from msgspec import Meta, Raw, Struct, StructMeta, field
+
+EMPTY = Raw(b"{}")
+"""An empty JSON object, for ``user_data`` that was not given."""
+
+
+class ClientType(str, Enum):
+    """What a registered client is."""
+
+    AGENT = "AgentApplication"
+    MEDIA = "MediaServer"
+    ROUTING = "RoutingEngine"
+    REPORTING = "ReportingEngine"
+    ESP = "ESPServer"
+    CAPTURE = "CapturePoint"
+    PROXY = "Proxy"
+    MONITOR = "Monitor"
+
+
+ANYONE = frozenset(ClientType)
+HANDLERS_OF_INTERACTIONS = frozenset(
+    {ClientType.AGENT, ClientType.MEDIA, ClientType.ROUTING, ClientType.CAPTURE, ClientType.PROXY}
+)
+AGENTS = frozenset({ClientType.AGENT, ClientType.PROXY})
+REPORTERS = frozenset({ClientType.REPORTING, ClientType.PROXY, ClientType.MONITOR})
+OPERATORS = frozenset({ClientType.MONITOR, ClientType.PROXY})
+
+
+class Route(Enum):
+    """Where a proxy sends a request. The values are the words of the documentation."""
+
+    HERE = "answered by the server that was asked"
+    INTERACTION = "the node that holds the interaction"
+    AGENT = "every node of the tenant, the agent's speaking node first (logout: last)"
+    SUBMIT = "one node that serves tenant and media type and accepts submits"
+    SCATTER = "all nodes that serve the tenant and, if given, the media type"
+    PULL = "the node whose head of the view comes first"
+    STREAM = "all nodes, through the merged stream"
+    NODE = "the node that `node` names"
+
+
+class Merge(Enum):
+    """How a proxy makes one reply of the nodes' replies."""
+
+    PASS = "the one reply, byte for byte"
+    POSITIVE = "the one positive reply; all negative: 43; two: 2005; negative and silent: 2003"
+    ALL = "an ack when all acked; a refusal undoes the rest and is returned"
+    ORDERED = "interactions in the asked order, the limit kept exactly, `complete` and `missing`"
+    GRANTS = "the granted interactions, in the view's order"
+    EVENTS = "events in the order of (time, node)"
+    STATES = "the nodes' states, true at one cursor"
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+class KeywordOnly(StructMeta):
+    """msgspec's ``kw_only`` holds for one class only; with this metaclass it holds for all that inherit."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any) -> Any:
+        return super().__new__(mcs, name, bases, namespace, **{"kw_only": True, **config})
+
+
+class Record(Struct, metaclass=KeywordOnly, omit_defaults=True):
+    """A thing that messages speak of; what has its default is left out on the wire."""
+
+
+class Message(Record, tag_field="message", tag=True):
+    """Anything with a name. On the wire: a JSON object whose ``message`` is the class's name."""
+
+
+class Request(Message):
+    """What a client asks. The class variables are the request's record: the one place that says how it is treated.
+
+    A field that is missing, or of a wrong type or value, is an error that names it; unknown fields are ignored.
+    """
+
+    senders: ClassVar[frozenset[ClientType]] = ANYONE
+    route: ClassVar[Route] = Route.HERE
+    merge: ClassVar[Merge] = Merge.PASS
+    once: ClassVar[bool] = False
+    """It changes something: the positive reply is kept, so that a repetition gets the same reply and does nothing."""
+    reply: ClassVar[str] = "EventAck"
+    causes: ClassVar[tuple[str, ...]] = ()
+    """Reporting events and notifications it may cause, now or later."""
+    example: ClassVar[dict[str, Any]] = {}
+
+    dedup_id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    extension: Raw | None = None
+
+
+class Reply(Message):
+    """What answers a request."""
+
+
+class Notification(Message):
+    """What a server tells a registered client unasked; its ``ref`` is empty."""
+
+
+class Workbin(Record, frozen=True):
+    """A workbin of one owner: its type and exactly one of the owners."""
+
+    type: str
+    agent_id: str | None = None
+    agent_group: str | None = None
+    place_id: str | None = None
+    place_group: str | None = None
+
+
+class InteractionPart(Record):
+    """An interaction as events show it."""
+
+    interaction_id: str
+    media_type: str
+    interaction_type: str = "Inbound"
+    interaction_subtype: str | None = None
+    interaction_state: int
+    queue: str | None = None
+    workbin: Workbin | None = None
+    parent_id: str | None = None
+    external_id: str | None = None
+    priority: int
+    is_online: int
+    received_at: float
+    submitted_at: float
+    submitted_by: str | None = None
+    user_data: Raw | None = None
+
+
+class Actor(Record):
+    """Who caused an event: an agent at a place, a strategy of a router, or a client (media server, capture point)."""
+
+    agent_id: str | None = None
+    place_id: str | None = None
+    strategy_id: str | None = None
+    router_id: str | None = None
+    client_name: str | None = None
+    client_type: str | None = None
+
+
+class Party(Record):
+    """Who was added, removed or took the interaction. ``type`` 1 is a strategy, 2 an agent."""
+
+    type: int
+    agent_id: str | None = None
+    place_id: str | None = None
+    strategy_id: str | None = None
+    router_id: str | None = None
+
+
+class AgentPart(Record):
+    """An agent as events show it, after the change. ``media`` holds each media type with 0 not ready, 1 ready."""
+
+    agent_id: str | None = None
+    place_id: str | None = None
+    session: str | None = None
+    media_type: str | None = None
+    media: dict[str, int] = {}
+    donot_disturb: bool = False
+    reason: Raw | None = None
+
+
+class ReportingEvent(Message):
+    """One event of the reporting stream. ``topic`` is the class in its topic: interaction, agent, esp, custom, system.
+
+    ``seq`` rises by 1 per node; ``time`` is the node's logical clock in seconds. ``echo`` is set where another node
+    speaks for the same agent operation: the merged stream leaves such events out. ``echoes`` counts those directly
+    before this event, so ``seq == last + 1 + echoes`` holds for a reader of the merged stream.
+    """
+
+    topic: ClassVar[str] = "interaction"
+
+    node: str
+    seq: int
+    time: float
+    tenant_id: int
+    interaction: InteractionPart | None = None
+    actor: Actor | None = None
+    party: Party | None = None
+    old_queue: str | None = None
+    agent: AgentPart | None = None
+    reason: Raw | None = None
+    cause: str | None = None
+    body: Raw | None = None
+    echo: bool = False
+    echoes: int = 0
+    late: bool = False
+
+
+STRATEGY, AGENT = 1, 2
+"""The values of :attr:`Party.type`."""

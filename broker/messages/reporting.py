@@ -1,0 +1,90 @@
+"""The reporting stream: current state with its cursor, and replay (protocol 6)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta, Raw, field
+
+from .kinds import REPORTERS, AgentPart, ClientType, Merge, Reply, ReportingEvent, Request, Route
+from .objects import TenantId
+
+
+class RequestStartPlaceAgentStateReportingAll(Request):
+    """The current state of agents, places, media and queues, and the cursor it is true at.
+
+    Subscribe first, ask, then skip every event at or before the cursor: nothing is lost or doubled.
+    """
+
+    senders: ClassVar[frozenset[ClientType]] = REPORTERS
+    route: ClassVar[Route] = Route.STREAM
+    merge: ClassVar[Merge] = Merge.STATES
+    reply: ClassVar[str] = "EventPlaceAgentState"
+
+    tenant_id: TenantId | None = None
+
+
+class RequestStopPlaceAgentStateReportingAll(Request):
+    """The published end of the reporting; the subscription itself is the SUB socket's."""
+
+    senders: ClassVar[frozenset[ClientType]] = REPORTERS
+
+
+class AgentState(AgentPart):
+    """A logged-in agent or place."""
+
+    tenant_id: int
+
+
+class EventPlaceAgentState(Reply):
+    """The state at ``cursor``.
+
+    :param agents: every logged-in agent or place with ``tenant_id`` and its media
+    :param queues: ``{tenant: {queue: {"queued": n, "routing": n, "handling": n}}}``, by the queue of the interaction
+    """
+
+    cursor: str
+    agents: list[AgentState]
+    queues: dict[str, dict[str, dict[str, int]]]
+    complete: bool | None = None
+    missing: list[str] | None = None
+
+
+class RequestReplayEvents(Request):
+    """Past events after a cursor (``from``, exclusive; absent: from the oldest kept)."""
+
+    senders: ClassVar[frozenset[ClientType]] = REPORTERS
+    route: ClassVar[Route] = Route.STREAM
+    merge: ClassVar[Merge] = Merge.EVENTS
+    reply: ClassVar[str] = "EventReplayedEvents"
+
+    start: str | None = field(default=None, name="from")
+    count: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+
+
+class EventReplayedEvents(Reply):
+    """Events in order. ``cursor`` is the last one's; ``more``: there are further ones now."""
+
+    events: list[Raw]
+    cursor: str | None = None
+    more: bool = False
+    missing: list[str] | None = None
+
+
+class SystemEvent(ReportingEvent):
+    """What the events about the stream and the cluster share."""
+
+    topic: ClassVar[str] = "system"
+
+
+class EventNodeActive(SystemEvent):
+    """A member of the node became active; ``body`` names it and its epoch."""
+
+
+class EventStreamStalled(SystemEvent):
+    """A proxy's: the stream goes on without a node that is silent; what it says later of this time is ``late``."""
+
+
+class EventStreamResumed(SystemEvent):
+    """A proxy's: the node is in the stream again."""
+
