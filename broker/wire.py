@@ -86,6 +86,21 @@ class Events(msgspec.Struct, array_like=True, frozen=True, gc=False):
     events: list[PackedEvent]
 
 
+class Replayed(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A node's answer to RequestReplayEvents that a proxy itself asked (client 0): the payload of that reply.
+
+    :param first_seq: of the first event; a node's events have no gap
+    :param events: those after the asked time, echoes included, oldest first
+    :param us: "everything up to here was considered": the last event's time where there is more, else the promise
+    :param more: there are further ones
+    """
+
+    first_seq: int
+    events: list[PackedEvent]
+    us: int
+    more: bool
+
+
 class PackedEvents(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What a node member publishes to proxies: after each batch, and when idle as a heartbeat.
 
@@ -117,6 +132,7 @@ pack = _encoder.encode
 unpack_requests = msgspec.msgpack.Decoder(PackedRequests).decode
 unpack_replies = msgspec.msgpack.Decoder(PackedReplies).decode
 unpack_published = msgspec.msgpack.Decoder(PackedEvents).decode
+unpack_replayed = msgspec.msgpack.Decoder(Replayed).decode
 unpack_events = msgspec.msgpack.Decoder(Events).decode
 """Bytes -> the class; raises ``msgspec.DecodeError`` (``ValidationError`` is one) for anything else."""
 
