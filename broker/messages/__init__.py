@@ -6,17 +6,17 @@ A new message is a class in its family's module; it is found here by being there
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
-from typing import TypeVar, Union
+from typing import Any, TypeVar, Union
 
 import msgspec
+
+from broker.errors import Code, Refusal
 
 from . import agents, connection, interactions, operations, pulls, reporting, routing
 from .connection import EventError
 from .kinds import Message, Notification, Reply, ReportingEvent, Request
-
-from broker.errors import Code, Refusal
 
 FAMILIES: tuple[ModuleType, ...] = (connection, agents, interactions, pulls, routing, reporting, operations)
 
@@ -44,22 +44,26 @@ EVENTS: dict[str, type[ReportingEvent]] = {_wire_name(cls): cls for cls in _clas
 encode = msgspec.json.Encoder().encode
 """Any message -> its JSON bytes, ``message`` first."""
 
-_decode = msgspec.json.Decoder(Union[tuple(REQUESTS.values())]).decode  # type: ignore[var-annotated]
 _FIELD = re.compile(r"(?:missing required field `([^`]+)`)|(?: - at `\$\.([^`.\[]+))")
 
 
-def decode_request(payload: bytes | memoryview) -> Request:
-    """JSON bytes -> the request they are.
+def decoder(kinds: Iterable[type[Any]]) -> Callable[[bytes | memoryview], Any]:
+    """A function that turns JSON bytes into the one of ``kinds`` (tagged structs) that they are.
 
-    :raises Refusal: ``MALFORMED`` (no JSON object with a ``message``), ``UNSUPPORTED`` (no such request),
-        ``MISSING_ATTRIBUTE`` and ``WRONG_VALUE`` with the field
+    It raises :class:`Refusal`: ``MALFORMED`` (no JSON object with a ``message``), ``UNSUPPORTED`` (no such request),
+    ``MISSING_ATTRIBUTE`` and ``WRONG_VALUE`` with the field.
     """
-    try:
-        return _decode(payload)  # type: ignore[no-any-return]
-    except msgspec.ValidationError as fault:
-        raise _refusal(str(fault)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        raise Refusal(Code.MALFORMED, f"not JSON: {fault}") from None
+    decode = msgspec.json.Decoder(Union[tuple(kinds)]).decode  # type: ignore[var-annotated]
+
+    def checked(payload: bytes | memoryview) -> Any:
+        try:
+            return decode(payload)
+        except msgspec.ValidationError as fault:
+            raise _refusal(str(fault)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+            raise Refusal(Code.MALFORMED, f"not JSON: {fault}") from None
+
+    return checked
 
 
 def _refusal(text: str) -> Refusal:
@@ -73,6 +77,10 @@ def _refusal(text: str) -> Refusal:
     if missing:
         return Refusal(Code.MISSING_ATTRIBUTE, text, field=missing)
     return Refusal(Code.WRONG_VALUE, text, field=wrong)
+
+
+decode_request: Callable[[bytes | memoryview], Request] = decoder(REQUESTS.values())
+"""JSON bytes -> the request they are; raises as :func:`decoder` says."""
 
 
 def error_payload(refusal: Refusal, request: str | None) -> bytes:
@@ -97,6 +105,7 @@ __all__ = [
     "REPLIES",
     "REQUESTS",
     "decode_request",
+    "decoder",
     "encode",
     "error_payload",
 ]

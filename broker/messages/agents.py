@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta
 
-from .kinds import AGENTS, ClientType, Merge, Notification, ReportingEvent, Request, Route
+from .kinds import AGENTS, ClientType, Document, Merge, Notification, ReportingEvent, Request, Route
 from .objects import MediaList, Name, TenantId
 
 
@@ -20,7 +20,7 @@ class AgentRequest(Request):
 
     agent_id: Name | None = None
     place_id: Name | None = None
-    reason: Raw | None = None
+    reason: Document = UNSET
 
 
 class RequestAgentLogin(AgentRequest):

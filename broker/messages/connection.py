@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta
 
-from .kinds import ClientType, Notification, Reply, Request, Route
+from .kinds import ClientType, Document, Notification, Reply, Request, Route
 from .objects import Name, TenantId
 
 SessionId = Annotated[str, Meta(min_length=1, max_length=80)]
@@ -46,7 +46,7 @@ class EventAck(Reply):
     """
 
     interaction_id: str | None = None
-    extension: Raw | None = None
+    extension: Document = UNSET
     server: str | None = None
     kind: str | None = None
     protocol: int | None = None
@@ -84,5 +84,3 @@ class EventForcedDisconnect(Notification):
     """The server has ended this session."""
 
     reason: str
-
-

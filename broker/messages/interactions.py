@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw
 
 from .kinds import (
     EMPTY,
     HANDLERS_OF_INTERACTIONS,
     ClientType,
+    Document,
     Merge,
     Notification,
     Reply,
@@ -72,7 +73,7 @@ class InteractionRequest(Request):
     token: int | None = None
     agent_id: Name | None = None
     place_id: Name | None = None
-    reason: Raw | None = None
+    reason: Document = UNSET
 
 
 class ChangingRequest(InteractionRequest):
@@ -98,7 +99,12 @@ class RequestPlaceInQueue(ChangingRequest):
 class RequestStopProcessing(ChangingRequest):
     """Ends the interaction: it is gone from the cluster."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventPartyRemoved", "EventProcessingStopped", "EventRevoked", "EventAbandoned")
+    causes: ClassVar[tuple[str, ...]] = (
+        "EventPartyRemoved",
+        "EventProcessingStopped",
+        "EventRevoked",
+        "EventAbandoned",
+    )
 
 
 class RequestChangeProperties(ChangingRequest):
@@ -153,7 +159,7 @@ class EventInteractionsFound(Reply):
 
 
 class EventRevoked(ReportingEvent):
-    """An invitation or a handled interaction was taken from an agent. To reporting, and as a notification to the agent."""
+    """An invitation or a handled interaction was taken from an agent; the agent itself gets a notification."""
 
 
 class EventInteractionSubmitted(ReportingEvent):

@@ -4,16 +4,20 @@ itself: who may send it, how a proxy routes it, how replies merge, what may run 
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Annotated, Any, ClassVar, dataclass_transform
 
-from msgspec import Meta, Raw, Struct, StructMeta, field
+from msgspec import UNSET, Meta, Raw, Struct, StructMeta, UnsetType, field
 
 EMPTY = Raw(b"{}")
 """An empty JSON object, for ``user_data`` that was not given."""
 
 
-class ClientType(str, Enum):
+Document = Raw | UnsetType
+"""A free JSON value as bytes, UNSET where it was not given (msgspec does not take ``Raw | None``)."""
+
+
+class ClientType(StrEnum):
     """What a registered client is."""
 
     AGENT = "AgentApplication"
@@ -93,7 +97,7 @@ class Request(Message):
     example: ClassVar[dict[str, Any]] = {}
 
     dedup_id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-    extension: Raw | None = None
+    extension: Document = UNSET
 
 
 class Reply(Message):
@@ -131,7 +135,7 @@ class InteractionPart(Record):
     received_at: float
     submitted_at: float
     submitted_by: str | None = None
-    user_data: Raw | None = None
+    user_data: Document = UNSET
 
 
 class Actor(Record):
@@ -164,7 +168,7 @@ class AgentPart(Record):
     media_type: str | None = None
     media: dict[str, int] = {}
     donot_disturb: bool = False
-    reason: Raw | None = None
+    reason: Document = UNSET
 
 
 class ReportingEvent(Message):
@@ -185,10 +189,11 @@ class ReportingEvent(Message):
     actor: Actor | None = None
     party: Party | None = None
     old_queue: str | None = None
+    old_state: int | None = None
     agent: AgentPart | None = None
-    reason: Raw | None = None
+    reason: Document = UNSET
     cause: str | None = None
-    body: Raw | None = None
+    body: Document = UNSET
     echo: bool = False
     echoes: int = 0
     late: bool = False

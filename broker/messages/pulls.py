@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta
 
-from .kinds import ClientType, Merge, Record, Reply, Request, Route
+from .kinds import ClientType, Document, Merge, Record, Reply, Request, Route
 from .objects import Interaction, InteractionId, Name, TenantId
 
 BY_IDS = "_system_"
@@ -42,7 +42,7 @@ class RequestPull(Request):
     agent_id: Name | None = None
     place_id: Name | None = None
     strategy_id: Name | None = None
-    reason: Raw | None = None
+    reason: Document = UNSET
     below: list[Any] | None = None
     """From a proxy only: take only what comes before this key of the view, the head of another node."""
 

@@ -87,4 +87,3 @@ class EventStreamStalled(SystemEvent):
 
 class EventStreamResumed(SystemEvent):
     """A proxy's: the node is in the stream again."""
-

@@ -1,0 +1,1 @@
+"""The Interaction Server: one node pair of the cluster."""

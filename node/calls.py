@@ -1,0 +1,99 @@
+"""A request on its way through the node, and what the node says in the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import UNSET
+
+from broker.errors import Code, Refusal
+from broker.messages.kinds import Actor, ClientType, Document
+from broker.wire import ECHO, Events
+
+if TYPE_CHECKING:
+    from .journal import Change
+    from .sessions import Session
+
+Source = tuple[bytes, int]
+"""Who asks: the peer's routing id, and which of a proxy's clients (0: the peer itself)."""
+
+Outgoing = tuple[Source, Any, bytes, int]
+"""``(source, ref, payload, code)``; ``ref`` None is a notification; ``code`` 0 is a positive reply."""
+
+
+class Cause(NamedTuple):
+    """Why an event is said: who, by which request, with which reason."""
+
+    actor: Actor | None = None
+    request: str | None = None
+    reason: Document = UNSET
+
+
+UNASKED = Cause()
+"""The server's own doing."""
+
+
+class Call:
+    """One request, decoded, with everybody it concerns.
+
+    :param ref: the shell's own, given back with the reply; an int is a number of a proxy's link
+    """
+
+    __slots__ = ("flags", "ref", "request", "session", "source")
+
+    def __init__(self, source: Source, ref: Any, flags: int, session: Session | None, request: Any) -> None:
+        self.source = source
+        self.ref = ref
+        self.flags = flags
+        self.session: Session = session  # type: ignore[assignment]
+        self.request = request
+
+    @property
+    def echo(self) -> bool:
+        """Another node speaks for this operation."""
+        return bool(self.flags & ECHO)
+
+    @property
+    def name(self) -> str:
+        """The request's name on the wire."""
+        return type(self.request).__name__
+
+    def actor(self) -> Actor:
+        """The client that asks, as the one who caused an event."""
+        session = self.session
+        return Actor(
+            strategy_id=getattr(self.request, "strategy_id", None),
+            router_id=session.name if session.type is ClientType.ROUTING else None,
+            client_name=session.name,
+            client_type=session.type.value,
+        )
+
+    def cause(self, actor: Actor | None = None) -> Cause:
+        """This request as the cause of what it brings about. :param actor: the agent or strategy that asks"""
+        return Cause(actor or self.actor(), self.name, getattr(self.request, "reason", UNSET))
+
+    def tenant(self, tenant_id: int) -> None:
+        """Checks that the client may act in a tenant. :raises Refusal: as if the tenant did not exist"""
+        if tenant_id not in self.session.tenants:
+            raise Refusal(Code.UNKNOWN_TENANT, f"no tenant {tenant_id}", field="tenant_id")
+
+
+class Read(NamedTuple):
+    """ReplayEvents: the shell answers it from the store. :param after_us: events after this time (µs)"""
+
+    source: Source
+    ref: Any
+    after_us: int
+    count: int
+    binary: bool
+    tenants: frozenset[int] | None
+
+
+class Batch(NamedTuple):
+    """What a node decided on: commit changes and events first, then send."""
+
+    us: int
+    changes: list[Change]
+    events: Events
+    replies: list[Outgoing]
+    reads: list[Read]

@@ -1,0 +1,369 @@
+"""The Interaction Server's core: requests in, things to do out.
+
+    receive / receive_link     a request is decoded, authorised, decided on by its handler; memory changes at once
+    tick                       what has come due: invitations, held pulls, silent sessions, slices of searches
+    take                       closes the batch: held pulls are served, then changes, events and replies are handed out
+    (the shell commits changes and events in one journal row, and only then sends events and replies)
+    apply / load               the same changes on a standby or a starting member, from the journal and the tables
+
+Handlers are grouped by noun in the modules beside this one, each with its own table ``HANDLERS``. A handler gets the
+node and the call, changes memory only after every check has passed, and returns the reply, or None when the reply comes
+later (:meth:`NodeCore.finish`). It refuses by raising :class:`broker.errors.Refusal`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any
+
+from msgspec import UNSET, Raw
+
+from broker.clock import HybridClock, to_seconds
+from broker.config.objects import Configuration
+from broker.errors import Code, Refusal
+from broker.ids import node_code
+from broker.messages import decode_request, encode, error_payload
+from broker.messages.connection import EventPong, RequestPing, RequestRegisterClient
+from broker.messages.kinds import AgentPart, InteractionPart, Notification, Reply, ReportingEvent, Request
+from broker.messages.objects import Interaction
+from broker.messages.reporting import EventNodeActive
+from broker.wire import ECHO, RESENT, Events, PackedEvent, PackedRequests, unpack_events
+
+from . import agents, finding, interactions, operations, properties, pulls, reporting, routing, sessions
+from .calls import UNASKED, Batch, Call, Cause, Outgoing, Read, Source
+from .journal import decode_changes
+from .memory import Memory, answer_key
+from .records import Answer
+from .sessions import Sessions
+
+Handler = Callable[["NodeCore", Call], Reply | None]
+
+HANDLERS: dict[type[Request], Handler] = {}
+for _module in (sessions, agents, interactions, properties, pulls, routing, finding, reporting, operations):
+    HANDLERS.update(_module.HANDLERS)  # type: ignore[arg-type]
+
+UNREGISTERED = frozenset({RequestPing, RequestRegisterClient})
+"""What is served before registration."""
+
+
+class NodeCore:
+    """One Interaction Server's decisions.
+
+    :param name: the node's name in the configuration
+    :param member: ``primary`` or ``backup``
+    """
+
+    def __init__(self, name: str, configuration: Configuration, member: str = "primary", pid: int = 0) -> None:
+        self.name = name
+        self.member = member
+        self.pid = pid
+        self.code = node_code(name)
+        self.configuration = configuration
+        self.settings = configuration.nodes[name].settings
+        self.seats = configuration.nodes[name].licenses.get(agents.SEATS)
+        self.now = 0.0
+        self.epoch = 0
+        self.rev = 0
+        self.why = "starting"
+        self.active = False
+        self.hand_over = False
+        self.clock = HybridClock()
+        self.memory = Memory(configuration)
+        self.sessions = Sessions()
+        self.orphans: set[str] = set()
+        self.pulls = pulls.Pulls()
+        self.searches: deque[finding.Search] = deque()
+        self.events: list[PackedEvent] = []
+        self.outgoing: list[Outgoing] = []
+        self.reads: list[Read] = []
+        self.counts: Counter[str] = Counter()
+        self._deadlines: list[tuple[float, int, Callable[..., None], Any]] = []
+        self._order = count()
+
+    # -- requests
+
+    def receive_link(self, now: float, peer: bytes, packed: PackedRequests) -> None:
+        """A proxy's batch: first what it has received, then its requests in order."""
+        self.now = now
+        link = self.sessions.by_source.get((peer, 0))
+        if link is not None:
+            self.memory.settle(link.session_id, packed.settled)
+        for request in packed.requests:
+            self.receive(now, (peer, request.client), request.number, request.payload, request.flags)
+
+    def receive(self, now: float, source: Source, ref: Any, payload: bytes, flags: int = 0) -> None:
+        """One request. Whatever it is, it is answered, now or later; nothing is raised.
+
+        :param source: the peer and, behind a proxy, its client
+        :param ref: given back with the reply; an int is a link's request number
+        """
+        self.now = now
+        session = self.sessions.by_source.get(source)
+        if session is not None:
+            session.heard = now
+        try:
+            request = self._decode(payload)
+        except Refusal as refusal:
+            self.counts["refused"] += 1
+            self.outgoing.append((source, ref, error_payload(refusal, None), int(refusal.code)))
+            return
+        call = Call(source, ref, flags, session, request)
+        try:
+            self._admit(call)
+            if request.once and self._repeated(call):
+                return
+            before = len(self.memory.changes)
+            reply = HANDLERS[type(request)](self, call)
+            if reply is not None:
+                self.finish(call, reply, changed=len(self.memory.changes) > before)
+        except Refusal as refusal:
+            self.refuse(call, refusal)
+
+    def _decode(self, payload: bytes) -> Request:
+        """:raises Refusal: too long, no JSON, no request, a field that is missing or wrong"""
+        longest = self.settings.max_message_size
+        if len(payload) > longest:
+            raise Refusal(Code.MALFORMED, f"a payload has at most {longest} bytes, this one {len(payload)}")
+        return decode_request(payload)
+
+    def _admit(self, call: Call) -> None:
+        """:raises Refusal: not registered, or not for this type of client"""
+        kind = type(call.request)
+        if call.session is None:
+            if kind not in UNREGISTERED:
+                raise Refusal(Code.NOT_REGISTERED, f"{self.name} does not know this client")
+        elif call.session.type not in kind.senders and not call.session.link:
+            raise Refusal(Code.ACCESS_DENIED, f"{call.name} is not for clients of type {call.session.type.value}")
+
+    # -- what runs once
+
+    def _keys(self, call: Call) -> list[str]:
+        """Under which keys the reply to this call is kept: of the link's number, of the client's dedup_id."""
+        keys = []
+        if isinstance(call.ref, int):
+            link = self.sessions.link_of(call.source)
+            if link is not None:
+                keys.append(answer_key(link.session_id, call.ref))
+        if call.request.dedup_id is not None and call.session is not None:
+            keys.append(answer_key(call.session.name, call.request.dedup_id))
+        return keys
+
+    def _repeated(self, call: Call) -> bool:
+        """Whether the request was executed before; then its first reply is sent again.
+
+        :raises Refusal: executed, but the reply is no longer kept
+        """
+        if not call.flags & RESENT and call.request.dedup_id is None:
+            return False
+        for key in self._keys(call):
+            answer = self.memory.answers.get(key)
+            if answer is not None:
+                if answer.payload is UNSET:
+                    raise Refusal(Code.DUPLICATE_EXPIRED, f"dedup_id {call.request.dedup_id}", field="dedup_id")
+                self.counts["repeated"] += 1
+                self.outgoing.append((call.source, call.ref, bytes(answer.payload), 0))
+                return True
+        return False
+
+    # -- replies
+
+    def finish(self, call: Call, reply: Reply, *, changed: bool = True) -> None:
+        """The positive reply to a call; kept for repetitions when the call changed something."""
+        payload = encode(reply)
+        self.outgoing.append((call.source, call.ref, payload, 0))
+        if changed and call.request.once:
+            for key in self._keys(call):
+                self.memory.put(self.memory.answers, key, Answer(us=self.clock.last_us, payload=Raw(payload)))
+                if key[0] == "@":
+                    self.deadline(self.now + self.settings.dedup_window, _forget_reply, key)
+
+    def refuse(self, call: Call, refusal: Refusal) -> None:
+        """The negative reply to a call."""
+        self.counts["refused"] += 1
+        self.outgoing.append((call.source, call.ref, error_payload(refusal, call.name), int(refusal.code)))
+
+    def tell(self, session_id: str, note: Notification) -> None:
+        """A notification to a client, if it is here."""
+        session = self.sessions.by_id.get(session_id)
+        if session is not None:
+            self.outgoing.append((session.source, None, encode(note), 0))
+
+    def tell_agent(self, key: str, note: Notification) -> None:
+        """A notification to every connection of an agent."""
+        agent = self.memory.agents.get(key)
+        for session_id in agent.sessions if agent is not None else ():
+            self.tell(session_id, note)
+
+    # -- events
+
+    def event(
+        self,
+        kind: type[ReportingEvent],
+        interaction: Interaction,
+        cause: Cause,
+        *,
+        shows_data: bool = False,
+        **parts: Any,
+    ) -> None:
+        """A reporting event about an interaction, as the interaction is now.
+
+        :param shows_data: user data is new or changed here; ``event-user-data`` decides whether events carry it
+        """
+        rule = self.settings.event_user_data
+        shown = interaction.user_data if rule == "always" or (shows_data and rule == "changes") else UNSET
+        part = InteractionPart(
+            interaction_id=interaction.interaction_id,
+            media_type=interaction.media_type,
+            interaction_type=interaction.interaction_type,
+            interaction_subtype=interaction.interaction_subtype,
+            interaction_state=interaction.interaction_state,
+            queue=interaction.queue,
+            workbin=interaction.workbin,
+            parent_id=interaction.parent_id,
+            external_id=interaction.external_id,
+            priority=interaction.priority,
+            is_online=interaction.is_online,
+            received_at=interaction.received_at,
+            submitted_at=interaction.submitted_at,
+            submitted_by=interaction.submitted_by,
+            user_data=shown,
+        )
+        self._say(kind, interaction.tenant_id, cause, interaction=part, **parts)
+
+    def agent_event(
+        self, kind: type[ReportingEvent], tenant_id: int, agent: AgentPart, cause: Cause, *, echo: bool
+    ) -> None:
+        """A reporting event about an agent. :param echo: another node speaks for it"""
+        self._say(kind, tenant_id, cause, echo=echo, agent=agent)
+
+    def _say(
+        self, kind: type[ReportingEvent], tenant_id: int, cause: Cause, *, echo: bool = False, **parts: Any
+    ) -> None:
+        counters = self.memory.counters
+        us = self.clock.next(self.now)
+        event = kind(
+            node=self.name,
+            seq=counters.next_seq,
+            time=to_seconds(us),
+            tenant_id=tenant_id,
+            actor=cause.actor,
+            cause=cause.request,
+            reason=cause.reason,
+            echo=echo,
+            echoes=0 if echo else counters.echo_run,
+            **parts,
+        )
+        counters.next_seq += 1
+        counters.echo_run = counters.echo_run + 1 if echo else 0
+        topic = f"{tenant_id}/{kind.topic}/{kind.__name__}".encode()
+        self.events.append(PackedEvent(us, ECHO if echo else 0, topic, encode(event)))
+
+    # -- time
+
+    @property
+    def wake_at(self) -> float:
+        """When :meth:`tick` wants to be called next, in seconds; 0 is at once."""
+        if self.searches:
+            return 0.0
+        return self._deadlines[0][0] if self._deadlines else float("inf")
+
+    def deadline(self, at: float, due: Callable[[NodeCore, Any], None], what: Any) -> None:
+        """Has ``due(node, what)`` called when ``at`` has come."""
+        heappush(self._deadlines, (at, next(self._order), due, what))
+
+    def tick(self, now: float) -> None:
+        """Does what has come due, and the next slice of every running search."""
+        self.now = now
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, _, due, what = heappop(self._deadlines)
+            due(self, what)
+        for _ in range(len(self.searches)):
+            search = self.searches.popleft()
+            if search.slice(self):
+                self.finish(search.call, search.reply(self), changed=False)
+            else:
+                self.searches.append(search)
+
+    def lost(self, now: float, peer: bytes) -> None:
+        """A peer cannot be reached any more: its sessions end."""
+        self.now = now
+        for source in list(self.sessions.clients_of.get(peer, ())):
+            session = self.sessions.by_source.get(source)
+            if session is not None:
+                sessions.end(self, session, "connection lost")
+
+    # -- the batch
+
+    def take(self, now: float) -> Batch:
+        """Closes the batch: what to commit, and what to send when that is done."""
+        self.now = now
+        self.pulls.settle(self)
+        events, self.events = self.events, []
+        outgoing, self.outgoing = self.outgoing, []
+        reads, self.reads = self.reads, []
+        changes = self.memory.take_changes()
+        first_seq = self.memory.counters.next_seq - len(events)
+        return Batch(self.clock.last_us, changes, Events(first_seq, events), outgoing, reads)
+
+    # -- the journal's side
+
+    def apply(self, us: int, changes: bytes, events: bytes) -> None:
+        """Brings memory and clock forward by one journal row."""
+        self.clock.observe(us)
+        if changes:
+            self.memory.apply(decode_changes(changes))
+        if events:
+            said = unpack_events(events)
+            counters = self.memory.counters
+            if said.first_seq + len(said.events) > counters.next_seq:
+                counters.next_seq = said.first_seq + len(said.events)
+                for event in said.events:
+                    counters.echo_run = counters.echo_run + 1 if event.flags & ECHO else 0
+
+    def activate(self, now: float, epoch: int, why: str) -> None:
+        """This member serves from now on. What waits for time is taken up again; sessions have to come back."""
+        self.now = now
+        self.active = True
+        self.epoch = epoch
+        self.why = why
+        memory = self.memory
+        memory.views.touched.clear()
+        for ticket, invitation in memory.invitations.rows.items():
+            self.deadline(to_seconds(invitation.deadline_us), routing.expired, ticket)
+        for key, answer in memory.answers.rows.items():
+            self.deadline(to_seconds(answer.us) + self.settings.dedup_window, _forget_reply, key)
+        waiting = set(memory.agents_of) | {name for name in memory.held_by if "@" not in name}
+        for session_id in waiting:
+            self.orphans.add(session_id)
+            self.deadline(now + 3 * self.settings.keepalive_interval, sessions.orphaned, session_id)
+        body = Raw(encode({"member": self.member, "epoch": epoch, "why": why}))
+        self._say(EventNodeActive, 0, UNASKED, body=body)
+
+    def pong(self) -> EventPong:
+        """How this member sees itself."""
+        return EventPong(
+            server=self.name,
+            kind=sessions.KIND,
+            member=self.member,
+            role="active" if self.active else "standby",
+            pid=self.pid,
+            epoch=self.epoch,
+            rev=self.rev,
+            why=self.why,
+            clients=len(self.sessions.by_id),
+        )
+
+
+def _forget_reply(node: NodeCore, key: str) -> None:
+    """A deadline: the dedup window of a stored reply is over. Its key is kept ten windows longer, to refuse by."""
+    answer = node.memory.answers.get(key)
+    if answer is None:
+        return
+    if answer.payload is UNSET or key[0] == "#":
+        node.memory.drop(node.memory.answers, key)
+    else:
+        node.memory.put(node.memory.answers, key, Answer(us=answer.us))
+        node.deadline(node.now + 9 * node.settings.dedup_window, _forget_reply, key)

@@ -1,0 +1,86 @@
+"""Turning the journal into plain tables, behind: which rows of the tables are to be written next.
+
+A round begins at a revision (the mark) with all that was changed since the last one, and is handed out in slices. A
+slice holds the *current* state of its rows, which may be later than the mark; that is safe, because a start loads the
+tables and applies every journal row after the mark again, and the last write of each field wins. Only the last slice
+moves the mark. What came and went between two rounds never touches the tables but by a deletion that finds nothing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from broker.messages.objects import Interaction
+
+from .journal import encode_row
+from .memory import Memory
+
+COUNTERS = ("counters", "node")
+
+
+class Slice(NamedTuple):
+    """What to write to the tables in one transaction. :param folded_rev: the mark, with the round's last slice"""
+
+    interactions: list[Interaction]
+    gone: list[str]
+    rows: list[tuple[str, str, bytes]]
+    dropped: list[tuple[str, str]]
+    folded_rev: int | None
+
+
+class Folding:
+    """The rounds of one member."""
+
+    def __init__(self, memory: Memory, folded_rev: int) -> None:
+        self.memory = memory
+        self.folded_rev = folded_rev
+        self._mark = folded_rev
+        self._ids: list[str] = []
+        self._rows: list[tuple[str, str]] = []
+        self._stored: set[tuple[str, str]] = set()
+        self.running = False
+
+    def begin(self, rev: int) -> None:
+        """Starts a round at the last committed revision."""
+        memory = self.memory
+        self._mark = rev
+        self._ids, memory.dirty = list(memory.dirty), {}
+        self._rows, memory.dirty_rows = list(memory.dirty_rows), {}
+        self.running = True
+
+    def next(self, limit: int) -> Slice:
+        """The next slice of the running round, of at most ``limit`` rows."""
+        interactions, gone = self._next_interactions(limit)
+        rows, dropped = self._next_rows(limit - len(interactions) - len(gone))
+        last = not self._ids and not self._rows
+        if last:
+            self.running = False
+            self.folded_rev = self._mark
+            rows.append((*COUNTERS, encode_row(self.memory.counters)))
+        return Slice(interactions, gone, rows, dropped, self._mark if last else None)
+
+    def _next_interactions(self, limit: int) -> tuple[list[Interaction], list[str]]:
+        ids = self._ids[-limit:]
+        del self._ids[-limit:]
+        known = self.memory.interactions
+        return [known[ident] for ident in ids if ident in known], [ident for ident in ids if ident not in known]
+
+    def _next_rows(self, limit: int) -> tuple[list[tuple[str, str, bytes]], list[tuple[str, str]]]:
+        if limit <= 0:
+            return [], []
+        keys = self._rows[-limit:]
+        del self._rows[-limit:]
+        rows, dropped = [], []
+        for name, key in keys:
+            row = self.memory.tables[name].get(key)
+            if row is not None:
+                rows.append((name, key, encode_row(row)))
+                self._stored.add((name, key))
+            elif (name, key) in self._stored:
+                self._stored.discard((name, key))
+                dropped.append((name, key))
+        return rows, dropped
+
+    def loaded(self, table: str, key: str) -> None:
+        """A row was found in the tables at start; it has to be deleted there when it is dropped."""
+        self._stored.add((table, key))

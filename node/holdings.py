@@ -1,0 +1,226 @@
+"""Who holds an interaction that is out of its queue, and how it comes back.
+
+At any time at most one of queue, agent, strategy or workbin has an interaction (promise P2). A holding begins with a
+grant (pull, accepted invitation, an agent's own submit) that carries a token, and ends here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Raw
+from msgspec.structs import replace
+
+from broker.clock import to_seconds
+from broker.errors import Code, Refusal
+from broker.messages import encode
+from broker.messages.interactions import (
+    EventPartyAdded,
+    EventPartyRemoved,
+    EventPlacedInQueue,
+    EventRevoked,
+    InteractionRevoked,
+)
+from broker.messages.kinds import STRATEGY, Actor, ClientType, Party
+from broker.messages.objects import HANDLING, QUEUED, ROUTING, Interaction
+from broker.messages.routing import EventAbandoned
+
+from .calls import UNASKED, Call, Cause
+from .records import Holder, Holding, Invitation
+
+if TYPE_CHECKING:
+    from .core import NodeCore
+
+SERVERS = frozenset({ClientType.MEDIA, ClientType.CAPTURE})
+"""Clients that may act on any interaction of their tenants: they brought them in."""
+
+
+def find(node: NodeCore, call: Call) -> Interaction:
+    """The interaction a request names. :raises Refusal: 43; another tenant's is answered like an absent one"""
+    interaction = node.memory.interactions.get(call.request.interaction_id)
+    if interaction is None or interaction.tenant_id not in call.session.tenants:
+        raise Refusal(Code.UNKNOWN_INTERACTION, f"{node.name} has no interaction {call.request.interaction_id}")
+    return interaction
+
+
+def authorise(node: NodeCore, call: Call, interaction: Interaction) -> Holding | None:
+    """The holding, if the client may act on the interaction: its holder may, and the servers that bring them in.
+
+    :raises Refusal: ``ACCESS_DENIED``; ``BAD_TICKET`` with a token of an earlier grant
+    """
+    holding = node.memory.holdings.get(interaction.interaction_id)
+    token = call.request.token
+    if token is not None and (holding is None or holding.token != token):
+        raise Refusal(Code.BAD_TICKET, "the token is of an earlier grant", field="token")
+    if call.session.type in SERVERS:
+        return holding
+    if holding is not None and holder_of(node, call, holding) is not None:
+        return holding
+    raise Refusal(Code.ACCESS_DENIED, "this client does not hold the interaction")
+
+
+def holder_of(node: NodeCore, call: Call, holding: Holding) -> Holder | None:
+    """The holder that the asking client is, or acts for.
+
+    A routing engine that had to register anew shows by its name and the grant's token that it is the same one.
+    """
+    session = call.session
+    own = node.memory.agents_of.get(session.session_id, ())
+    for holder in holding.holders:
+        if holder.agent:
+            if holder.agent in own:
+                return holder
+        elif (
+            holder.session_id == session.session_id
+            or call.request.token is not None
+            and holder.client_name == session.name
+        ):
+            return holder
+    return None
+
+
+def grant(node: NodeCore, interaction: Interaction, holder: Holder, origin: Holding | None = None) -> Holding:
+    """The interaction is held by ``holder`` from node.now on, under a fresh token.
+
+    :param origin: the earlier holding whose place of return goes on; None: it is taken from where it is
+    """
+    token = node.clock.next(node.now)
+    holding = Holding(
+        interaction_id=interaction.interaction_id,
+        token=token,
+        since_us=token,
+        holders=[holder],
+        queue=origin.queue if origin else interaction.queue,
+        workbin=origin.workbin if origin else interaction.workbin,
+    )
+    node.memory.put(node.memory.holdings, interaction.interaction_id, holding)
+    if holder.agent:
+        handled(node, interaction, holder)
+    else:
+        node.memory.update(interaction, interaction_state=ROUTING)
+    return holding
+
+
+def handled(node: NodeCore, interaction: Interaction, holder: Holder) -> None:
+    """The interaction is being handled by an agent from now on."""
+    node.memory.update(
+        interaction,
+        interaction_state=HANDLING,
+        assigned_to=holder.party.agent_id or holder.party.place_id,
+        assigned_at=to_seconds(node.clock.next(node.now)),
+    )
+
+
+def add_party(node: NodeCore, interaction: Interaction, holder: Holder, cause: Cause) -> None:
+    """Says that a party handles the interaction now."""
+    node.event(EventPartyAdded, interaction, cause, party=holder.party)
+
+
+def as_actor(holder: Holder) -> Actor:
+    """A party as the one who caused something."""
+    party = holder.party
+    return Actor(
+        agent_id=party.agent_id, place_id=party.place_id, strategy_id=party.strategy_id, router_id=party.router_id
+    )
+
+
+def cause_of(node: NodeCore, call: Call, holding: Holding | None) -> Cause:
+    """The request as a cause: asked by the agent or strategy that holds the interaction, else by the client."""
+    holder = holder_of(node, call, holding) if holding is not None else None
+    return call.cause(as_actor(holder) if holder is not None else None)
+
+
+def remove_parties(node: NodeCore, interaction: Interaction, holding: Holding, cause: Cause = UNASKED) -> None:
+    """Says of each party that it handles the interaction no more; the holding is gone."""
+    for holder in holding.holders:
+        node.event(EventPartyRemoved, interaction, cause, party=holder.party)
+    node.memory.drop(node.memory.holdings, interaction.interaction_id)
+
+
+def place(node: NodeCore, interaction: Interaction, queue: str, cause: Cause) -> None:
+    """Puts an interaction that nobody holds (any more) into a queue."""
+    old_queue, old_state = interaction.queue, interaction.interaction_state
+    node.memory.update(
+        interaction,
+        interaction_state=QUEUED,
+        queue=queue,
+        workbin=None,
+        place_in_queue_seq=node.memory.counters.place_seq + 1,
+        placed_in_queue_at=node.now,
+        moved_to_queue_at=interaction.moved_to_queue_at if queue == old_queue else node.now,
+        assigned_to=None,
+        assigned_at=None,
+    )
+    node.event(EventPlacedInQueue, interaction, cause, old_queue=old_queue, old_state=old_state)
+
+
+def revoke(node: NodeCore, interaction: Interaction, holding: Holding, why: str, asking: Call | None) -> None:
+    """Tells every holder but the one who asks that the interaction is taken from it."""
+    own = holder_of(node, asking, holding) if asking is not None else None
+    for holder in holding.holders:
+        if holder is own:
+            continue
+        if holder.agent:
+            node.event(EventRevoked, interaction, because(why), party=holder.party)
+            node.tell_agent(holder.agent, InteractionRevoked(interaction_id=interaction.interaction_id, reason=why))
+        else:
+            node.tell(holder.session_id, EventAbandoned(interaction_id=interaction.interaction_id, reason=why))
+
+
+def uninvite(node: NodeCore, interaction: Interaction, why: str) -> Invitation | None:
+    """Withdraws a pending invitation: the agent is told, the event says so. Returns it, if there was one."""
+    ticket = node.memory.invited.get(interaction.interaction_id)
+    invitation = node.memory.invitations.get(ticket) if ticket else None
+    if ticket is None or invitation is None:
+        return None
+    node.memory.drop(node.memory.invitations, ticket)
+    agent = node.memory.agents.get(invitation.agent)
+    node.event(EventRevoked, interaction, because(why), party=agent.party() if agent else None)
+    node.tell_agent(
+        invitation.agent,
+        InteractionRevoked(interaction_id=interaction.interaction_id, ticket_id=invitation.ticket_id, reason=why),
+    )
+    return invitation
+
+
+def give_back(node: NodeCore, name: str, why: str) -> None:
+    """All that a session (strategy) or an agent held returns to where it was taken from.
+
+    :param name: the session's id or the agent's key
+    """
+    for interaction_id in sorted(node.memory.held_by.get(name, ())):
+        interaction = node.memory.interactions[interaction_id]
+        holding = node.memory.holdings.get(interaction_id)
+        if holding is None:
+            continue
+        staying = [holder for holder in holding.holders if (holder.agent or holder.session_id) != name]
+        if staying:
+            _leave(node, interaction, holding, staying, why)
+        else:
+            remove_parties(node, interaction, holding, because(why))
+            if interaction_id not in node.memory.invited:
+                place_back(node, interaction, holding, why)
+
+
+def _leave(node: NodeCore, interaction: Interaction, holding: Holding, staying: list[Holder], why: str) -> None:
+    for holder in holding.holders:
+        if holder not in staying:
+            node.event(EventPartyRemoved, interaction, because(why), party=holder.party)
+    node.memory.put(node.memory.holdings, interaction.interaction_id, replace(holding, holders=staying))
+
+
+def place_back(node: NodeCore, interaction: Interaction, holding: Holding, why: str) -> None:
+    """Puts an interaction back into the queue it was taken from."""
+    place(node, interaction, holding.queue or interaction.queue or "", because(why))
+
+
+def strategy_holder(call: Call, strategy_id: str | None) -> Holder:
+    """The asking routing engine, as the holder of what it takes."""
+    session = call.session
+    party = Party(type=STRATEGY, strategy_id=strategy_id, router_id=session.name)
+    return Holder(party=party, session_id=session.session_id, client_name=session.name)
+
+
+def because(why: str) -> Cause:
+    """The server's own doing, with its reason."""
+    return Cause(reason=Raw(encode({"reason_system_name": why})))

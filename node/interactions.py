@@ -1,0 +1,173 @@
+"""Interactions: submit, place, change, stop, read (domain 1.6, 2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Raw
+
+from broker.errors import Code, Refusal
+from broker.ids import make_id
+from broker.messages import encode
+from broker.messages.connection import EventAck
+from broker.messages.interactions import (
+    EventInteractionProperties,
+    EventInteractionSubmitted,
+    EventProcessingStopped,
+    RequestGetInteractionProperties,
+    RequestPlaceInQueue,
+    RequestStopProcessing,
+    RequestSubmit,
+)
+from broker.messages.kinds import EMPTY, ClientType
+from broker.messages.objects import HANDLING, QUEUED, Interaction
+
+from . import agents, holdings
+from .calls import Call
+from .properties import changed_properties, report_change
+from .records import AgentRow, Holding
+from .routing import agent_holder
+
+if TYPE_CHECKING:
+    from .core import NodeCore
+
+
+def submit(node: NodeCore, call: Call) -> EventAck:
+    """RequestSubmit: queued when a media server submits, handled when an agent does."""
+    request: RequestSubmit = call.request
+    call.tenant(request.tenant_id)
+    agent = agents.asking(node, call) if call.session.type is ClientType.AGENT else None
+    _check_submit(node, request, agent)
+    memory = node.memory
+    us = node.clock.next(node.now)
+    interaction = Interaction(
+        interaction_id=request.interaction_id or make_id(node.code, us),
+        tenant_id=request.tenant_id,
+        media_type=request.media_type,
+        interaction_type=request.interaction_type,
+        interaction_state=HANDLING if agent else QUEUED,
+        queue=request.queue,
+        priority=request.priority,
+        is_online=request.is_online,
+        received_at=request.received_at if request.received_at is not None else node.now,
+        submitted_at=node.now,
+        submit_seq=memory.counters.submit_seq + 1,
+        place_in_queue_seq=memory.counters.place_seq + 1,
+        interaction_subtype=request.interaction_subtype,
+        parent_id=request.parent_id,
+        external_id=request.external_id,
+        in_queues=request.in_queues,
+        out_queues=request.out_queues,
+        submitted_by=call.session.name,
+        placed_in_queue_at=node.now,
+        moved_to_queue_at=node.now,
+        scheduled_at=request.scheduled_at,
+        service_type=request.service_type,
+        service_objective=request.service_objective,
+        user_data=_object(request.user_data, "user_data"),
+    )
+    memory.add(interaction)
+    node.event(EventInteractionSubmitted, interaction, call.cause(agent.actor() if agent else None), shows_data=True)
+    if agent is not None:
+        _begin_handling(node, call, interaction, agent)
+    ident = interaction.interaction_id
+    return EventAck(interaction_id=ident, extension=Raw(encode({"InteractionId": ident})))
+
+
+def _check_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow | None) -> None:
+    tenant = node.configuration.tenants[request.tenant_id]
+    if request.media_type not in tenant.media_types:
+        raise Refusal(
+            Code.UNKNOWN_MEDIA, f"tenant {request.tenant_id} has no media type {request.media_type}", field="media_type"
+        )
+    if request.queue is None and agent is None:
+        raise Refusal(Code.MISSING_ATTRIBUTE, "a queue, as the interaction is not submitted by an agent", field="queue")
+    if request.queue is not None:
+        known_queue(node, request.tenant_id, request.queue)
+    if request.interaction_id is not None and request.interaction_id in node.memory.interactions:
+        raise Refusal(Code.DUPLICATE_INTERACTION, request.interaction_id, field="interaction_id")
+    if len(node.memory.interactions) >= node.settings.max_interactions:
+        raise Refusal(Code.BUSY, f"{node.name} holds max-interactions", retry_after=5.0)
+
+
+def _begin_handling(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow) -> None:
+    holder = agent_holder(agent, call)
+    holdings.grant(node, interaction, holder)
+    holdings.add_party(node, interaction, holder, call.cause(holdings.as_actor(holder)))
+
+
+def known_queue(node: NodeCore, tenant_id: int, queue: str) -> None:
+    """Checks a queue that something is to be put into. :raises Refusal: another tenant's is as good as none"""
+    known = node.configuration.queues.get(queue)
+    if known is None or known.tenant != tenant_id:
+        raise Refusal(Code.UNKNOWN_QUEUE, f"tenant {tenant_id} has no queue {queue}", field="queue")
+    if not known.enabled:
+        raise Refusal(Code.QUEUE_DISABLED, queue, field="queue")
+
+
+def place_in_queue(node: NodeCore, call: Call) -> EventAck:
+    """RequestPlaceInQueue: its holder (or a media server) puts the interaction into a queue."""
+    request: RequestPlaceInQueue = call.request
+    interaction = holdings.find(node, call)
+    holding = holdings.authorise(node, call, interaction)
+    known_queue(node, interaction.tenant_id, request.queue)
+    changed = changed_properties(interaction, request)
+    cause = holdings.cause_of(node, call, holding)
+    _take_out(node, call, interaction, holding, "PlacedInQueue")
+    if changed:
+        report_change(node, interaction, request, changed, cause)
+    holdings.place(node, interaction, request.queue, cause)
+    return EventAck(interaction_id=interaction.interaction_id)
+
+
+def stop(node: NodeCore, call: Call) -> EventAck:
+    """RequestStopProcessing: the interaction is gone; whoever was involved is told."""
+    request: RequestStopProcessing = call.request
+    interaction = holdings.find(node, call)
+    holding = holdings.authorise(node, call, interaction)
+    changed = changed_properties(interaction, request)
+    cause = holdings.cause_of(node, call, holding)
+    old_queue, old_state = interaction.queue, interaction.interaction_state
+    _take_out(node, call, interaction, holding, "Stopped")
+    if changed:
+        report_change(node, interaction, request, changed, cause)
+    node.event(EventProcessingStopped, interaction, cause, old_queue=old_queue, old_state=old_state)
+    node.memory.remove(interaction)
+    return EventAck(interaction_id=interaction.interaction_id)
+
+
+def _take_out(node: NodeCore, call: Call, interaction: Interaction, holding: Holding | None, why: str) -> None:
+    """Ends whatever has the interaction: parties are removed, others than the one who asks are told."""
+    if holding is None:
+        return
+    cause = holdings.cause_of(node, call, holding)
+    holdings.uninvite(node, interaction, why)
+    holdings.revoke(node, interaction, holding, why, call)
+    holdings.remove_parties(node, interaction, holding, cause)
+
+
+def get_properties(node: NodeCore, call: Call) -> EventInteractionProperties:
+    """RequestGetInteractionProperties."""
+    return EventInteractionProperties(interaction=holdings.find(node, call))
+
+
+def _object(raw: Raw, field: str) -> Raw:
+    """A JSON object as its own bytes (the request's buffer is let go). :raises Refusal: it is not an object"""
+    if raw is EMPTY:
+        return raw
+    text = bytes(raw)
+    try:
+        text.decode()
+    except UnicodeDecodeError as fault:
+        raise Refusal(Code.WRONG_VALUE, f"{field} is not UTF-8: {fault}", field=field) from None
+    if text[:1] != b"{":
+        raise Refusal(Code.WRONG_VALUE, f"{field} is a JSON object", field=field)
+    return Raw(text)
+
+
+HANDLERS = {
+    RequestSubmit: submit,
+    RequestPlaceInQueue: place_in_queue,
+    RequestStopProcessing: stop,
+    RequestGetInteractionProperties: get_properties,
+}

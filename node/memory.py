@@ -1,0 +1,299 @@
+"""All that a node must not forget, in memory: interactions, and tables of rows.
+
+Every change goes through the methods here, which do three things at once: change the memory, keep the indexes right,
+and note the change for the journal. A standby and a starting member apply the same changes from the journal
+(:meth:`Memory.apply`), so what they hold is what the active member held.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from broker.config.objects import Configuration
+from broker.messages.objects import Interaction
+
+from .journal import FIELDS, Change, Drop, Gone, New, Patch, Put, Set, Settled, encode_row
+from .records import TABLES, AgentRow, Answer, Counters, Holding, Invitation
+from .views import Views
+
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+
+class Table(Generic[Row]):
+    """Rows by key. ``by_session`` finds the keys of rows that belong to a client session."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rows: dict[str, Row] = {}
+        self.decode = msgspec.json.Decoder(TABLES[name]).decode
+
+    def get(self, key: str) -> Row | None:
+        return self.rows.get(key)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Memory:
+    """A node's durable state.
+
+    :param changes: what was changed since the last :meth:`take_changes`, for the journal
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.interactions: dict[str, Interaction] = {}
+        self.by_external_id: dict[str, set[str]] = {}
+        self.views = Views(configuration)
+        self.agents: Table[AgentRow] = Table("agents")
+        self.holdings: Table[Holding] = Table("holdings")
+        self.invitations: Table[Invitation] = Table("invitations")
+        self.answers: Table[Answer] = Table("answers")
+        self.tables: dict[str, Table[Any]] = {
+            table.name: table for table in (self.agents, self.holdings, self.invitations, self.answers)
+        }
+        self.counters = Counters()
+        self.changes: list[Change] = []
+        self.dirty: dict[str, None] = {}
+        self.dirty_rows: dict[tuple[str, str], None] = {}
+        self.by_agent: dict[tuple[int, str], str] = {}
+        self.by_place: dict[tuple[int, str], str] = {}
+        self.agents_of: dict[str, set[str]] = {}
+        self.held_by: dict[str, set[str]] = {}
+        self.invited: dict[str, str] = {}
+        self.unsettled: dict[str, deque[int]] = {}
+        self.queue_counts: dict[str, list[int]] = {}
+
+    # -- interactions
+
+    def add(self, interaction: Interaction) -> None:
+        """A new interaction."""
+        self._insert(interaction)
+        self.changes.append(New(interaction))
+
+    def update(self, interaction: Interaction, **fields: Any) -> None:
+        """Sets fields of an interaction."""
+        self._set(interaction, fields)
+        self.changes.append(Set(interaction.interaction_id, Patch(**fields)))
+
+    def remove(self, interaction: Interaction) -> None:
+        """The interaction is gone."""
+        self._delete(interaction)
+        self.changes.append(Gone(interaction.interaction_id))
+
+    def _insert(self, interaction: Interaction) -> None:
+        self.interactions[interaction.interaction_id] = interaction
+        if interaction.external_id is not None:
+            self.by_external_id.setdefault(interaction.external_id, set()).add(interaction.interaction_id)
+        self._count(interaction, 1)
+        self.views.enter(interaction)
+        self.counters.submit_seq = max(self.counters.submit_seq, interaction.submit_seq)
+        self.counters.place_seq = max(self.counters.place_seq, interaction.place_in_queue_seq)
+        self.dirty[interaction.interaction_id] = None
+
+    def _set(self, interaction: Interaction, fields: dict[str, Any]) -> None:
+        moves = self.views.concerns(interaction, fields)
+        if moves:
+            self.views.leave(interaction)
+            self._count(interaction, -1)
+        if "external_id" in fields:
+            self._forget_external(interaction)
+        for name, value in fields.items():
+            setattr(interaction, name, value)
+        if moves:
+            self.views.enter(interaction)
+            self._count(interaction, 1)
+        if fields.get("external_id") is not None:
+            self.by_external_id.setdefault(fields["external_id"], set()).add(interaction.interaction_id)
+        if "place_in_queue_seq" in fields:
+            self.counters.place_seq = max(self.counters.place_seq, fields["place_in_queue_seq"])
+        self.dirty[interaction.interaction_id] = None
+
+    def _delete(self, interaction: Interaction) -> None:
+        self.views.leave(interaction)
+        self._count(interaction, -1)
+        self._forget_external(interaction)
+        del self.interactions[interaction.interaction_id]
+        self.dirty[interaction.interaction_id] = None
+
+    def _forget_external(self, interaction: Interaction) -> None:
+        if interaction.external_id is not None:
+            ids = self.by_external_id.get(interaction.external_id, set())
+            ids.discard(interaction.interaction_id)
+            if not ids:
+                self.by_external_id.pop(interaction.external_id, None)
+
+    def _count(self, interaction: Interaction, by: int) -> None:
+        """Keeps the number of interactions per queue and state (queued, cached, routing, handling)."""
+        counts = self.queue_counts.get(interaction.queue or "")
+        if counts is None:
+            counts = self.queue_counts[interaction.queue or ""] = [0, 0, 0, 0]
+        counts[interaction.interaction_state] += by
+
+    # -- tables
+
+    def put(self, table: Table[Row], key: str, row: Row) -> None:
+        """A row has a new value."""
+        self._put(table, key, row)
+        self.changes.append(Put(table.name, key, Raw(encode_row(row))))
+
+    def drop(self, table: Table[Any], key: str) -> None:
+        """A row is gone; nothing happens where there is none."""
+        if key in table.rows:
+            self._drop(table, key)
+            self.changes.append(Drop(table.name, key))
+
+    def settle(self, link: str, below: int) -> None:
+        """A proxy has every reply below this number."""
+        numbers = self.unsettled.get(link)
+        if numbers and numbers[0] < below:
+            self._settle(link, below)
+            self.changes.append(Settled(link, below))
+
+    def _put(self, table: Table[Any], key: str, row: Any) -> None:
+        old = table.rows.get(key)
+        if old is not None:
+            self._unindex(table, key, old)
+        table.rows[key] = row
+        self._index(table, key, row)
+        self.dirty_rows[(table.name, key)] = None
+
+    def _drop(self, table: Table[Any], key: str) -> None:
+        row = table.rows.pop(key, None)
+        if row is not None:
+            self._unindex(table, key, row)
+        self.dirty_rows[(table.name, key)] = None
+
+    def _settle(self, link: str, below: int) -> None:
+        numbers = self.unsettled.get(link)
+        while numbers and numbers[0] < below:
+            self._drop(self.answers, answer_key(link, numbers[0]))
+        if not numbers:
+            self.unsettled.pop(link, None)
+
+    def _index(self, table: Table[Any], key: str, row: Any) -> None:
+        if table is self.agents:
+            if row.agent_id:
+                self.by_agent[row.tenant_id, row.agent_id] = key
+            if row.place_id:
+                self.by_place[row.tenant_id, row.place_id] = key
+            for session_id in row.sessions:
+                self.agents_of.setdefault(session_id, set()).add(key)
+        elif table is self.holdings:
+            for holder in row.holders:
+                self.held_by.setdefault(holder.agent or holder.session_id, set()).add(key)
+        elif table is self.invitations:
+            self.invited[row.interaction_id] = key
+        elif table is self.answers:
+            link, number = split_answer_key(key)
+            if number is not None:
+                self.unsettled.setdefault(link, deque()).append(number)
+
+    def _unindex(self, table: Table[Any], key: str, row: Any) -> None:
+        if table is self.agents:
+            self.by_agent.pop((row.tenant_id, row.agent_id), None)
+            self.by_place.pop((row.tenant_id, row.place_id), None)
+            for session_id in row.sessions:
+                _discard(self.agents_of, session_id, key)
+        elif table is self.holdings:
+            for holder in row.holders:
+                _discard(self.held_by, holder.agent or holder.session_id, key)
+        elif table is self.invitations:
+            self.invited.pop(row.interaction_id, None)
+        elif table is self.answers:
+            link, number = split_answer_key(key)
+            if number is not None and link in self.unsettled:
+                numbers = self.unsettled[link]
+                if numbers and numbers[0] == number:
+                    numbers.popleft()
+                elif number in numbers:
+                    numbers.remove(number)
+
+    # -- the journal's side
+
+    def take_changes(self) -> list[Change]:
+        """What was changed since the last call; the memory goes on with an empty list."""
+        changes, self.changes = self.changes, []
+        return changes
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Brings the memory forward by a journal row's changes."""
+        for change in changes:
+            _APPLY[type(change)](self, change)
+
+    def load_interaction(self, interaction: Interaction) -> None:
+        """An interaction from the tables, at start."""
+        self._insert(interaction)
+
+    def load_row(self, table: str, key: str, data: bytes) -> None:
+        """A row from the tables, at start."""
+        if table == "counters":
+            self.counters = msgspec.json.decode(data, type=Counters)
+        else:
+            self._put(self.tables[table], key, self.tables[table].decode(data))
+
+
+def _discard(index: dict[str, set[str]], name: str, key: str) -> None:
+    keys = index.get(name)
+    if keys is not None:
+        keys.discard(key)
+        if not keys:
+            del index[name]
+
+
+def answer_key(scope: str, key: str | int) -> str:
+    """The key of a stored reply: of a link's request number, or of a client name's dedup_id."""
+    return f"#{scope}\n{key}" if isinstance(key, int) else f"@{scope}\n{key}"
+
+
+def split_answer_key(key: str) -> tuple[str, int | None]:
+    """The scope and, of a link's reply, the number."""
+    scope, _, rest = key[1:].partition("\n")
+    return scope, int(rest) if key[0] == "#" else None
+
+
+def _apply_new(memory: Memory, change: New) -> None:
+    known = memory.interactions.get(change.interaction.interaction_id)
+    if known is not None:
+        memory._delete(known)
+    memory._insert(change.interaction)
+
+
+def _apply_set(memory: Memory, change: Set) -> None:
+    interaction = memory.interactions.get(change.interaction_id)
+    if interaction is not None:
+        patch = change.patch
+        memory._set(interaction, {name: value for name in FIELDS if (value := getattr(patch, name)) is not UNSET})
+
+
+def _apply_gone(memory: Memory, change: Gone) -> None:
+    interaction = memory.interactions.get(change.interaction_id)
+    if interaction is not None:
+        memory._delete(interaction)
+
+
+def _apply_put(memory: Memory, change: Put) -> None:
+    table = memory.tables[change.table]
+    memory._put(table, change.key, table.decode(change.row))
+
+
+def _apply_drop(memory: Memory, change: Drop) -> None:
+    memory._drop(memory.tables[change.table], change.key)
+
+
+def _apply_settled(memory: Memory, change: Settled) -> None:
+    memory._settle(change.link, change.below)
+
+
+_APPLY: dict[type, Any] = {
+    New: _apply_new,
+    Set: _apply_set,
+    Gone: _apply_gone,
+    Put: _apply_put,
+    Drop: _apply_drop,
+    Settled: _apply_settled,
+}

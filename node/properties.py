@@ -1,0 +1,110 @@
+"""Changing properties and user data of an interaction, alone or on the way with another request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from msgspec import Raw
+
+from broker.errors import Code, Refusal
+from broker.messages import encode
+from broker.messages.connection import EventAck
+from broker.messages.interactions import (
+    ChangingRequest,
+    EventPropertiesChanged,
+    InteractionChanged,
+    RequestChangeProperties,
+)
+from broker.messages.objects import SETTABLE, Interaction
+
+from . import holdings
+from .calls import Call, Cause
+from .records import Holder
+
+if TYPE_CHECKING:
+    from .core import NodeCore
+
+
+def change_properties(node: NodeCore, call: Call) -> EventAck:
+    """RequestChangeProperties: reported, and told to whoever else handles the interaction."""
+    interaction = holdings.find(node, call)
+    holding = holdings.authorise(node, call, interaction)
+    changed = changed_properties(interaction, call.request)
+    report_change(node, interaction, call.request, changed, holdings.cause_of(node, call, holding))
+    for holder in holding.holders if holding is not None else ():
+        if holder is not holdings.holder_of(node, call, holding):
+            _tell_holder(node, holder, interaction)
+    return EventAck(interaction_id=interaction.interaction_id)
+
+
+def _tell_holder(node: NodeCore, holder: Holder, interaction: Interaction) -> None:
+    note = InteractionChanged(interaction_id=interaction.interaction_id, interaction=interaction)
+    if holder.agent:
+        node.tell_agent(holder.agent, note)
+    else:
+        node.tell(holder.session_id, note)
+
+
+def changed_properties(interaction: Interaction, request: ChangingRequest) -> dict[str, Any]:
+    """The request's property changes as new values of the interaction's fields; nothing is changed yet.
+
+    :raises Refusal: ``WRONG_VALUE`` for a fixed property with a value of another type
+    """
+    fields: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    for given, where in ((request.added_properties, "added"), (request.changed_properties, "changed")):
+        for name, value in given.items():
+            if name in SETTABLE:
+                fields[name] = _value(name, value, f"{where}_properties")
+            else:
+                data[name] = value
+    deleted = [name for name in request.deleted_properties if name not in SETTABLE]
+    for name in request.deleted_properties:
+        if name in SETTABLE:
+            if name in _ALWAYS:
+                raise Refusal(Code.WRONG_VALUE, f"{name} cannot be deleted", field="deleted_properties")
+            fields[name] = None
+    if data or deleted:
+        merged = orjson.loads(bytes(interaction.user_data))
+        merged.update(data)
+        for name in deleted:
+            merged.pop(name, None)
+        fields["user_data"] = Raw(orjson.dumps(merged))
+    return fields
+
+
+_ALWAYS = frozenset({"priority", "is_online", "interaction_type"})
+"""Settable properties that every interaction has."""
+
+
+def _value(name: str, value: Any, field: str) -> Any:
+    expected = SETTABLE[name]
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if expected is list and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    if expected is not list and isinstance(value, expected) and not isinstance(value, bool):
+        if name == "is_online" and value not in (0, 1):
+            raise Refusal(Code.WRONG_VALUE, "is_online is 0 or 1", field=field)
+        return value
+    raise Refusal(Code.WRONG_VALUE, f"{name} is of type {expected.__name__}", field=field)
+
+
+def report_change(
+    node: NodeCore, interaction: Interaction, request: ChangingRequest, fields: dict[str, Any], cause: Cause
+) -> None:
+    """Writes changed properties and reports what the request said."""
+    if fields.get("is_online") == 0 and interaction.is_online and interaction.abandoned_at is None:
+        fields["abandoned_at"] = node.now
+    if fields:
+        node.memory.update(interaction, **fields)
+    body = {
+        "added_properties": request.added_properties,
+        "changed_properties": request.changed_properties,
+        "deleted_properties": list(request.deleted_properties),
+    }
+    node.event(EventPropertiesChanged, interaction, cause, shows_data=True, body=Raw(encode(body)))
+
+
+HANDLERS = {RequestChangeProperties: change_properties}

@@ -1,0 +1,235 @@
+"""Pulling: from the head of a view, by ids, with and without hold (protocol 8), and telling proxies of new heads.
+
+A held pull waits here for its view. At the end of a batch (:meth:`Pulls.settle`) every view that was touched first
+serves those that wait, oldest first, and then tells the proxies that watch it what its head is now.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from msgspec import UNSET
+
+from broker.errors import Code, Refusal
+from broker.messages import encode
+from broker.messages.interactions import EventTakenFromQueue
+from broker.messages.kinds import ClientType
+from broker.messages.objects import QUEUED, Interaction
+from broker.messages.pulls import (
+    BY_IDS,
+    EventPulledInteractions,
+    EventViewHead,
+    Granted,
+    RequestPull,
+    RequestWatchView,
+)
+
+from . import agents, holdings
+from .calls import Call
+from .records import Holder
+from .routing import agent_holder
+from .views import Key, View, waits
+
+if TYPE_CHECKING:
+    from .core import NodeCore
+    from .sessions import Session
+
+
+class Pulls:
+    """Held pulls by view, and which proxies watch which view."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, deque[Call]] = {}
+        self.held = 0
+        self.watchers: dict[str, dict[tuple[bytes, int], list[Any] | None]] = {}
+
+    def hold(self, node: NodeCore, call: Call, view: View) -> None:
+        """Lets a pull wait. :raises Refusal: too many wait already"""
+        if self.held >= node.settings.max_held_pulls:
+            raise Refusal(Code.BUSY, f"{self.held} pulls are held", retry_after=1.0)
+        self.waiting.setdefault(view.view_id, deque()).append(call)
+        self.held += 1
+        node.deadline(node.now + node.settings.pull_hold_timeout, _hold_over, (view.view_id, call))
+
+    def release(self, view_id: str, call: Call) -> bool:
+        """Ends the waiting of one pull. False: it was served before."""
+        calls = self.waiting.get(view_id)
+        if calls is None or call not in calls:
+            return False
+        calls.remove(call)
+        self._shrink(view_id)
+        return True
+
+    def next(self, view_id: str) -> Call | None:
+        """The pull that waits longest."""
+        calls = self.waiting.get(view_id)
+        if not calls:
+            return None
+        call = calls.popleft()
+        self._shrink(view_id)
+        return call
+
+    def _shrink(self, view_id: str) -> None:
+        self.held -= 1
+        if not self.waiting[view_id]:
+            del self.waiting[view_id]
+
+    def forget(self, node: NodeCore, session: Session) -> None:
+        """A session has ended: its pulls wait no more, it watches nothing."""
+        for view_id, calls in list(self.waiting.items()):
+            for call in [call for call in calls if call.session is session]:
+                self.release(view_id, call)
+        for view_id in session.watches:
+            self.watchers.get(view_id, {}).pop(session.source, None)
+
+    def settle(self, node: NodeCore) -> None:
+        """At the end of a batch: serves those that wait, then tells of heads that have changed."""
+        touched = node.memory.views.touched
+        if not touched:
+            return
+        if self.waiting:
+            for view_id in sorted(touched & self.waiting.keys()):
+                self._serve(node, node.memory.views.by_id[view_id])
+        if self.watchers:
+            for view_id in touched & self.watchers.keys():
+                self._tell(node, node.memory.views.by_id[view_id])
+        touched.clear()
+
+    def _serve(self, node: NodeCore, view: View) -> None:
+        while len(view):
+            call = self.next(view.view_id)
+            if call is None:
+                return
+            node.finish(call, _take(node, call, view, call.request.count, None))
+
+    def _tell(self, node: NodeCore, view: View) -> None:
+        head = head_of(node, view)
+        watchers = self.watchers[view.view_id]
+        payload = b""
+        for source, told in watchers.items():
+            if told != head:
+                watchers[source] = head
+                payload = payload or encode(EventViewHead(view_id=view.view_id, head=head, depth=len(view)))
+                node.outgoing.append((source, None, payload, 0))
+
+
+def head_of(node: NodeCore, view: View) -> list[Any] | None:
+    """The raw values of the head's key, None for an empty view."""
+    first = view.head()
+    return None if first is None else view.order.head(node.memory.interactions[first])
+
+
+def pull(node: NodeCore, call: Call) -> EventPulledInteractions | None:
+    """RequestPull: what it gets, or None while it is held."""
+    request: RequestPull = call.request
+    call.tenant(request.tenant_id)
+    if request.view_id == BY_IDS:
+        return _pull_ids(node, call)
+    view = _view(node, request)
+    below = _below(view, request)
+    reply = _take(node, call, view, request.count, below)
+    if reply.interactions or not _holds(call):
+        return reply
+    node.pulls.hold(node, call, view)
+    return None
+
+
+def _view(node: NodeCore, request: RequestPull | RequestWatchView) -> View:
+    view = node.memory.views.by_id.get(request.view_id)
+    tenant = getattr(request, "tenant_id", None)
+    if view is None or (tenant is not None and view.tenant_id != tenant):
+        raise Refusal(Code.UNKNOWN_VIEW, request.view_id, field="view_id")
+    return view
+
+
+def _below(view: View, request: RequestPull) -> Key | None:
+    if request.below is None:
+        return None
+    try:
+        return view.order.key_of(request.below)
+    except ValueError as fault:
+        raise Refusal(Code.WRONG_VALUE, str(fault), field="below") from None
+
+
+def _holds(call: Call) -> bool:
+    """Only a routing engine's pull with ``pull-for-strategy`` is held (guide, "Timeout for Pull for Strategy")."""
+    extension = call.request.extension
+    if extension is UNSET or call.session.type is not ClientType.ROUTING:
+        return False
+    hints = orjson.loads(bytes(extension))
+    return isinstance(hints, dict) and hints.get("pull-for-strategy") in (1, True, "1")
+
+
+def _take(node: NodeCore, call: Call, view: View, count: int, below: Key | None) -> EventPulledInteractions:
+    """Grants the head of the view to the client that asks."""
+    holder = _holder(node, call)
+    granted = [_grant(node, call, node.memory.interactions[ident], holder) for ident in view.first(count, below)]
+    return EventPulledInteractions(interactions=granted)
+
+
+def _holder(node: NodeCore, call: Call) -> Holder:
+    if call.session.type is ClientType.ROUTING:
+        return holdings.strategy_holder(call, call.request.strategy_id)
+    return agent_holder(agents.asking(node, call), call)
+
+
+def _grant(node: NodeCore, call: Call, interaction: Interaction, holder: Holder) -> Granted:
+    old_state = interaction.interaction_state
+    holding = holdings.grant(node, interaction, holder)
+    cause = call.cause(holdings.as_actor(holder))
+    taken = {"party": holder.party, "old_queue": interaction.queue, "old_state": old_state}
+    node.event(EventTakenFromQueue, interaction, cause, **taken)
+    holdings.add_party(node, interaction, holder, cause)
+    fields = {name: getattr(interaction, name) for name in Interaction.__struct_fields__}
+    return Granted(**fields, token=holding.token)
+
+
+def _pull_ids(node: NodeCore, call: Call) -> EventPulledInteractions:
+    """Takes the named interactions; those that cannot be taken are in ``errors``, each with its code."""
+    request: RequestPull = call.request
+    parameters = request.pull_parameters
+    if parameters is None or not parameters.interaction_ids:
+        raise Refusal(Code.MISSING_ATTRIBUTE, "pull_parameters.interaction_ids", field="pull_parameters")
+    holder = _holder(node, call)
+    granted, errors = [], {}
+    for ident in dict.fromkeys(parameters.interaction_ids):
+        fault = _untakeable(node, call, ident)
+        if fault is None:
+            granted.append(_grant(node, call, node.memory.interactions[ident], holder))
+        else:
+            errors[ident] = {"code": int(fault), "text": fault.text}
+    if not granted and len(errors) == 1:
+        raise Refusal(Code(next(iter(errors.values()))["code"]), next(iter(errors)), field="pull_parameters")
+    return EventPulledInteractions(interactions=granted, errors=errors or None)
+
+
+def _untakeable(node: NodeCore, call: Call, ident: str) -> Code | None:
+    interaction = node.memory.interactions.get(ident)
+    if interaction is None or interaction.tenant_id not in call.session.tenants:
+        return Code.UNKNOWN_INTERACTION
+    if interaction.is_locked:
+        return Code.LOCKED
+    if waits(interaction) or (interaction.interaction_state == QUEUED and call.request.ignore_hold):
+        return None
+    return Code.WRONG_STATE
+
+
+def _hold_over(node: NodeCore, held: tuple[str, Call]) -> None:
+    """A deadline: nothing came for a held pull."""
+    view_id, call = held
+    if node.pulls.release(view_id, call):
+        node.finish(call, EventPulledInteractions(interactions=[]))
+
+
+def watch(node: NodeCore, call: Call) -> EventViewHead:
+    """RequestWatchView: a proxy asks for the head now and is told of its changes from then on."""
+    view = _view(node, call.request)
+    head = head_of(node, view)
+    node.pulls.watchers.setdefault(view.view_id, {})[call.source] = head
+    call.session.watches.add(view.view_id)
+    return EventViewHead(view_id=view.view_id, head=head, depth=len(view))
+
+
+HANDLERS = {RequestPull: pull, RequestWatchView: watch}

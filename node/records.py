@@ -1,0 +1,114 @@
+"""What a node keeps besides interactions, one row class per table. Rows are in the journal and in the database's
+``records`` table as JSON, so they can be queried there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET
+
+from broker.messages.kinds import AGENT, Actor, AgentPart, Document, Party, Record, Workbin
+
+
+class AgentRow(Record):
+    """A logged-in agent, place, or agent at a place.
+
+    :param session: names this agent session in events, from login to logout
+    :param sessions: the client sessions that act for the agent, oldest first
+    :param echo: another node speaks for this agent; changes made by this server itself are echoes
+    """
+
+    tenant_id: int
+    session: str
+    sessions: list[str]
+    agent_id: str | None = None
+    place_id: str | None = None
+    media: dict[str, int] = {}
+    donot_disturb: bool = False
+    echo: bool = False
+    login_us: int = 0
+
+    @property
+    def key(self) -> str:
+        """The row's key in the table of agents."""
+        return f"{self.tenant_id}/{self.agent_id or ''}@{self.place_id or ''}"
+
+    def part(self, media_type: str | None = None, reason: Document = UNSET) -> AgentPart:
+        """The agent as an event shows it."""
+        return AgentPart(
+            agent_id=self.agent_id,
+            place_id=self.place_id,
+            session=self.session,
+            media_type=media_type,
+            media=self.media,
+            donot_disturb=self.donot_disturb,
+            reason=reason,
+        )
+
+    def actor(self) -> Actor:
+        """The agent as the one who caused an event."""
+        return Actor(agent_id=self.agent_id, place_id=self.place_id)
+
+    def party(self) -> Party:
+        """The agent as a party of an interaction."""
+        return Party(type=AGENT, agent_id=self.agent_id, place_id=self.place_id)
+
+
+class Holder(Record):
+    """One party that holds an interaction: an agent (``agent`` is its key) or a strategy of a client's session."""
+
+    party: Party
+    session_id: str
+    client_name: str
+    agent: str | None = None
+
+
+class Holding(Record):
+    """An interaction that is out of its queue: who holds it, by which grant, and where it goes back to.
+
+    :param token: of the grant; a request with an older one is refused
+    :param queue: it was taken from here and returns here
+    """
+
+    interaction_id: str
+    token: int
+    since_us: int
+    holders: list[Holder]
+    queue: str | None = None
+    workbin: Workbin | None = None
+
+
+class Invitation(Record):
+    """An agent was offered an interaction and has not answered yet."""
+
+    ticket_id: int
+    interaction_id: str
+    agent: str
+    deadline_us: int
+    router: Holder | None = None
+
+
+class Answer(Record):
+    """The stored positive reply to a request that runs once. ``payload`` is dropped when the window has passed."""
+
+    us: int
+    payload: Document = UNSET
+
+
+class Counters(Record):
+    """What numbers the next thing; restored as the highest that was seen."""
+
+    next_seq: int = 1
+    submit_seq: int = 0
+    place_seq: int = 0
+    echo_run: int = 0
+
+
+TABLES: dict[str, type[Any]] = {
+    "agents": AgentRow,
+    "holdings": Holding,
+    "invitations": Invitation,
+    "answers": Answer,
+    "counters": Counters,
+}
+"""Table name -> class of its rows."""

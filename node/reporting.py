@@ -1,0 +1,82 @@
+"""What reporting clients ask: the current state with its cursor, and past events (protocol 6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.errors import Code, Refusal
+from broker.messages.connection import EventAck
+from broker.messages.objects import STATES
+from broker.messages.reporting import (
+    AgentState,
+    EventPlaceAgentState,
+    RequestReplayEvents,
+    RequestStartPlaceAgentStateReportingAll,
+    RequestStopPlaceAgentStateReportingAll,
+)
+from broker.wire import make_cursor, parse_cursor
+
+from .calls import Call, Read
+from .records import AgentRow
+
+if TYPE_CHECKING:
+    from .core import NodeCore
+
+
+def state(node: NodeCore, call: Call) -> EventPlaceAgentState:
+    """RequestStartPlaceAgentStateReportingAll: all logged-in agents and the queues' counts, now."""
+    asked = call.request.tenant_id
+    if asked is not None:
+        call.tenant(asked)
+    tenants = call.session.tenants if asked is None else {asked}
+    return EventPlaceAgentState(
+        cursor=make_cursor(node.clock.promise(node.now), node.name),
+        agents=[_agent_state(row) for row in node.memory.agents.rows.values() if row.tenant_id in tenants],
+        queues=_queues(node, tenants),
+    )
+
+
+def _agent_state(row: AgentRow) -> AgentState:
+    return AgentState(
+        tenant_id=row.tenant_id,
+        agent_id=row.agent_id,
+        place_id=row.place_id,
+        session=row.session,
+        media=row.media,
+        donot_disturb=row.donot_disturb,
+    )
+
+
+def _queues(node: NodeCore, tenants: frozenset[int] | set[int]) -> dict[str, dict[str, dict[str, int]]]:
+    counts: dict[str, dict[str, dict[str, int]]] = {}
+    for queue, numbers in node.memory.queue_counts.items():
+        known = node.configuration.queues.get(queue)
+        if known is not None and known.tenant in tenants and any(numbers):
+            counts.setdefault(str(known.tenant), {})[queue] = dict(zip(STATES, numbers, strict=True))
+    return counts
+
+
+def stop(node: NodeCore, call: Call) -> EventAck:
+    """RequestStopPlaceAgentStateReportingAll: nothing is kept for it."""
+    return EventAck()
+
+
+def replay(node: NodeCore, call: Call) -> None:
+    """RequestReplayEvents: read from the journal by the shell, after this batch is committed."""
+    request: RequestReplayEvents = call.request
+    after_us = 0
+    if request.start is not None:
+        try:
+            after_us, _, _ = parse_cursor(request.start)
+        except ValueError as fault:
+            raise Refusal(Code.WRONG_VALUE, str(fault), field="from") from None
+    own = call.source[1] == 0 and call.session.link
+    tenants = None if own else call.session.tenants
+    node.reads.append(Read(call.source, call.ref, after_us, request.count, own, tenants))
+
+
+HANDLERS = {
+    RequestStartPlaceAgentStateReportingAll: state,
+    RequestStopPlaceAgentStateReportingAll: stop,
+    RequestReplayEvents: replay,
+}

@@ -1,0 +1,186 @@
+"""Client sessions: registration, liveness, end (protocol 3).
+
+Sessions live in memory only. What must outlast a failover is in the rows that name them (agents, holdings): after a
+take-over those wait for their session to come back, and end as the session's would when it does not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.errors import Code, Refusal
+from broker.messages.connection import EventAck, EventPong, RequestPing, RequestRegisterClient, RequestUnregisterClient
+from broker.messages.kinds import ClientType
+
+from . import agents, holdings
+from .calls import Call, Source
+
+if TYPE_CHECKING:
+    from .core import NodeCore
+
+PROTOCOL = 1
+KIND = "Interaction Server"
+
+
+class Session:
+    """A registered client.
+
+    :param source: where it is now; a proxy's client has the proxy's address and its number there
+    :param link: it is a proxy's own session, the one that others come through
+    """
+
+    __slots__ = ("heard", "link", "media_type", "name", "session_id", "source", "tenants", "type", "watches")
+
+    def __init__(
+        self, session_id: str, source: Source, request: RequestRegisterClient, tenants: frozenset[int]
+    ) -> None:
+        self.session_id = session_id
+        self.source = source
+        self.name = request.client_name
+        self.type = request.client_type
+        self.media_type = request.media_type
+        self.tenants = tenants
+        self.link = request.client_type is ClientType.PROXY and source[1] == 0
+        self.heard = 0.0
+        self.watches: set[str] = set()
+
+
+class Sessions:
+    """All sessions by source and by id, and when each was heard of last."""
+
+    def __init__(self) -> None:
+        self.by_source: dict[Source, Session] = {}
+        self.by_id: dict[str, Session] = {}
+        self.clients_of: dict[bytes, set[Source]] = {}
+
+    def add(self, session: Session) -> None:
+        self.by_id[session.session_id] = session
+        self.by_source[session.source] = session
+        self.clients_of.setdefault(session.source[0], set()).add(session.source)
+
+    def discard(self, session: Session) -> None:
+        self.by_id.pop(session.session_id, None)
+        if self.by_source.get(session.source) is session:
+            del self.by_source[session.source]
+            sources = self.clients_of.get(session.source[0])
+            if sources is not None:
+                sources.discard(session.source)
+                if not sources:
+                    del self.clients_of[session.source[0]]
+
+    def link_of(self, source: Source) -> Session | None:
+        """The proxy's own session that a proxied client came through."""
+        return self.by_source.get((source[0], 0))
+
+
+def register(node: NodeCore, call: Call) -> EventAck:
+    """RequestRegisterClient: a new session, or with ``session_id`` the old one at its new address."""
+    request: RequestRegisterClient = call.request
+    tenants = _tenants(node, request)
+    sessions = node.sessions
+    known = sessions.by_id.get(request.session_id) if request.session_id else None
+    if known is not None and known.name != request.client_name:
+        raise Refusal(Code.ACCESS_DENIED, "this session belongs to another client", field="session_id")
+    old = sessions.by_source.get(call.source)
+    if old is not None and old is not known:
+        end(node, old, "registered again")
+    if known is None and len(sessions.by_id) >= node.settings.max_clients:
+        raise Refusal(Code.BUSY, f"{len(sessions.by_id)} clients are registered", retry_after=1.0)
+    if known is not None:
+        sessions.discard(known)
+    session = Session(_session_id(node, call, request), call.source, request, tenants)
+    session.heard = node.now
+    if known is not None:
+        session.watches = known.watches
+    sessions.add(session)
+    node.orphans.discard(session.session_id)
+    node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
+    return EventAck(
+        server=node.name,
+        kind=KIND,
+        protocol=PROTOCOL,
+        session_id=session.session_id,
+        keepalive_interval=node.settings.keepalive_interval,
+    )
+
+
+def _session_id(node: NodeCore, call: Call, request: RequestRegisterClient) -> str:
+    """A resumed session keeps its id; a proxy names the sessions it brings; all others get one from the node.
+
+    A direct client may resume a session that the node's tables still wait for, under the name that made it."""
+    if request.session_id is not None:
+        link = node.sessions.link_of(call.source)
+        by_proxy = request.client_type is ClientType.PROXY or (call.source[1] and link is not None)
+        if by_proxy or request.session_id in node.sessions.by_id or request.session_id in node.orphans:
+            return request.session_id
+    return f"{node.name}.{node.clock.next(node.now):x}"
+
+
+def _tenants(node: NodeCore, request: RequestRegisterClient) -> frozenset[int]:
+    known = frozenset(node.configuration.tenants)
+    if request.tenants is None:
+        return known
+    unknown = sorted(set(request.tenants) - known)
+    if unknown:
+        raise Refusal(Code.UNKNOWN_TENANT, f"no tenant {unknown[0]}", field="tenants")
+    return frozenset(request.tenants)
+
+
+def unregister(node: NodeCore, call: Call) -> EventAck:
+    """RequestUnregisterClient: the session ends; all that it held goes back."""
+    end(node, call.session, "unregistered")
+    return EventAck()
+
+
+def ping(node: NodeCore, call: Call) -> EventPong:
+    """RequestPing: the server lives."""
+    return node.pong()
+
+
+def end(node: NodeCore, session: Session, why: str) -> None:
+    """Ends a session; a link's end is the end of every session that came through it."""
+    node.sessions.discard(session)
+    node.counts[f"session ended: {why}"] += 1
+    if session.link:
+        for source in list(node.sessions.clients_of.get(session.source[0], ())):
+            client = node.sessions.by_source.get(source)
+            if client is not None:
+                end(node, client, why)
+    node.pulls.forget(node, session)
+    release(node, session.session_id, why)
+
+
+def release(node: NodeCore, session_id: str, why: str) -> None:
+    """Gives back all that a session had: agents without another connection are logged out, grants return."""
+    agents.disconnect(node, session_id, why)
+    holdings.give_back(node, session_id, why)
+
+
+def silent(node: NodeCore, session_id: str) -> None:
+    """A deadline: the session was not heard of for three intervals, or will be looked at again later."""
+    session = node.sessions.by_id.get(session_id)
+    if session is None:
+        return
+    link = node.sessions.link_of(session.source) if session.source[1] else session
+    if link is None:
+        end(node, session, "its proxy is gone")
+        return
+    due = link.heard + 3 * node.settings.keepalive_interval
+    if due <= node.now:
+        end(node, link, "silent")
+    else:
+        node.deadline(due, silent, session_id)
+
+
+def orphaned(node: NodeCore, session_id: str) -> None:
+    """A deadline after a take-over: a session that the tables name did not come back."""
+    if session_id in node.orphans:
+        node.orphans.discard(session_id)
+        release(node, session_id, "did not come back after a take-over")
+
+
+HANDLERS = {
+    RequestRegisterClient: register,
+    RequestUnregisterClient: unregister,
+    RequestPing: ping,
+}

@@ -1,0 +1,155 @@
+"""What runs once: dedup_id, a link's numbers, and both across a failover; and what a new active member knows."""
+
+import json
+
+from msgspec.structs import replace
+
+from broker.wire import RESENT, PackedRequest, PackedRequests
+
+SUBMIT = {"message": "RequestSubmit", "tenant_id": 101, "media_type": "email", "queue": "Inbound"}
+
+
+def test_a_repeated_dedup_id_gets_the_same_reply_and_does_nothing(driver):
+    media = driver.client("mail", "MediaServer")
+    first = driver.ask(media.source, {**SUBMIT, "dedup_id": "d1"})
+    again = driver.ask(media.source, {**SUBMIT, "dedup_id": "d1"})
+    assert first == again
+    assert len(driver.core.memory.interactions) == 1
+
+
+def test_a_dedup_id_belongs_to_its_client_name(driver):
+    one, other = driver.client("one", "MediaServer"), driver.client("other", "MediaServer")
+    driver.ask(one.source, {**SUBMIT, "dedup_id": "d1"})
+    driver.ask(other.source, {**SUBMIT, "dedup_id": "d1"})
+    assert len(driver.core.memory.interactions) == 2
+
+
+def test_after_the_window_it_is_refused_and_still_not_executed(driver):
+    media = driver.client("mail", "MediaServer")
+    driver.ask(media.source, {**SUBMIT, "dedup_id": "d1"})
+    for _ in range(6):
+        driver.wait(60)
+        media.ask("RequestPing")
+    assert driver.ask(media.source, {**SUBMIT, "dedup_id": "d1"})["code"] == 5
+    assert len(driver.core.memory.interactions) == 1
+
+
+def test_a_refusal_is_not_kept(driver):
+    media = driver.client("mail", "MediaServer")
+    assert driver.ask(media.source, {**SUBMIT, "queue": "Nowhere", "dedup_id": "d1"})["code"] == 11
+    assert driver.ask(media.source, {**SUBMIT, "dedup_id": "d1"})["message"] == "EventAck"
+
+
+def test_a_dedup_id_holds_across_a_failover(driver):
+    media = driver.client("mail", "MediaServer")
+    first = driver.ask(media.source, {**SUBMIT, "dedup_id": "d1"})
+    after = driver.reopened()
+    media = after.client("mail", "MediaServer")
+    assert after.ask(media.source, {**SUBMIT, "dedup_id": "d1"}) == first
+    assert len(after.core.memory.interactions) == 1
+
+
+def link(driver, *requests, settled=0):
+    packed = [
+        PackedRequest(number, client, flags, json.dumps(message).encode())
+        for number, client, flags, message in requests
+    ]
+    driver.core.receive_link(driver.now, b"proxy", PackedRequests(settled, packed))
+    driver.settle()
+    return {ref: driver.late.pop(ref) for ref in list(driver.late)}
+
+
+HELLO = {"message": "RequestRegisterClient", "client_name": "p1", "client_type": "Proxy", "session_id": "p1.b"}
+CLIENT = {
+    "message": "RequestRegisterClient",
+    "client_name": "mail",
+    "client_type": "MediaServer",
+    "session_id": "p1.b.7",
+}
+
+
+def introduce(driver):
+    link(driver, (1, 0, 0, HELLO), (2, 7, 0, CLIENT))
+
+
+def test_a_links_number_runs_once_until_it_is_settled(driver):
+    introduce(driver)
+    first = link(driver, (3, 7, 0, SUBMIT))[3]
+    assert link(driver, (3, 7, RESENT, SUBMIT))[3] == first
+    assert len(driver.core.memory.interactions) == 1
+    link(driver, settled=4)
+    assert not driver.core.memory.answers.rows
+
+
+def test_a_links_number_runs_once_across_a_failover(driver):
+    introduce(driver)
+    first = link(driver, (3, 7, 0, SUBMIT))[3]
+    after = driver.reopened()
+    introduce(after)
+    assert link(after, (3, 7, RESENT, SUBMIT))[3] == first
+    assert len(after.core.memory.interactions) == 1
+
+
+def test_the_end_of_a_link_ends_its_clients(driver):
+    introduce(driver)
+    driver.core.lost(driver.now, b"proxy")
+    assert not driver.core.sessions.by_id
+
+
+def test_a_new_active_member_has_everything_and_goes_on(driver):
+    media, router, vicky = driver.client("m", "MediaServer"), driver.client("r", "RoutingEngine"), driver.agent("VICKY")
+    waiting, routed, handled, invited = (
+        media.ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound", user_data={"n": n})[
+            "interaction_id"
+        ]
+        for n in range(4)
+    )
+    for ident in (routed, handled, invited):
+        router.ask("RequestPull", tenant_id=101, view_id="_system_", pull_parameters={"interaction_ids": [ident]})
+    for ident in (handled, invited):
+        router.ask("RequestDeliver", interaction_id=ident, agent_id="VICKY")
+    ticket = vicky.notes[0]["ticket_id"]
+    vicky.ask("RequestAccept", interaction_id=handled, ticket_id=ticket)
+    last_seq = driver.said[-1]["seq"]
+
+    before = dump(driver.core.memory)
+    after = driver.reopened()
+    assert dump(after.core.memory) == {**before, "counters": replace(before["counters"], next_seq=last_seq + 2)}
+    assert after.said[0]["message"] == "EventNodeActive"
+    assert after.said[0]["seq"] == last_seq + 1
+    after.events()
+    after.wait(31)
+    assert after.events() == ["EventRevoked", "EventPlacedInQueue"]
+
+
+def test_sessions_that_do_not_come_back_give_back_what_they_held(driver):
+    media = driver.client("m", "MediaServer")
+    media.ask(**SUBMIT)
+    vicky = driver.agent("VICKY")
+    vicky.ask("RequestPull", tenant_id=101, view_id="Inbound/all")
+    session = next(iter(driver.core.memory.agents.rows.values())).sessions[0]
+
+    after = driver.reopened()
+    back = after.stranger("VICKY")
+    back.ask("RequestRegisterClient", client_name="VICKY", client_type="AgentApplication", session_id=session)
+    after.events()
+    after.wait(85)
+    back.ask("RequestPing")
+    after.wait(10)
+    assert after.events() == []
+
+    other = driver.reopened()
+    other.events()
+    other.wait(91)
+    assert other.events() == ["EventPartyRemoved", "EventPlacedInQueue", "EventAgentLogout"]
+
+
+def dump(memory):
+    """Everything durable, comparable."""
+    return {
+        "interactions": memory.interactions,
+        "tables": {name: table.rows for name, table in memory.tables.items()},
+        "counters": memory.counters,
+        "views": {name: list(view.keys) for name, view in memory.views.by_id.items()},
+        "counts": {queue: counts for queue, counts in memory.queue_counts.items() if any(counts)},
+    }

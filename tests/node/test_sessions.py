@@ -1,0 +1,72 @@
+"""Registration, liveness and what the end of a session gives back."""
+
+
+def test_nothing_but_ping_and_registration_is_served_to_a_stranger(driver):
+    stranger = driver.stranger("who")
+    assert stranger.ask("RequestPing")["message"] == "EventPong"
+    assert stranger.ask("RequestGetStatus")["code"] == 1
+
+
+def test_registration_says_who_answers(driver):
+    reply = driver.stranger("desk").ask(
+        "RequestRegisterClient", client_name="desk", client_type="AgentApplication", tenants=[101]
+    )
+    assert reply["server"] == "n1"
+    assert reply["kind"] == "Interaction Server"
+    assert reply["session_id"]
+    assert reply["keepalive_interval"] == 30.0
+
+
+def test_an_unknown_tenant_is_refused_at_registration(driver):
+    reply = driver.stranger("desk").ask(
+        "RequestRegisterClient", client_name="desk", client_type="AgentApplication", tenants=[999]
+    )
+    assert (reply["code"], reply["field"]) == (10, "tenants")
+
+
+def test_a_silent_client_is_forgotten_after_three_intervals(driver):
+    media = driver.client("mail", "MediaServer")
+    driver.wait(89)
+    assert media.ask("RequestGetStatus")["message"] == "EventStatus"
+    driver.wait(91)
+    assert media.ask("RequestGetStatus")["code"] == 1
+
+
+def test_any_message_keeps_a_session(driver):
+    media = driver.client("mail", "MediaServer")
+    for _ in range(10):
+        driver.wait(60)
+        assert media.ask("RequestPing")["message"] == "EventPong"
+    assert media.ask("RequestGetStatus")["message"] == "EventStatus"
+
+
+def test_the_end_of_an_agents_session_logs_out_and_gives_back(driver):
+    media = driver.client("mail", "MediaServer")
+    ident = media.ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound")["interaction_id"]
+    vicky = driver.agent("VICKY")
+    vicky.ask("RequestPull", tenant_id=101, view_id="Inbound/all")
+    driver.events()
+    vicky.ask("RequestUnregisterClient")
+    assert driver.events() == ["EventPartyRemoved", "EventPlacedInQueue", "EventAgentLogout"]
+    shown = media.ask("RequestGetInteractionProperties", interaction_id=ident)["interaction"]
+    assert (shown["interaction_state"], shown["queue"]) == (0, "Inbound")
+
+
+def test_a_lost_connection_ends_its_sessions(driver):
+    driver.agent("VICKY")
+    driver.core.lost(driver.now, b"VICKY")
+    driver.settle()
+    assert driver.events()[-1] == "EventAgentLogout"
+
+
+def test_a_message_that_is_not_for_the_clients_type_is_refused(driver):
+    media = driver.client("mail", "MediaServer")
+    assert media.ask("RequestAgentLogin", tenant_id=101, agent_id="X")["code"] == 40
+
+
+def test_the_number_of_clients_is_bounded(make_driver):
+    driver = make_driver(max_clients=2)
+    driver.client("a", "MediaServer")
+    driver.client("b", "MediaServer")
+    reply = driver.stranger("c").ask("RequestRegisterClient", client_name="c", client_type="MediaServer")
+    assert (reply["code"], reply["retry_after"] > 0) == (91, True)
