@@ -8,24 +8,13 @@ moves the mark. What came and went between two rounds never touches the tables b
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from broker.messages.objects import Interaction
 
 from .journal import encode_row
 from .memory import Memory
+from .store import Fold
 
 COUNTERS = ("counters", "node")
-
-
-class Slice(NamedTuple):
-    """What to write to the tables in one transaction. :param folded_rev: the mark, with the round's last slice"""
-
-    interactions: list[Interaction]
-    gone: list[str]
-    rows: list[tuple[str, str, bytes]]
-    dropped: list[tuple[str, str]]
-    folded_rev: int | None
 
 
 class Folding:
@@ -48,7 +37,7 @@ class Folding:
         self._rows, memory.dirty_rows = list(memory.dirty_rows), {}
         self.running = True
 
-    def next(self, limit: int) -> Slice:
+    def next(self, limit: int) -> Fold:
         """The next slice of the running round, of at most ``limit`` rows."""
         interactions, gone = self._next_interactions(limit)
         rows, dropped = self._next_rows(limit - len(interactions) - len(gone))
@@ -57,7 +46,7 @@ class Folding:
             self.running = False
             self.folded_rev = self._mark
             rows.append((*COUNTERS, encode_row(self.memory.counters)))
-        return Slice(interactions, gone, rows, dropped, self._mark if last else None)
+        return Fold(interactions, gone, rows, dropped, self._mark if last else None)
 
     def _next_interactions(self, limit: int) -> tuple[list[Interaction], list[str]]:
         ids = self._ids[-limit:]

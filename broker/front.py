@@ -1,0 +1,105 @@
+"""The ROUTER that clients talk to: messages of pairs in, replies out in the grouping they were asked in. A shell.
+
+Pairs that came together in one message are answered together, as far as they are ready together; a pair that came
+alone is answered alone, so that a REQ socket gets exactly one reply (protocol 1).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import count, groupby
+from typing import Any, NamedTuple
+
+import zmq
+
+from broker.errors import Code, Refusal
+from broker.messages import error_payload
+from broker.sockets import Socket
+from broker.wire import BadFrames, join_pairs, split_pairs
+
+NOTIFICATION = b""
+"""The ``ref`` of what was not asked for."""
+
+
+class Grouped(NamedTuple):
+    """The reference of a pair that came with others in one message. Cores give it back unseen."""
+
+    ref: bytes
+    message: int
+
+
+class Asked(NamedTuple):
+    """One pair of a client. :param ref: to be given to :meth:`Front.send` with the reply"""
+
+    peer: bytes
+    ref: Any
+    payload: bytes
+
+
+class Front:
+    """One bound ROUTER.
+
+    :param counts: what was wrong with messages and peers is counted here, by reason
+    """
+
+    def __init__(self, socket: Socket, counts: Counter[str]) -> None:
+        self.socket = socket
+        self.counts = counts
+        self._message = count(1)
+        self._lost: set[bytes] = set()
+
+    def messages(self, limit: int) -> Iterator[tuple[bytes, list[bytes]]]:
+        """What has arrived, at most ``limit`` messages, as the peer and its frames."""
+        receive = self.socket.recv_multipart
+        for _ in range(limit):
+            try:
+                peer, *frames = receive(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            yield peer, frames
+
+    def pairs(self, peer: bytes, frames: list[bytes]) -> list[Asked]:
+        """A client's message as its pairs. What does not parse is answered and counted here."""
+        try:
+            pairs = split_pairs(frames)
+        except BadFrames as fault:
+            self.counts["bad frames"] += 1
+            self._send_one(peer, fault.ref, error_payload(Refusal(Code.MALFORMED, str(fault)), None))
+            pairs = fault.pairs
+        if len(pairs) == 1:
+            return [Asked(peer, *pairs[0])]
+        message = next(self._message)
+        return [Asked(peer, Grouped(ref, message), payload) for ref, payload in pairs]
+
+    def send(self, replies: Iterable[tuple[bytes, Any, bytes]]) -> None:
+        """Sends ``(peer, ref, payload)``; ``ref`` None is a notification. Peers that cannot be reached are noted."""
+        for (peer, message), group in groupby(replies, key=_message_of):
+            if message is None:
+                for _, ref, payload in group:
+                    self._send_one(peer, NOTIFICATION if ref is None else ref, payload)
+            else:
+                self.send_frames(peer, join_pairs([(ref.ref, payload) for _, ref, payload in group]))
+
+    def _send_one(self, peer: bytes, ref: bytes, payload: bytes) -> None:
+        self.send_frames(peer, [ref, payload])
+
+    def send_frames(self, peer: bytes, frames: list[bytes]) -> None:
+        """Sends one message as it is."""
+        try:
+            self.socket.send_multipart([peer, *frames], zmq.NOBLOCK)
+        except zmq.ZMQError as fault:
+            if fault.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+                raise
+            self.counts["reply to a full peer" if fault.errno == zmq.EAGAIN else "reply to a lost peer"] += 1
+            self._lost.add(peer)
+
+    def lost(self) -> list[bytes]:
+        """The peers that could not be reached since the last call."""
+        lost, self._lost = sorted(self._lost), set()
+        return lost
+
+
+def _message_of(reply: tuple[bytes, Any, bytes]) -> tuple[bytes, int | None]:
+    peer, ref, _ = reply
+    return peer, ref.message if type(ref) is Grouped else None

@@ -1,0 +1,79 @@
+"""Interactions as rows of a table: the columns follow the fields of the class, so a new field is a new column.
+
+Scalars are columns of their own. What is no scalar (``workbin``, ``in_queues``, ``out_queues``) is JSON text, and user
+data is the column ``flexible_properties``, byte for byte as it came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+from msgspec.inspect import FloatType, IntType, NoneType, StrType, type_info
+
+from broker.messages.objects import Interaction
+
+RENAMED = {
+    "interaction_id": "id",
+    "interaction_type": "type",
+    "interaction_subtype": "subtype",
+    "interaction_state": "state",
+    "user_data": "flexible_properties",
+}
+"""Field -> column, where the published column has another name (domain facts, 2.2)."""
+
+_SQL_TYPES = {IntType: "INTEGER", FloatType: "REAL", StrType: "TEXT"}
+_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+
+
+def _sql_type(annotation: Any) -> str:
+    """Column type of a field's type; ``JSON`` for what is no scalar."""
+    info = type_info(annotation)
+    kinds = [kind for kind in getattr(info, "types", (info,)) if not isinstance(kind, NoneType)]
+    return _SQL_TYPES.get(type(kinds[0]), "JSON") if len(kinds) == 1 else "JSON"
+
+
+_fields = {field.name: field for field in msgspec.structs.fields(Interaction)}
+FIELDS = (*(name for name in _fields if name != "user_data"), "user_data")
+"""The order of the columns: user data is last."""
+COLUMNS = {RENAMED.get(name, name): _sql_type(_fields[name].type) for name in FIELDS}
+"""Column -> its SQL type."""
+_JSON_FIELDS = {
+    name: msgspec.json.Decoder(_fields[name].type).decode
+    for name in FIELDS[:-1]
+    if COLUMNS[RENAMED.get(name, name)] == "JSON"
+}
+_JSON_PLACES = tuple(FIELDS.index(name) for name in _JSON_FIELDS)
+_ABSENT = {name: None for name in FIELDS if _fields[name].required}
+_get: Callable[[Interaction], tuple[Any, ...]] = attrgetter(*FIELDS)
+_encode = msgspec.json.Encoder().encode
+
+
+def to_row(interaction: Interaction) -> list[Any]:
+    """The values of :data:`COLUMNS`; user data as bytes."""
+    values = list(_get(interaction))
+    for at in _JSON_PLACES:
+        if values[at] is not None:
+            values[at] = _encode(values[at]).decode()
+    values[-1] = bytes(values[-1])
+    return values
+
+
+def to_limited_row(interaction: Interaction) -> list[Any]:
+    """As :func:`to_row`, with numbers that SQLite can hold: one absurd number must not stop the folding of all."""
+    return [
+        min(max(value, _SMALLEST), _LARGEST) if isinstance(value, int) else value for value in to_row(interaction)
+    ]
+
+
+def from_row(values: Sequence[Any]) -> Interaction:
+    """The interaction of a row. Leaving out what is absent makes the call cheaper (2.9 µs against 3.5)."""
+    fields = _ABSENT | {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
+    for name, decode in _JSON_FIELDS.items():
+        if name in fields:
+            fields[name] = decode(fields[name])
+    fields["user_data"] = Raw(values[-1])
+    return Interaction(**fields)

@@ -1,0 +1,102 @@
+"""The tables of a node's database, for the store and for people who look into it with any SQLite tool (reading only).
+
+``journal`` is the truth; ``interactions`` and ``records`` are what it came to, a little behind. ``agents``,
+``holdings`` and ``invitations`` are views of ``records``.
+"""
+
+from __future__ import annotations
+
+from .columns import COLUMNS
+
+APPLICATION_ID = 0x49584E31
+"""``IXN1`` in the file's header: what ``file`` and SQLite call the application id."""
+VERSION = 1
+"""Of everything below. A change that an older release cannot live with is a new number."""
+
+_VIEWS = {
+    "agents": ("tenant_id", "agent_id", "place_id", "media", "donot_disturb", "session", "login_us"),
+    "holdings": ("interaction_id", "token", "since_us", "queue", "workbin", "holders"),
+    "invitations": ("ticket_id", "interaction_id", "agent", "deadline_us"),
+}
+"""Table of :data:`node.records.TABLES` -> the fields of its rows that become columns."""
+
+
+def _view(name: str, fields: tuple[str, ...]) -> str:
+    columns = ", ".join(f"value ->> '$.{field}' AS {field}" for field in fields)
+    return f"CREATE VIEW {name} AS SELECT key, {columns} FROM records WHERE tab = '{name}'"
+
+
+_interaction_columns = ", ".join(
+    f"{name} {kind}{' NOT NULL UNIQUE' if name == 'id' else ''}" for name, kind in COLUMNS.items()
+)
+
+STATEMENTS = (
+    "CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, node TEXT NOT NULL,"
+    " checksums INTEGER NOT NULL, folded_rev INTEGER NOT NULL)",
+    "CREATE TABLE lease (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, holder JSON,"
+    " renewed_us INTEGER NOT NULL, released INTEGER NOT NULL)",
+    "INSERT INTO lease VALUES (1, 0, NULL, 0, 1)",
+    # us stands before the long columns, so a look at it reads no overflow page
+    "CREATE TABLE journal (rev INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, us INTEGER NOT NULL,"
+    " changes BLOB NOT NULL, events BLOB)",
+    # finds a time, and passes over rows without events; costs a commit nothing that could be measured
+    "CREATE INDEX journal_events ON journal (us) WHERE events IS NOT NULL",
+    f"CREATE TABLE interactions (n INTEGER PRIMARY KEY, {_interaction_columns})",
+    "CREATE INDEX interactions_queue ON interactions (tenant_id, queue, state, is_locked)",
+    "CREATE INDEX interactions_external ON interactions (external_id) WHERE external_id IS NOT NULL",
+    "CREATE INDEX interactions_parent ON interactions (parent_id) WHERE parent_id IS NOT NULL",
+    "CREATE INDEX interactions_workbin ON interactions (workbin ->> '$.type') WHERE workbin IS NOT NULL",
+    "CREATE TABLE records (tab TEXT NOT NULL, key TEXT NOT NULL, value JSON NOT NULL, PRIMARY KEY (tab, key))"
+    " WITHOUT ROWID",
+    *(_view(name, fields) for name, fields in _VIEWS.items()),
+    f"PRAGMA application_id = {APPLICATION_ID}",
+)
+"""Makes the tables in an empty database; ``meta`` gets its one row by :data:`INSERT_META`."""
+
+INSERT_META = "INSERT INTO meta VALUES (1, ?, ?, ?, 0)"
+SELECT_META = "SELECT version, node, checksums FROM meta"
+
+SELECT_LEASE = "SELECT epoch, CAST(holder AS BLOB), renewed_us, released FROM lease"
+TAKE_LEASE = "UPDATE lease SET epoch = ?, holder = CAST(? AS TEXT), renewed_us = max(?, renewed_us + 1), released = 0"
+RENEW_LEASE = "UPDATE lease SET renewed_us = max(?, renewed_us + 1) WHERE epoch = ? AND NOT released"
+RELEASE_LEASE = "UPDATE lease SET renewed_us = max(?, renewed_us + 1), released = 1 WHERE epoch = ?"
+EPOCH = "SELECT epoch FROM lease WHERE NOT released"
+"""The epoch that may write; no row when the lease is given up."""
+
+APPEND = f"INSERT INTO journal SELECT ?1, ?2, ?3, ?4, ?5 WHERE ({EPOCH}) = ?2"
+"""The fence: epoch and row in one statement, so nothing can come between the look and the write."""
+SELECT_ROW = "SELECT rev, epoch, us, changes, events FROM journal WHERE rev = ?"
+SELECT_TAIL = "SELECT rev, epoch, us, changes, events FROM journal WHERE rev > ? ORDER BY rev LIMIT ?"
+LAST_REV = "SELECT max(rev) FROM journal"
+FIRST_REV = "SELECT min(rev) FROM journal"
+LAST_US = "SELECT us FROM journal ORDER BY rev DESC LIMIT 1"
+SELECT_EVENTS = "SELECT events FROM journal WHERE us > ? AND events IS NOT NULL ORDER BY us, rev"
+
+KEPT_ROWS = 16
+"""The newest rows of the journal are never cut, whatever their age."""
+CUT = f"""DELETE FROM journal WHERE rev <= (
+    SELECT max(rev) FROM (SELECT rev, us FROM journal ORDER BY rev LIMIT ?1)
+    WHERE us < ?2 AND rev <= ?3 AND rev <= (SELECT folded_rev FROM meta)
+    AND rev <= ({LAST_REV}) - {KEPT_ROWS})"""
+
+FOLDED_REV = "SELECT folded_rev FROM meta"
+SET_FOLDED_REV = "UPDATE meta SET folded_rev = max(folded_rev, ?)"
+_names = ", ".join(COLUMNS)
+_marks = ", ".join(["?"] * (len(COLUMNS) - 1))
+_sets = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "id")
+# The casts keep bytes as they are, valid UTF-8 or not, and make them text for people.
+PUT_INTERACTION = (
+    f"INSERT INTO interactions ({_names}) VALUES ({_marks}, CAST(? AS TEXT)) ON CONFLICT (id) DO UPDATE SET {_sets}"
+)
+DROP_INTERACTION = "DELETE FROM interactions WHERE id = ?"
+SELECT_INTERACTIONS = (
+    f"SELECT n, {_names.replace('flexible_properties', 'CAST(flexible_properties AS BLOB)')}"
+    " FROM interactions WHERE n > ? ORDER BY n LIMIT ?"
+)
+PUT_RECORD = (
+    "INSERT INTO records VALUES (?, ?, CAST(? AS TEXT)) ON CONFLICT (tab, key) DO UPDATE SET value = excluded.value"
+)
+DROP_RECORD = "DELETE FROM records WHERE tab = ? AND key = ?"
+SELECT_RECORDS = (
+    "SELECT tab, key, CAST(value AS BLOB) FROM records WHERE (tab, key) > (?, ?) ORDER BY tab, key LIMIT ?"
+)

@@ -1,0 +1,94 @@
+"""The catalogue's decoding: every fault names its field, nothing raises anything else."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.errors import Code, Refusal
+from broker.messages import EVENTS, NOTIFICATIONS, REPLIES, REQUESTS, decode_request, encode, error_payload
+from broker.messages.interactions import RequestSubmit
+
+
+@pytest.mark.parametrize(
+    ("payload", "code", "field"),
+    [
+        (b"", Code.MALFORMED, None),
+        (b"\xff\xfe", Code.MALFORMED, None),
+        (b"[1]", Code.MALFORMED, None),
+        (b"{}", Code.MALFORMED, None),
+        (b'{"message": 5}', Code.WRONG_VALUE, "message"),
+        (b'{"message": "RequestNothing"}', Code.UNSUPPORTED, "message"),
+        (b"[" * 100_000, Code.MALFORMED, None),
+        (b'{"message": "RequestSubmit", "media_type": "email"}', Code.MISSING_ATTRIBUTE, "tenant_id"),
+        (b'{"message": "RequestSubmit", "tenant_id": "x", "media_type": "email"}', Code.WRONG_VALUE, "tenant_id"),
+        (b'{"message": "RequestSubmit", "tenant_id": 0, "media_type": "email"}', Code.WRONG_VALUE, "tenant_id"),
+        (b'{"message": "RequestSubmit", "tenant_id": 1, "media_type": ""}', Code.WRONG_VALUE, "media_type"),
+        (
+            b'{"message": "RequestPull", "tenant_id": 1, "view_id": "v", "pull_parameters": {"interaction_ids": [1]}}',
+            Code.WRONG_VALUE,
+            "pull_parameters",
+        ),
+    ],
+)
+def test_a_fault_has_its_code_and_names_its_field(payload, code, field):
+    with pytest.raises(Refusal) as refusal:
+        decode_request(payload)
+    assert (refusal.value.code, refusal.value.field) == (code, field)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_request_or_a_refusal(data):
+    try:
+        decode_request(data)
+    except Refusal:
+        pass
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(sorted(REQUESTS)), st.data())
+def test_a_request_with_any_values_is_a_request_or_a_refusal(name, data):
+    fields = [field for field in REQUESTS[name].__struct_fields__ if field != "start"]
+    document = data.draw(st.dictionaries(st.sampled_from(fields), JSON, max_size=4))
+    try:
+        decode_request(json.dumps({"message": name, **document}).encode())
+    except Refusal as refusal:
+        assert refusal.field is None or refusal.field in {*fields, "message"}
+
+
+def test_unknown_fields_are_ignored():
+    request = decode_request(b'{"message": "RequestSubmit", "tenant_id": 1, "media_type": "email", "colour": "red"}')
+    assert isinstance(request, RequestSubmit)
+
+
+@pytest.mark.parametrize("name", sorted(REQUESTS))
+def test_a_request_says_what_it_is(name):
+    request = REQUESTS[name]
+    assert request.__doc__
+    assert request.senders
+    assert request.reply in REPLIES
+    for caused in request.causes:
+        assert caused in EVENTS or caused in NOTIFICATIONS
+
+
+def test_message_comes_first_on_the_wire():
+    payload = error_payload(Refusal(Code.BUSY, "full", retry_after=2.0), "RequestSubmit")
+    assert payload.startswith(b'{"message":"EventError","code":91,')
+    assert json.loads(payload)["retry_after"] == 2.0
+
+
+def test_codes_are_unique_and_have_texts():
+    assert len({int(code) for code in Code}) == len(list(Code))
+    assert all(code.text for code in Code)
+    assert Code(2003).text == "Interaction is not accessible"
+
+
+def test_a_reply_leaves_out_what_it_does_not_have():
+    assert encode(REPLIES["EventAck"]()) == b'{"message":"EventAck"}'
