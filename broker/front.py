@@ -94,6 +94,11 @@ class Front:
             self.counts["reply to a full peer" if fault.errno == zmq.EAGAIN else "reply to a lost peer"] += 1
             self._lost.add(peer)
 
+    @property
+    def waiting(self) -> bool:
+        """Peers that could not be reached wait for :meth:`lost`."""
+        return bool(self._lost)
+
     def lost(self) -> list[bytes]:
         """The peers that could not be reached since the last call."""
         lost, self._lost = sorted(self._lost), set()

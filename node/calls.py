@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from broker.errors import Code, Refusal
 from broker.messages.kinds import Actor, ClientType, Document
-from broker.wire import ECHO, Events
+from broker.wire import ECHO, Events, pack
 
 if TYPE_CHECKING:
     from .journal import Change
@@ -84,7 +84,7 @@ class Read(NamedTuple):
     source: Source
     ref: Any
     after_us: int
-    count: int
+    limit: int
     binary: bool
     tenants: frozenset[int] | None
 
@@ -97,3 +97,7 @@ class Batch(NamedTuple):
     events: Events
     replies: list[Outgoing]
     reads: list[Read]
+
+    def packed_events(self) -> bytes:
+        """The events as they stand in the journal; empty when there are none."""
+        return pack(self.events) if self.events.events else b""

@@ -8,7 +8,6 @@ from broker.processes import MEMBERS, Kind, run_process
 
 from .member import NodeMember
 
-
 NODES = Kind("node", lambda configuration: configuration.nodes, NodeMember)
 
 

@@ -43,7 +43,7 @@ Handler = Callable[["NodeCore", Call], Reply | None]
 
 HANDLERS: dict[type[Request], Handler] = {}
 for _module in (sessions, agents, interactions, properties, pulls, routing, finding, reporting, operations):
-    HANDLERS.update(_module.HANDLERS)  # type: ignore[arg-type]
+    HANDLERS.update(_module.HANDLERS)
 
 UNREGISTERED = frozenset({RequestPing, RequestRegisterClient})
 """What is served before registration."""
@@ -341,6 +341,16 @@ class NodeCore:
             self.deadline(now + 3 * self.settings.keepalive_interval, sessions.orphaned, session_id)
         body = Raw(encode({"member": self.member, "epoch": epoch, "why": why}))
         self._say(EventNodeActive, 0, UNASKED, body=body)
+
+    def deactivate(self) -> None:
+        """This member serves no more and follows the journal; all it decided is committed."""
+        self.active = self.hand_over = False
+        self.sessions = Sessions()
+        self.orphans = set()
+        self.pulls = pulls.Pulls()
+        self.searches.clear()
+        self.events, self.outgoing, self.reads = [], [], []
+        self._deadlines.clear()
 
     def pong(self) -> EventPong:
         """How this member sees itself."""

@@ -8,6 +8,8 @@ moves the mark. What came and went between two rounds never touches the tables b
 
 from __future__ import annotations
 
+from collections import deque
+
 from broker.messages.objects import Interaction
 
 from .journal import encode_row
@@ -27,15 +29,42 @@ class Folding:
         self._ids: list[str] = []
         self._rows: list[tuple[str, str]] = []
         self._stored: set[tuple[str, str]] = set()
+        self._older: deque[tuple[int, dict[str, None], dict[tuple[str, str], None]]] = deque()
         self.running = False
+
+    def start(self, folded_rev: int) -> None:
+        """The tables were loaded; what they hold does not have to be written again."""
+        self.folded_rev = folded_rev
+        self.memory.dirty, self.memory.dirty_rows = {}, {}
 
     def begin(self, rev: int) -> None:
         """Starts a round at the last committed revision."""
-        memory = self.memory
-        self._mark = rev
-        self._ids, memory.dirty = list(memory.dirty), {}
-        self._rows, memory.dirty_rows = list(memory.dirty_rows), {}
+        self._put_aside(rev)
+        ids: dict[str, None] = {}
+        rows: dict[tuple[str, str], None] = {}
+        for _, some_ids, some_rows in self._older:
+            ids.update(some_ids)
+            rows.update(some_rows)
+        self._older.clear()
+        self._mark, self._ids, self._rows = rev, list(ids), list(rows)
         self.running = True
+
+    def follow(self, folded_rev: int, rev: int) -> None:
+        """On a standby: forgets what the active member has folded meanwhile, so that this does not grow for ever.
+
+        :param folded_rev: of the database
+        :param rev: the last row that was applied here
+        """
+        self.folded_rev = folded_rev
+        while self._older and self._older[0][0] <= folded_rev:
+            self._older.popleft()
+        self._put_aside(rev)
+
+    def _put_aside(self, rev: int) -> None:
+        memory = self.memory
+        if memory.dirty or memory.dirty_rows:
+            self._older.append((rev, memory.dirty, memory.dirty_rows))
+            memory.dirty, memory.dirty_rows = {}, {}
 
     def next(self, limit: int) -> Fold:
         """The next slice of the running round, of at most ``limit`` rows."""

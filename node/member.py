@@ -1,11 +1,13 @@
 """One member of a node's pair: sockets, disk and clock around the core. A shell.
 
     drain    what has arrived goes to the core, which decides at once
-    turn     due deadlines; then the batch is closed: ONE journal row is committed, and only then events are published
-             and replies sent. Under load the batch is what arrived during the last commit; without load it is one request.
+    turn     deadlines that are due; then the batch is closed: ONE journal row is committed, and only then events are
+             published and replies sent. Under load a batch is what arrived during the last commit; without load it is
+             one request.
 
 A standby reads the journal behind the active member, so it holds the same memory; it answers Ping and refuses the rest.
-When the store fails, the batch waits and is tried again, requests are refused, and the other member may take over.
+When the store fails, the batch waits and is tried again; meanwhile requests are refused, and the other member may take
+over. Who is active is decided in :mod:`node.pair` and done in :mod:`node.tenure`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -27,21 +30,357 @@ from broker.front import Front
 from broker.loop import Polled, Stalls
 from broker.messages import encode, error_payload
 from broker.messages.connection import EventPong
-from broker.sockets import Audience, Context, router, xpub
-from broker.wire import (
-    PACKED_TOPIC,
-    PackedEvents,
-    PackedReplies,
-    PackedReply,
-    make_cursor,
-    pack,
-    unpack_requests,
-)
+from broker.sockets import Audience, Context, max_packed_size, router, xpub
+from broker.wire import PackedEvent, PackedEvents, unpack_requests
 
-from .calls import Batch, Outgoing, Read
+from .calls import Batch, Read
 from .core import NodeCore
-from .folding import Folding
-from .holder import is_alive, kill, this_holder
 from .journal import encode_changes
-from .pair import Pair
-from .store import Fenced, Refused, Row, StoreFailure, open_store
+from .operations import figures
+from .outbox import Outbox
+from .pair import Event
+from .past import replay
+from .sessions import KIND
+from .store import Fenced, Row, StoreFailure, open_store
+from .tenure import Tenure
+
+STANDBY_HEARTBEAT_S = 0.25
+STATUS_S = 0.5
+RETRY_S = 0.1
+FOLD_ROWS = 200
+"""Rows of the tables written in one slice: about a millisecond."""
+FOLD_AFTER_REVS = 2_000
+FOLD_IDLE_S = 0.5
+HOUSEKEEPING_S = 1.0
+CHECKPOINT_PAGES = 1_000
+CUT_ROWS = 500
+
+log = structlog.get_logger("node")
+
+
+class Held(NamedTuple):
+    """A batch that could not be committed yet. :param row: its journal row, None when it changes nothing"""
+
+    row: Row | None
+    batch: Batch
+
+
+class NodeMember:
+    """The shell of one member.
+
+    :param configuration: the whole cluster's
+    :param name: the node
+    :param member: ``primary`` or ``backup``
+    :param stalls: filled by the loop, shown in the status
+    """
+
+    def __init__(self, configuration: Configuration, name: str, member: str, stalls: Stalls) -> None:
+        self.configuration = configuration
+        self.name, self.member = name, member
+        node = configuration.nodes[name]
+        self.settings = node.settings
+        self.stalls = stalls
+        self.counts: Counter[str] = Counter()
+        addresses = node.primary if member == "primary" else node.backup
+        assert addresses is not None, "the command checks that the member is configured"
+        self.context: Context = zmq.Context()
+        self.front = Front(router(self.context, addresses.requests, self.settings), self.counts)
+        self.audience = Audience(xpub(self.context, addresses.events, manual=True))
+        self.outbox = Outbox(name, self.front, self.audience, max_packed_size(self.settings))
+        self.store = open_store(node.database, node=name, synchronous=self.settings.synchronous)
+        self.tenure = Tenure(self.store, configuration, name, member)
+        self.finished = False
+        self._links: set[bytes] = set()
+        self._held: Held | None = None
+        self._retry_at = 0.0
+        self._promised_us = 0
+        self._heartbeat_at = self._status_at = self._fold_at = self._housekeeping_at = 0.0
+        self._ending = False
+
+    @property
+    def core(self) -> NodeCore:
+        """The core of this tenure; after stepping down there is a new one."""
+        return self.tenure.core
+
+    # -- in
+
+    def sockets(self) -> list[Polled]:
+        return [(self.front.socket, self._drain_requests), (self.audience.socket, self.audience.drain)]
+
+    def _drain_requests(self) -> None:
+        now = time.time()
+        for peer, frames in self.front.messages(self.settings.max_batch):
+            if len(frames) == 1:
+                self._receive_packed(now, peer, frames[0])
+            else:
+                for asked in self.front.pairs(peer, frames):
+                    self._receive(now, peer, asked.ref, asked.payload)
+
+    def _receive_packed(self, now: float, peer: bytes, frame: bytes) -> None:
+        try:
+            packed = unpack_requests(frame)
+        except msgspec.DecodeError as fault:
+            self.counts["bad frames"] += 1
+            refusal = Refusal(Code.MALFORMED, f"one frame is a proxy's packed batch, this is none: {fault}")
+            self.outbox.replies([((peer, 0), b"", error_payload(refusal, None), int(refusal.code))], set(), 0)
+            return
+        self._links.add(peer)
+        if self._serving:
+            self.core.receive_link(now, peer, packed)
+            return
+        for request in packed.requests:
+            self._decline((peer, request.client), request.number, request.payload)
+
+    def _receive(self, now: float, peer: bytes, ref: Any, payload: bytes) -> None:
+        if self._serving:
+            self.core.receive(now, (peer, 0), ref, payload)
+        else:
+            self._decline((peer, 0), ref, payload)
+
+    @property
+    def _serving(self) -> bool:
+        return self.core.active and self._held is None
+
+    def _decline(self, source: tuple[bytes, int], ref: Any, payload: bytes) -> None:
+        """A member that does not serve answers Ping, and says to everything else why not."""
+        name = _message_name(payload)
+        if name == "RequestPing":
+            self.outbox.replies([(source, ref, encode(self._pong()), 0)], self._links, self.core.epoch)
+            return
+        if self._held is not None:
+            refusal = Refusal(Code.DATABASE_FAILURE, f"{self.name}: {self.core.why}", retry_after=RETRY_S)
+        else:
+            refusal = Refusal(Code.NOT_PRIMARY, f"the {self.member} of {self.name} is {self.tenure.role}")
+        self.outbox.replies([(source, ref, error_payload(refusal, name), int(refusal.code))], self._links, 0)
+
+    def _pong(self) -> EventPong:
+        core = self.core
+        return EventPong(
+            server=self.name,
+            kind=KIND,
+            member=self.member,
+            role=self.tenure.role,
+            pid=os.getpid(),
+            epoch=core.epoch,
+            rev=core.rev,
+            why=self.tenure.why,
+        )
+
+    # -- a turn
+
+    def turn(self, now: float) -> float:
+        """Decides, commits, sends. Returns when it wants to be called next."""
+        try:
+            if self.core.active:
+                self._lead(now)
+            else:
+                self._follow(now)
+        except Fenced as fault:
+            self._replaced(f"replaced: {fault}")
+        except StoreFailure as fault:
+            self.counts["store failures"] += 1
+            log.error("the database did not do it", reason=str(fault))
+        self._heartbeat(now)
+        return self._next_turn(now)
+
+    def _lead(self, now: float) -> None:
+        if self._held is not None:
+            self._try_again(now)
+            return
+        core = self.core
+        core.tick(now)
+        self._commit_and_send(now, core.take(now))
+        for peer in self.front.lost():
+            self._links.discard(peer)
+            core.lost(now, peer)
+        if self._held is None:
+            self._keep_house(now)
+            self._hand_over(now)
+
+    def _hand_over(self, now: float) -> None:
+        if self._ending or self.core.hand_over:
+            event = Event.STOP if self._ending else Event.SWITCHOVER
+            self._heartbeat_at = 0.0
+            self._links.clear()
+            self.finished = self.tenure.release(now, event, "stopping" if self._ending else "switchover")
+
+    def _commit_and_send(self, now: float, batch: Batch) -> None:
+        """One journal row, then events and replies. When that cannot be done now, the batch is held back."""
+        row = self._row(batch)
+        if self.tenure.late():
+            self._hold_back(now, row, batch, "the lease was not renewed in time")
+            return
+        try:
+            self._commit(now, row)
+        except StoreFailure as fault:
+            self._hold_back(now, row, batch, str(fault))
+        else:
+            self._send(now, batch)
+
+    def _commit(self, now: float, row: Row | None) -> None:
+        """Writes the row, and renews the lease when it is time; without a row only that."""
+        if row is None:
+            self.tenure.keep(now)
+            return
+        renew_us = self.tenure.renewal(now)
+        asked_at = time.monotonic()
+        self.store.commit(row, renew_us)
+        self.core.rev = row.rev
+        if renew_us is not None:
+            self.tenure.renewed(asked_at)
+
+    def _row(self, batch: Batch) -> Row | None:
+        if not batch.changes and not batch.events.events:
+            return None
+        changes = encode_changes(batch.changes) if batch.changes else b""
+        return Row(self.core.rev + 1, self.core.epoch, batch.us, changes, batch.packed_events())
+
+    def _send(self, now: float, batch: Batch) -> None:
+        if batch.events.events:
+            self._publish(now, batch.events.first_seq, batch.events.events)
+        if batch.replies:
+            self.outbox.replies(batch.replies, self._links, self.core.epoch)
+        for read in batch.reads:
+            self._answer_read(now, read)
+
+    def _hold_back(self, now: float, row: Row | None, batch: Batch, why: str) -> None:
+        """Nobody hears of the batch until it is committed and the lease is known to be this member's."""
+        self.counts["batches held back"] += 1
+        log.error("a batch is held back", rev=row.rev if row else None, why=why)
+        self._held = Held(row, batch)
+        self._retry_at = now
+        self.core.why = why
+
+    def _try_again(self, now: float) -> None:
+        if now < self._retry_at or self._held is None:
+            return
+        self._retry_at = now + RETRY_S
+        row, batch = self._held
+        asked_at = time.monotonic()
+        if row is not None:
+            self.store.commit(row, to_us(now))
+            self.core.rev = row.rev
+        else:
+            self.store.renew(self.core.epoch, to_us(now))
+        self.tenure.renewed(asked_at)
+        log.info("a batch that was held back is committed", rev=self.core.rev)
+        self._held = None
+        self.core.why = self.tenure.why
+        self._send(now, batch)
+
+    def _answer_read(self, now: float, read: Read) -> None:
+        payload, code = replay(self.store, self.name, read, self.core.clock.promise(now))
+        self.outbox.replies([(read.source, read.ref, payload, code)], self._links, self.core.epoch)
+
+    def _follow(self, now: float) -> None:
+        if self._ending:
+            self.finished = True
+        elif self.tenure.follow(now):
+            self._heartbeat_at = 0.0
+            self._commit_and_send(now, self.core.take(now))
+
+    def _replaced(self, why: str) -> None:
+        """Another member is active: what was decided and not committed never happened."""
+        self._held = None
+        self._heartbeat_at = 0.0
+        self._links.clear()
+        self.tenure.replaced(why)
+
+    # -- housekeeping
+
+    def _keep_house(self, now: float) -> None:
+        folding = self.tenure.folding
+        if folding.running:
+            self.store.fold(self.core.epoch, folding.next(FOLD_ROWS))
+        elif self.core.rev > folding.folded_rev and self._fold_is_due(now):
+            folding.begin(self.core.rev)
+        if now >= self._housekeeping_at:
+            self._housekeeping_at = now + HOUSEKEEPING_S
+            before_us = int((now - self.settings.event_retention) * 1e6)
+            self.store.cut(self.core.epoch, before_us, CUT_ROWS)
+        if self.store.behind > CHECKPOINT_PAGES:
+            self.store.checkpoint()
+
+    def _fold_is_due(self, now: float) -> bool:
+        if self.core.rev - self.tenure.folding.folded_rev < FOLD_AFTER_REVS and now < self._fold_at:
+            return False
+        self._fold_at = now + FOLD_IDLE_S
+        return True
+
+    # -- heartbeats
+
+    def _heartbeat(self, now: float) -> None:
+        if now >= self._heartbeat_at:
+            self._publish(now, self.core.memory.counters.next_seq, [])
+
+    def _publish(self, now: float, first_seq: int, events: list[PackedEvent]) -> None:
+        active = self.core.active and self._held is None
+        interval = self.settings.heartbeat_interval if active else STANDBY_HEARTBEAT_S
+        self._heartbeat_at = now + interval
+        if active:  # what was decided and could not be committed is not out, and must not be promised to be
+            self._promised_us = self.core.clock.promise(now)
+        self.outbox.events(
+            PackedEvents(
+                node=self.name,
+                member=self.member,
+                role=self.tenure.role,
+                epoch=self.core.epoch,
+                us=self._promised_us,
+                next_seq=first_seq + len(events),
+                first_seq=first_seq,
+                events=events,
+                status=self._status(now),
+            )
+        )
+
+    def _status(self, now: float) -> bytes:
+        """The member's state as JSON twice a second, else nothing."""
+        if now < self._status_at:
+            return b""
+        self._status_at = now + STATUS_S
+        member = self._pong()
+        document = {
+            "pid": member.pid,
+            "role": member.role,
+            "epoch": member.epoch,
+            "rev": member.rev,
+            "why": member.why,
+            "durability": self.store.durability,
+            "stalls": self.stalls.count,
+            "refused": self.core.counts["refused"],
+            **({"node": figures(self.core)} if self.core.active else {}),
+        }
+        return orjson.dumps(document)
+
+    def _next_turn(self, now: float) -> float:
+        if not self.core.active:
+            return min(self._heartbeat_at, self.tenure.next_look)
+        if self._held is not None:
+            return self._retry_at
+        if self.tenure.folding.running or self.front.waiting:
+            return 0.0
+        return min(self.core.wake_at, self._heartbeat_at, self._housekeeping_at)
+
+    # -- orders
+
+    def drain(self, now: float) -> None:
+        """SIGTERM: what was decided is committed and answered, the lease is given up."""
+        self._ending = True
+
+    def reload(self, now: float) -> None:
+        """SIGHUP: says what a restart would change; nothing of a node can be changed while it runs in this release."""
+        log.warning("this release does not reload a node's configuration: restart its members one after the other")
+
+    def close(self) -> None:
+        self.context.destroy(linger=0)
+        with suppress(StoreFailure):
+            self.store.close()
+
+
+def _message_name(payload: bytes) -> str | None:
+    try:
+        document = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return None
+    name = document.get("message") if isinstance(document, dict) else None
+    return name if isinstance(name, str) else None

@@ -32,9 +32,11 @@ def change_properties(node: NodeCore, call: Call) -> EventAck:
     holding = holdings.authorise(node, call, interaction)
     changed = changed_properties(interaction, call.request)
     report_change(node, interaction, call.request, changed, holdings.cause_of(node, call, holding))
-    for holder in holding.holders if holding is not None else ():
-        if holder is not holdings.holder_of(node, call, holding):
-            _tell_holder(node, holder, interaction)
+    if holding is not None:
+        asking = holdings.holder_of(node, call, holding)
+        for holder in holding.holders:
+            if holder is not asking:
+                _tell_holder(node, holder, interaction)
     return EventAck(interaction_id=interaction.interaction_id)
 
 

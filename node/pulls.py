@@ -179,8 +179,8 @@ def _grant(node: NodeCore, call: Call, interaction: Interaction, holder: Holder)
     old_state = interaction.interaction_state
     holding = holdings.grant(node, interaction, holder)
     cause = call.cause(holdings.as_actor(holder))
-    taken = {"party": holder.party, "old_queue": interaction.queue, "old_state": old_state}
-    node.event(EventTakenFromQueue, interaction, cause, **taken)
+    parts: dict[str, Any] = {"party": holder.party, "old_queue": interaction.queue, "old_state": old_state}
+    node.event(EventTakenFromQueue, interaction, cause, **parts)
     holdings.add_party(node, interaction, holder, cause)
     fields = {name: getattr(interaction, name) for name in Interaction.__struct_fields__}
     return Granted(**fields, token=holding.token)
@@ -193,16 +193,19 @@ def _pull_ids(node: NodeCore, call: Call) -> EventPulledInteractions:
     if parameters is None or not parameters.interaction_ids:
         raise Refusal(Code.MISSING_ATTRIBUTE, "pull_parameters.interaction_ids", field="pull_parameters")
     holder = _holder(node, call)
-    granted, errors = [], {}
+    granted: list[Granted] = []
+    errors: dict[str, Code] = {}
     for ident in dict.fromkeys(parameters.interaction_ids):
         fault = _untakeable(node, call, ident)
         if fault is None:
             granted.append(_grant(node, call, node.memory.interactions[ident], holder))
         else:
-            errors[ident] = {"code": int(fault), "text": fault.text}
+            errors[ident] = fault
     if not granted and len(errors) == 1:
-        raise Refusal(Code(next(iter(errors.values()))["code"]), next(iter(errors)), field="pull_parameters")
-    return EventPulledInteractions(interactions=granted, errors=errors or None)
+        (ident, fault), *_ = errors.items()
+        raise Refusal(fault, ident, field="pull_parameters")
+    shown = {ident: {"code": int(fault), "text": fault.text} for ident, fault in errors.items()}
+    return EventPulledInteractions(interactions=granted, errors=shown or None)
 
 
 def _untakeable(node: NodeCore, call: Call, ident: str) -> Code | None:

@@ -125,7 +125,8 @@ def _answered(node: NodeCore, call: Call) -> tuple[Interaction, AgentRow, Invita
     interaction = holdings.find(node, call)
     agent = agents.asking(node, call)
     invitation = node.memory.invitations.get(str(call.request.ticket_id))
-    if invitation is not None and (invitation.agent, invitation.interaction_id) == (agent.key, interaction.interaction_id):
+    asked = (agent.key, interaction.interaction_id)
+    if invitation is not None and (invitation.agent, invitation.interaction_id) == asked:
         return interaction, agent, invitation
     holding = node.memory.holdings.get(interaction.interaction_id)
     if holding is not None and holding.token == call.request.ticket_id and holding.holders:

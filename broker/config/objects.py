@@ -1,16 +1,25 @@
 """The configuration as typed objects: tenants, nodes, proxies, clusters, queues, views, workbins, and their options.
 
-Every option stands here once, under its published name (kebab-case in the file), with its unit, range and default;
-:mod:`broker.config.load` reads a file into these classes and the documentation page is generated from them.
+Every option stands here once, under its published name (kebab-case in the file), with its unit, range, default and
+meaning; :mod:`broker.config.load` reads a file into these classes and :mod:`broker.config.page` makes the
+documentation page of them.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
-Milliseconds = Annotated[int, Meta(ge=1, le=600_000)]
+LICENSES = {"ics_multi_media_agent_seat": "agents that may be logged in at this node at once"}
+"""The licences a node enforces, and what they count. The lowest count of all nodes is the cluster's (guide)."""
+
+UNSERVED_LICENSES = ("ics_email_seat", "ics_chat_seat", "ics_sms_seat", "ics_open_media_seat")
+"""The seats per media type (domain facts, 4.4; the names are ours): known, but not enforced in this release, so a
+file that counts on them is refused."""
+
+LAST_TENANT = 2**31 - 1
+"""Tenants are numbers from 1 to this."""
 
 
 class Options(Struct, kw_only=True, rename="kebab", forbid_unknown_fields=True):
@@ -18,135 +27,201 @@ class Options(Struct, kw_only=True, rename="kebab", forbid_unknown_fields=True):
 
 
 class MediaType(Options):
-    """A media type of a tenant. A disabled one is refused for submits by proxies, accepted by nodes (guide)."""
+    """A media type of a tenant."""
 
-    enabled: bool = True
+    enabled: Annotated[
+        bool, Meta(description="false: proxies refuse submits of this media type; nodes themselves take them (guide)")
+    ] = True
 
 
 class Tenant(Options):
-    """A tenant: its name and media types."""
+    """A tenant: a number that requests carry as `tenant_id`, its name and its media types."""
 
-    name: str = ""
+    name: Annotated[str, Meta(description="for people")] = ""
     media_types: dict[str, MediaType] = {}
 
 
 class Addresses(Options):
-    """Where a member binds: ROUTER ``requests`` and XPUB ``events``, ``tcp://HOST:PORT`` or ``ipc://PATH``."""
+    """Where a member binds: `tcp://HOST:PORT` or `ipc://PATH`. TCP is for loopback only in this release."""
 
-    requests: str
-    events: str
+    requests: Annotated[str, Meta(description="ROUTER, for requests")]
+    events: Annotated[str, Meta(description="XPUB, for the event stream")]
 
 
 class Limits(Options):
-    """Bounds of queues and tables that nodes and proxies share; beyond them the answer is ``BUSY``."""
+    """Bounds of queues and tables that nodes and proxies share; beyond them the answer is `BUSY`."""
 
-    max_message_size: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024, description="bytes of one payload")] = 1_048_576
+    max_message_size: Annotated[
+        int, Meta(ge=1024, le=64 * 1024 * 1024, description="bytes of one request's or event's payload")
+    ] = 1_048_576
     max_clients: Annotated[int, Meta(ge=1, le=100_000, description="registered sessions")] = 20_000
     max_pending: Annotated[int, Meta(ge=1, le=1_000_000, description="requests waiting for an answer")] = 50_000
-    max_batch: Annotated[int, Meta(ge=1, le=10_000, description="requests decided on before one commit")] = 512
-    keepalive_interval: Annotated[float, Meta(ge=0.2, le=3600, description="seconds; a session ends after three")] = 30.0
+    max_batch: Annotated[int, Meta(ge=1, le=10_000, description="requests decided on before one commit or send")] = 512
+    keepalive_interval: Annotated[
+        float, Meta(ge=0.2, le=3600, description="seconds; a client's session ends after three without a message")
+    ] = 30.0
 
 
 class NodeSettings(Limits):
-    """``[nodes.NAME.settings]``."""
+    """Options of a node; both members of the pair have the same."""
 
-    pull_hold_timeout: Annotated[float, Meta(ge=0, le=600, description="seconds an empty pull for strategy is held")] = 10.0
-    max_interactions_per_snapshot: Annotated[int, Meta(ge=100, le=10_000)] = 500
-    delivering_timeout: Annotated[float, Meta(ge=1, le=86_400, description="seconds an invitation stands")] = 30.0
-    agent_login_control: Literal["none", "ignore"] = "none"
-    allow_multiple_agent_connections: Literal["true", "false", "force-logout"] = "true"
-    login_session_timeout: Annotated[int, Meta(ge=1, le=100_000, description="minutes")] = 1440
-    max_interactions: Annotated[int, Meta(ge=1, le=100_000_000)] = 10_000_000
-    max_held_pulls: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
-    dedup_window: Annotated[float, Meta(ge=1, le=86_400, description="seconds a reply is kept for its dedup_id")] = 300.0
-    event_retention: Annotated[float, Meta(ge=60, le=31_536_000, description="seconds events can be replayed")] = 86_400.0
-    lease_timeout: Annotated[float, Meta(ge=0.2, le=600, description="seconds without renewal until take-over")] = 2.0
-    heartbeat_interval: Annotated[float, Meta(ge=0.005, le=1, description="seconds between heartbeats")] = 0.02
-    event_user_data: bool = True
-    max_journal_rows: Annotated[int, Meta(ge=1000, le=1_000_000_000)] = 50_000_000
-    synchronous: Literal["full", "normal"] = "full"
+    pull_hold_timeout: Annotated[
+        float, Meta(ge=0, le=600, description="seconds an empty pull for strategy is held")
+    ] = 10.0
+    max_interactions_per_snapshot: Annotated[
+        int, Meta(ge=100, le=10_000, description="interactions of this node in one snapshot")
+    ] = 500
+    delivering_timeout: Annotated[
+        float, Meta(ge=1, le=86_400, description="seconds an invitation stands; then the interaction goes back")
+    ] = 30.0
+    agent_login_control: Annotated[
+        Literal["none", "ignore"],
+        Meta(description="`ignore`: the agent's own id stands for the place of a login. The same on all nodes"),
+    ] = "none"
+    allow_multiple_agent_connections: Annotated[
+        Literal["true", "false", "force-logout"],
+        Meta(
+            description="`false`: a second connection of an agent is refused; `force-logout`: it ends the first."
+            " The same on all nodes; `false` is recommended for a cluster"
+        ),
+    ] = "true"
+    login_session_timeout: Annotated[
+        int, Meta(ge=1, le=100_000, description="minutes an agent whose client vanished stays logged in")
+    ] = 1440
+    max_interactions: Annotated[int, Meta(ge=1, le=100_000_000, description="interactions at this node")] = 10_000_000
+    max_held_pulls: Annotated[int, Meta(ge=1, le=1_000_000, description="pulls on hold at once")] = 10_000
+    dedup_window: Annotated[float, Meta(ge=1, le=86_400, description="seconds a reply is kept for its `dedup_id`")] = (
+        300.0
+    )
+    event_retention: Annotated[
+        float, Meta(ge=60, le=31_536_000, description="seconds back that events can be replayed from")
+    ] = 86_400.0
+    lease_timeout: Annotated[
+        float, Meta(ge=0.2, le=600, description="seconds without renewal after which the standby takes over")
+    ] = 2.0
+    heartbeat_interval: Annotated[
+        float, Meta(ge=0.005, le=1, description="seconds between the active member's heartbeats to proxies")
+    ] = 0.02
+    event_user_data: Annotated[
+        Literal["changes", "always", "never"],
+        Meta(description="which events carry the interaction's user data: those where it is new or changed, all, none"),
+    ] = "changes"
+    max_journal_rows: Annotated[
+        int, Meta(ge=1000, le=1_000_000_000, description="rows of the journal; at the bound new work is refused")
+    ] = 50_000_000
+    synchronous: Annotated[
+        Literal["full", "normal"],
+        Meta(description="`normal` gives up durability: what was acked last may be lost when the machine fails"),
+    ] = "full"
 
 
 class NodeClusterSettings(Options):
-    """``[nodes.NAME.cluster-settings]``: read by proxies only (guide). No ``media-types``: any of the tenant."""
+    """What proxies, and only they, read of a node (guide)."""
 
-    media_types: list[str] | None = None
-    enable_submit: bool = True
-    tenants: list[int] | None = None
+    media_types: Annotated[
+        list[str] | None, Meta(description="media types the node serves; not set: any of its tenants")
+    ] = None
+    enable_submit: Annotated[
+        bool, Meta(description="false: proxies send no new interactions here, all else goes on (drain)")
+    ] = True
+    tenants: Annotated[list[int] | None, Meta(description="tenants the node serves; not set: all")] = None
 
 
 class Node(Options):
-    """An Interaction Server pair with its own database and event logs."""
+    """An Interaction Server pair with its own database."""
 
-    database: str
+    database: Annotated[str, Meta(description="`sqlite:///PATH` of a file that no other node uses")]
     primary: Addresses
     backup: Addresses | None = None
-    event_logs: list[str] = []
-    settings: NodeSettings = NodeSettings()
-    cluster_settings: NodeClusterSettings = NodeClusterSettings()
-    licenses: dict[str, Annotated[int, Meta(ge=0)]] = {}
+    event_logs: Annotated[list[str], Meta(description="must be empty: no event logger is served in this release")] = []
+    settings: NodeSettings = field(default_factory=NodeSettings)
+    cluster_settings: NodeClusterSettings = field(default_factory=NodeClusterSettings)
+    licenses: Annotated[
+        dict[str, Annotated[int, Meta(ge=0, le=1_000_000)]], Meta(description="licence -> count; absent: no limit")
+    ] = {}
 
 
 class ProxySettings(Limits):
-    """``[proxies.NAME.settings]``."""
+    """Options of a proxy."""
 
-    pull_hold_timeout: Annotated[float, Meta(ge=1, le=600, description="overrides the nodes' own")] = 10.0
-    pull_order: Literal["global", "round-robin"] = "global"
+    pull_hold_timeout: Annotated[
+        float, Meta(ge=1, le=600, description="seconds an empty pull for strategy is held; overrides the nodes' own")
+    ] = 10.0
+    pull_order: Annotated[
+        Literal["global", "round-robin"],
+        Meta(description="`global`: a view's order holds over all nodes; `round-robin`: the nodes in turn"),
+    ] = "global"
     request_timeout: Annotated[float, Meta(ge=0.05, le=600, description="seconds a request waits for its nodes")] = 10.0
-    interaction_cache_size: Annotated[int, Meta(ge=100, le=10_000_000)] = 10_000
-    stream_stall_timeout: Annotated[float, Meta(ge=0.05, le=600, description="seconds a silent node holds the stream")] = 2.0
-    stream_buffer: Annotated[int, Meta(ge=1000, le=10_000_000, description="events kept while a node is waited for")] = 200_000
+    interaction_cache_size: Annotated[
+        int, Meta(ge=100, le=10_000_000, description="interactions whose node is remembered; the oldest go first")
+    ] = 10_000
+    stream_stall_timeout: Annotated[
+        float, Meta(ge=0.05, le=600, description="seconds a silent node holds the event stream")
+    ] = 2.0
+    stream_buffer: Annotated[
+        int, Meta(ge=1000, le=10_000_000, description="events kept while a node is waited for")
+    ] = 200_000
 
 
 class Proxy(Options):
-    """An Interaction Server Proxy, alone or as a primary/backup pair. ``connections``: clusters, nodes, or both."""
+    """An Interaction Server Proxy, alone or as a primary/backup pair."""
 
     primary: Addresses
-    connections: list[str]
+    connections: Annotated[
+        list[str], Meta(min_length=1, description="clusters of type `Interaction Server`, nodes, or both")
+    ]
     backup: Addresses | None = None
-    tenants: list[int] | None = None
-    settings: ProxySettings = ProxySettings()
+    tenants: Annotated[list[int] | None, Meta(description="tenants whose clients should come here; not set: all")] = (
+        None
+    )
+    settings: ProxySettings = field(default_factory=ProxySettings)
 
 
 class ApplicationCluster(Options):
-    """An "Application Cluster" object: a list of nodes or of proxies."""
+    """An "Application Cluster" object: a list of nodes, or a list of proxies."""
 
-    cluster_type: Literal["Interaction Server", "Interaction Server Proxy"]
-    connections: list[str]
+    cluster_type: Annotated[
+        Literal["Interaction Server", "Interaction Server Proxy"], Meta(description="what it is a list of")
+    ]
+    connections: Annotated[list[str], Meta(description="names of nodes or of proxies, as the type says")]
 
 
 class Queue(Options):
     """A business process queue."""
 
-    tenant: int
-    enabled: bool = True
+    tenant: Annotated[int, Meta(ge=1, le=LAST_TENANT, description="whose queue it is")]
+    enabled: Annotated[bool, Meta(description="false: nothing is put into it")] = True
 
 
 class View(Options):
-    """A view on a queue: which interactions (``condition``) in which ``order``."""
+    """A view on a queue: which interactions, in which order."""
 
-    queue: str
-    condition: str = ""
-    order: str = ""
+    queue: Annotated[str, Meta(description="the queue it looks at")]
+    condition: Annotated[str, Meta(description='which interactions, such as `"priority >= 2"`; empty: all')] = ""
+    order: Annotated[
+        str, Meta(description='such as `"priority desc, received_at"`; empty: `received_at`, then the id')
+    ] = ""
 
 
 class WorkbinType(Options):
-    """A workbin type and the kind of its owners."""
+    """A workbin type."""
 
-    owner: Literal["agent", "agent-group", "place", "place-group"]
-    queue: str | None = None
+    owner: Annotated[Literal["agent", "agent-group", "place", "place-group"], Meta(description="who owns a workbin")]
+    queue: Annotated[str | None, Meta(description="the queue behind it; not set: none")] = None
 
 
 class CustomProperty(Options):
-    """A user-data key that conditions and orders may use, and the type of its values."""
+    """A user-data key that conditions and orders may use. Keys are case sensitive."""
 
-    type: Literal["string", "number", "timestamp"] = "string"
+    type: Annotated[Literal["string", "number", "timestamp"], Meta(description="what its values are read as")] = (
+        "string"
+    )
 
 
 class Configuration(Options):
     """The whole of cluster.toml."""
 
-    tenants: dict[int, Tenant] = {}
+    tenants: dict[Annotated[int, Meta(ge=1, le=LAST_TENANT)], Tenant] = {}
     nodes: dict[str, Node] = {}
     clusters: dict[str, ApplicationCluster] = {}
     proxies: dict[str, Proxy] = {}

@@ -97,7 +97,11 @@ class Loaded(NamedTuple):
 
 
 class Past(NamedTuple):
-    """Reporting events out of the journal. :param first_seq: of the first, 0 if there is none; :param more: later ones"""
+    """Reporting events out of the journal.
+
+    :param first_seq: of the first; 0 if there is none
+    :param more: there are later ones
+    """
 
     first_seq: int
     events: list[PackedEvent]
@@ -195,7 +199,7 @@ class Store(Protocol):
         """Writes a slice of folding by itself."""
 
     def events(self, after_us: int, limit: int, max_bytes: int = 8 << 20) -> Past:
-        """Up to ``limit`` reporting events with a time after ``after_us``, oldest first; at least one if there is any."""
+        """Up to ``limit`` reporting events with a time after ``after_us``, oldest first; at least one of them."""
 
     def cut(self, epoch: int, before_us: int, limit: int = 256, up_to_rev: int | None = None) -> int:
         """Removes up to ``limit`` of the oldest rows that are folded, older than ``before_us``, and not after

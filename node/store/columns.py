@@ -25,7 +25,7 @@ RENAMED = {
 }
 """Field -> column, where the published column has another name (domain facts, 2.2)."""
 
-_SQL_TYPES = {IntType: "INTEGER", FloatType: "REAL", StrType: "TEXT"}
+_SQL_TYPES: dict[type, str] = {IntType: "INTEGER", FloatType: "REAL", StrType: "TEXT"}
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 
 
@@ -64,9 +64,7 @@ def to_row(interaction: Interaction) -> list[Any]:
 
 def to_limited_row(interaction: Interaction) -> list[Any]:
     """As :func:`to_row`, with numbers that SQLite can hold: one absurd number must not stop the folding of all."""
-    return [
-        min(max(value, _SMALLEST), _LARGEST) if isinstance(value, int) else value for value in to_row(interaction)
-    ]
+    return [min(max(value, _SMALLEST), _LARGEST) if isinstance(value, int) else value for value in to_row(interaction)]
 
 
 def from_row(values: Sequence[Any]) -> Interaction:

@@ -97,6 +97,4 @@ PUT_RECORD = (
     "INSERT INTO records VALUES (?, ?, CAST(? AS TEXT)) ON CONFLICT (tab, key) DO UPDATE SET value = excluded.value"
 )
 DROP_RECORD = "DELETE FROM records WHERE tab = ? AND key = ?"
-SELECT_RECORDS = (
-    "SELECT tab, key, CAST(value AS BLOB) FROM records WHERE (tab, key) > (?, ?) ORDER BY tab, key LIMIT ?"
-)
+SELECT_RECORDS = "SELECT tab, key, CAST(value AS BLOB) FROM records WHERE (tab, key) > (?, ?) ORDER BY tab, key LIMIT ?"

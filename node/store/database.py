@@ -1,0 +1,163 @@
+"""One SQLite file: made whole or not at all, and opened only if it is what it should be.
+
+Two processes use a file at once. So SQLite has to be new enough (3.7.0 to 3.51.2 can damage a WAL database when two
+processes checkpoint and write at the same moment), no connection checkpoints by itself, and ``mmap_size`` stays 0.
+Every page has a checksum (SQLite's own ``cksumvfs``, which apsw brings): a flipped bit is an error, never an answer.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import apsw
+import apsw.sqlite_extra
+
+from . import Corrupt, DiskFailure, OldSqlite, WrongDatabase
+from .faults import failure
+from .schema import APPLICATION_ID, INSERT_META, SELECT_META, STATEMENTS, VERSION
+
+OLDEST = (3, 51, 3)
+CHECKSUM_VFS, CHECKSUM_BYTES = "cksmvfs", 8
+
+
+def require_sqlite(path: str) -> None:
+    """:raises OldSqlite: this process has an SQLite that may damage the database"""
+    version = apsw.sqlite_lib_version()
+    if tuple(int(part) for part in version.split(".")) < OLDEST:
+        raise OldSqlite(path, f"SQLite {version} is too old, at least {'.'.join(map(str, OLDEST))} is needed")
+
+
+def checksum_vfs() -> str | None:
+    """The name of the VFS that keeps a checksum per page, loaded if need be; None where apsw came without it."""
+    if CHECKSUM_VFS in apsw.vfs_names():
+        return CHECKSUM_VFS
+    if not apsw.sqlite_extra.has("cksumvfs"):
+        return None
+    loader = apsw.Connection(":memory:")
+    try:
+        apsw.sqlite_extra.load(loader, "cksumvfs")
+    except (apsw.Error, apsw.sqlite_extra.NotAvailable):
+        return None
+    finally:
+        loader.close()
+    return CHECKSUM_VFS
+
+
+def open_database(path: str, *, node: str, synchronous: str, check_s: float, vfs: str | None = None) -> apsw.Connection:
+    """A connection that only reads (``query_only``) and never checkpoints, to the database of ``node``.
+
+    :param check_s: how long the whole file may be looked through; what is damaged behind that is found when it is read
+    :param vfs: another VFS below, for tests of faults; such a database has no checksums
+    :raises StoreFailure: see its classes
+    """
+    require_sqlite(path)
+    vfs = vfs or checksum_vfs()
+    database: apsw.Connection | None = None
+    try:
+        if not os.path.exists(path):
+            make_database(path, node, vfs)
+        database = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+        _configure(database, synchronous)
+        _verify(database, path, node, vfs)
+        _look_through(database, path, check_s)
+    except BaseException as error:
+        if database is not None:
+            database.close()
+        named = failure(path, error) if isinstance(error, apsw.Error) else None
+        if named is not None:
+            raise named from error
+        raise
+    return database
+
+
+def make_database(path: str, node: str, vfs: str | None) -> None:
+    """Makes an empty database beside ``path`` and gives it its name when it is complete, so a crash leaves none that
+    is half made; of two members that do this at once, the first one's is taken.
+
+    :raises Corrupt: the write-ahead log of a database is there, but not the database
+    """
+    if os.path.exists(path + "-wal"):
+        raise Corrupt(path, "the file is gone, but its write-ahead log is still there")
+    draft = f"{path}.{os.getpid()}.new"
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(draft).unlink(missing_ok=True)
+        _write_draft(draft, node, vfs)
+        with suppress(FileExistsError):
+            os.link(draft, path)
+        _sync_folder(path)
+    except OSError as error:
+        raise DiskFailure(path, f"cannot be made ({error.strerror})") from error
+    finally:
+        with suppress(OSError):
+            os.unlink(draft)
+
+
+def _write_draft(draft: str, node: str, vfs: str | None) -> None:
+    checksums = vfs == CHECKSUM_VFS
+    database = apsw.Connection(draft, vfs=vfs)
+    try:
+        if checksums:
+            database.reserve_bytes(None, CHECKSUM_BYTES)
+        with database:
+            for statement in STATEMENTS:
+                database.execute(statement)
+            database.execute(INSERT_META, (VERSION, node, checksums))
+        database.execute("PRAGMA journal_mode = WAL")
+    finally:
+        database.close()
+
+
+def _sync_folder(path: str) -> None:
+    """Makes the file's name durable."""
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _configure(database: apsw.Connection, synchronous: str) -> None:
+    database.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    for setting in ("wal_autocheckpoint = 0", f"synchronous = {synchronous}", "trusted_schema = OFF"):
+        database.execute(f"PRAGMA {setting}")
+
+
+def _verify(database: apsw.Connection, path: str, node: str, vfs: str | None) -> None:
+    """:raises Corrupt: an empty file. :raises WrongDatabase: somebody else's, another node's, another schema's"""
+    if database.pragma("page_count") == 0:
+        raise Corrupt(path, "the file is empty")
+    if database.pragma("application_id") != APPLICATION_ID:
+        raise WrongDatabase(path, "is not a database of an ixn node")
+    version, owner, checksums = database.execute(SELECT_META).get
+    if version != VERSION:
+        raise WrongDatabase(path, f"has schema version {version}, this release needs {VERSION}")
+    if owner != node:
+        raise WrongDatabase(path, f"belongs to node {owner!r}, not to {node!r}")
+    if bool(checksums) != (database.reserve_bytes(None, -1) == CHECKSUM_BYTES):
+        raise Corrupt(path, "its header does not say that pages have checksums")
+    if checksums and vfs != CHECKSUM_VFS:
+        raise WrongDatabase(path, "its pages have checksums, and this apsw came without cksumvfs")
+    if database.pragma("journal_mode") != "wal":
+        database.pragma("journal_mode", "wal")
+    database.execute("PRAGMA query_only = ON")
+
+
+def _look_through(database: apsw.Connection, path: str, check_s: float) -> None:
+    """SQLite's quick check, as far as the time allows (about 2 GB a second from the page cache).
+
+    :raises Corrupt: it found something
+    """
+    until = time.monotonic() + check_s
+    database.set_progress_handler(lambda: time.monotonic() > until, 1000)
+    try:
+        finding = database.execute("PRAGMA quick_check(1)").get
+    except apsw.InterruptError:
+        return
+    finally:
+        database.set_progress_handler(None)
+    if finding != "ok":
+        raise Corrupt(path, f"is damaged ({finding})")

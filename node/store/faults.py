@@ -1,0 +1,28 @@
+"""What SQLite says when it cannot -> the store's own exceptions."""
+
+from __future__ import annotations
+
+import apsw
+
+from . import Corrupt, DiskFailure, DiskFull, Locked, StoreFailure
+
+_KINDS: tuple[tuple[tuple[type[apsw.Error], ...], type[StoreFailure], str], ...] = (
+    ((apsw.FullError,), DiskFull, "no space is left"),
+    ((apsw.BusyError, apsw.LockedError), Locked, "another process holds its lock"),
+    ((apsw.CorruptError, apsw.NotADBError, apsw.FormatError), Corrupt, "is damaged, or no SQLite database"),
+    (
+        (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.NoMemError),
+        DiskFailure,
+        "cannot be read or written",
+    ),
+)
+
+
+def failure(path: str, error: apsw.Error) -> StoreFailure | None:
+    """The exception that says what ``error`` means; None when it is no fault of the database but ours."""
+    if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA:
+        return Corrupt(path, "a page does not match its checksum")
+    for kinds, named, reason in _KINDS:
+        if isinstance(error, kinds):
+            return named(path, f"{reason} ({error})")
+    return None

@@ -1,0 +1,211 @@
+"""A member's time as standby and as active: what :mod:`node.pair` decides is done here, on the store. A shell.
+
+The core belongs to the tenure: a standby's core follows the journal, so that it is warm; a member that was replaced
+throws its core away, for it may hold decisions that were never committed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import structlog
+
+from broker.clock import to_us
+from broker.config.objects import Configuration
+
+from .core import NodeCore
+from .folding import Folding
+from .pair import Action, Event, Pair
+from .store import Fenced, JournalCut, Refused, Store, StoreFailure
+from .store.holder import is_alive, kill, this_holder
+
+LOOK_S = 0.05
+"""How often a standby looks at the lease and the journal."""
+FORGET_S = 10.0
+RENEWALS = 4
+"""Renewals in the time of a lease."""
+TAIL_ROWS = 500
+
+log = structlog.get_logger("node")
+
+
+class Tenure:
+    """One member's part in its pair.
+
+    :param why: one sentence on how it came to its role, for the status
+    """
+
+    def __init__(self, store: Store, configuration: Configuration, node: str, member: str) -> None:
+        self.store = store
+        self.configuration = configuration
+        self.node, self.member = node, member
+        self.settings = configuration.nodes[node].settings
+        self.why = "starting"
+        self.next_look = 0.0
+        self.core = self._new_core()
+        self.folding = Folding(self.core.memory, 0)
+        self.pair = self._new_pair()
+        self._loaded = False
+        self._renew_at = self._forget_at = 0.0
+
+    def _new_core(self) -> NodeCore:
+        return NodeCore(self.node, self.configuration, self.member, os.getpid())
+
+    def _new_pair(self) -> Pair:
+        return Pair(this_holder(self.member), self.settings.lease_timeout)
+
+    @property
+    def role(self) -> str:
+        """``starting``, ``standby``, ``active`` or ``stopped``."""
+        return self.pair.role
+
+    # -- as standby
+
+    def follow(self, now: float) -> bool:
+        """One look at the journal and the lease, when it is time for one. True: this member is active from now on."""
+        if now < self.next_look:
+            return False
+        self.next_look = now + LOOK_S
+        try:
+            self._catch_up()
+            looked_at = time.monotonic()
+            lease = self.store.lease()
+            alive = is_alive(lease.holder) if lease.holder is not None else None
+            return self._do(now, self.pair.observe(looked_at, lease, alive))
+        except Refused as fault:
+            self._fail(fault)
+        except StoreFailure as fault:
+            self.why = str(fault)
+            self.pair.handle(Event.STORE_FAILED)
+        return False
+
+    def _fail(self, fault: Refused) -> None:
+        if self.pair.role != "stopped":
+            log.error("the database cannot be used, an operator has to look at it", reason=str(fault))
+        self.why = str(fault)
+        self.pair.handle(Event.STORE_REFUSED)
+
+    def _catch_up(self) -> None:
+        """Loads the tables if nothing is loaded, then applies what the journal has more."""
+        if not self._loaded:
+            self._load()
+        try:
+            while rows := self.store.tail(self.core.rev, TAIL_ROWS):
+                for row in rows:
+                    self.core.apply(row.us, row.changes, row.events)
+                    self.core.rev = row.rev
+        except JournalCut:
+            log.warning("was away for too long, loading again")
+            self._forget()
+            self._load()
+        self._forget_folded()
+
+    def _load(self) -> None:
+        began = time.monotonic()
+        loaded = self.store.load()
+        memory = self.core.memory
+        for interaction in loaded.interactions:
+            memory.load_interaction(interaction)
+        for table, key, data in loaded.records:
+            memory.load_row(table, key, data)
+            self.folding.loaded(table, key)
+        self.core.rev = loaded.folded_rev
+        self.folding.start(loaded.folded_rev)
+        self._loaded = True
+        seconds = round(time.monotonic() - began, 3)
+        log.info("loaded", interactions=len(memory.interactions), folded_rev=loaded.folded_rev, seconds=seconds)
+
+    def _forget_folded(self) -> None:
+        now = time.monotonic()
+        if now >= self._forget_at:
+            self._forget_at = now + FORGET_S
+            self.folding.follow(self.store.load().folded_rev, self.core.rev)
+
+    def _forget(self) -> None:
+        self.core = self._new_core()
+        self.folding = Folding(self.core.memory, 0)
+        self._loaded = False
+
+    def _do(self, now: float, action: Action) -> bool:
+        if action is Action.KILL:
+            holder = self.pair.lease.holder if self.pair.lease is not None else None
+            log.warning("the active member hangs and is ended", pid=holder.pid if holder else None)
+            if holder is not None:
+                kill(holder)
+            action = self.pair.handle(Event.KILLED)
+        if action is Action.ACQUIRE:
+            return self._acquire(now)
+        if action is Action.FOLLOW:
+            self.why = "the other member is active"
+        return False
+
+    def _acquire(self, now: float) -> bool:
+        """Takes the lease and serves. The journal's next row is this member's, so nobody else's can be."""
+        lease = self.pair.lease
+        assert lease is not None, "the pair has seen the lease it wants taken"
+        why = "the lease was free" if lease.released or lease.holder is None else "the other member was gone"
+        asked_at = time.monotonic()
+        try:
+            epoch, _ = self.store.acquire(this_holder(self.member), lease, max(to_us(now), self.core.clock.last_us))
+        except Fenced:
+            self.pair.handle(Event.FENCED)
+            return False
+        self.pair.acquired(asked_at)
+        self._catch_up()
+        self.core.activate(now, epoch, why)
+        self.why = why
+        self._renew_at = asked_at + self.settings.lease_timeout / RENEWALS
+        log.info("active", epoch=epoch, rev=self.core.rev, why=why, interactions=len(self.core.memory.interactions))
+        return True
+
+    # -- as active
+
+    def renewal(self, now: float) -> int | None:
+        """The time to renew the lease with, if it is time; to go with a commit."""
+        return to_us(now) if time.monotonic() >= self._renew_at else None
+
+    def renewed(self, asked_at: float) -> None:
+        """The lease was renewed by a write that began at ``asked_at`` (monotonic)."""
+        self._renew_at = asked_at + self.settings.lease_timeout / RENEWALS
+        self.pair.renewed(asked_at)
+
+    def keep(self, now: float) -> None:
+        """Renews the lease by itself if nothing was committed lately.
+
+        :raises Fenced: this member was replaced
+        :raises StoreFailure: the database did not do it
+        """
+        us = self.renewal(now)
+        if us is not None:
+            asked_at = time.monotonic()
+            self.store.renew(self.core.epoch, us)
+            self.renewed(asked_at)
+
+    def late(self) -> bool:
+        """The own lease was not renewed for as long as it lasts: nothing may be said until it is."""
+        return self.pair.check(time.monotonic()) is Action.PAUSE
+
+    def release(self, now: float, event: Event, why: str) -> bool:
+        """Gives the lease up, when all that was decided is committed and sent. True: this process is to end.
+
+        :param event: ``STOP`` or ``SWITCHOVER``
+        :raises Fenced: it was replaced
+        :raises StoreFailure: the lease runs out by itself
+        """
+        self.pair.handle(event)
+        self.store.release(self.core.epoch, to_us(now))
+        action = self.pair.released(time.monotonic())
+        log.info("gave the lease up", epoch=self.core.epoch, rev=self.core.rev, why=why)
+        self.why = why
+        self.core.deactivate()
+        return action is Action.QUIT
+
+    def replaced(self, why: str) -> None:
+        """Begins anew as a member that follows: what was decided and not committed never happened."""
+        log.warning("stepping down", why=why)
+        if self.pair.role == "active":
+            self.pair.handle(Event.FENCED)
+        self.why = why
+        self._forget()
+        self.next_look = 0.0
