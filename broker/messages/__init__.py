@@ -53,7 +53,7 @@ def decoder(kinds: Iterable[type[Any]]) -> Callable[[bytes | memoryview], Any]:
     It raises :class:`Refusal`: ``MALFORMED`` (no JSON object with a ``message``), ``UNSUPPORTED`` (no such request),
     ``MISSING_ATTRIBUTE`` and ``WRONG_VALUE`` with the field.
     """
-    decode = msgspec.json.Decoder(Union[tuple(kinds)]).decode  # type: ignore[var-annotated]
+    decode = msgspec.json.Decoder(Union[tuple(kinds)]).decode
 
     def checked(payload: bytes | memoryview) -> Any:
         try:

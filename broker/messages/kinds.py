@@ -72,6 +72,7 @@ class KeywordOnly(StructMeta):
         return super().__new__(mcs, name, bases, namespace, **{"kw_only": True, **config})
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 class Record(Struct, metaclass=KeywordOnly, omit_defaults=True):
     """A thing that messages speak of; what has its default is left out on the wire."""
 

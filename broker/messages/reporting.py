@@ -31,9 +31,10 @@ class RequestStopPlaceAgentStateReportingAll(Request):
 
 
 class AgentState(AgentPart):
-    """A logged-in agent or place."""
+    """A logged-in agent or place. ``echo``, between nodes and proxies only: another node speaks for the agent."""
 
     tenant_id: int
+    echo: bool = False
 
 
 class EventPlaceAgentState(Reply):

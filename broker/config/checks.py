@@ -1,0 +1,240 @@
+"""What single options cannot say: that names exist, that addresses and databases are not used twice, that conditions
+can be read, and what is not served in this release.
+
+Each check is a function ``(configuration, findings)`` that notes a fault at the option that has to change;
+:data:`CHECKS` is the list of them all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from broker.errors import Refusal
+from broker.ids import node_code
+
+from .addresses import WrongAddress, database_path, normal_address
+from .conversion import nearest
+from .faults import Findings, key_of, quoted
+from .locator import Path
+from .objects import LICENSES, UNSERVED_LICENSES, Addresses, Configuration
+
+Check = Callable[[Configuration, Findings], None]
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,30}")
+"""Names of nodes and proxies: they stand in cursors and sessions, whose own marks are ``;`` and ``=``."""
+
+_NODES, _PROXIES = "Interaction Server", "Interaction Server Proxy"
+
+
+def check(configuration: Configuration, findings: Findings) -> None:
+    """Notes all faults between the options of a converted document."""
+    for rule in CHECKS:
+        rule(configuration, findings)
+
+
+def names(configuration: Configuration, findings: Findings) -> None:
+    """Names of nodes and proxies have a form, and a cluster's name is nobody else's."""
+    for section in ("nodes", "proxies"):
+        for name in getattr(configuration, section):
+            if not NAME.fullmatch(name):
+                findings.add((section, name), "expected a name of a-z 0-9 _ . - (first a letter or digit), at most 31")
+    for name in configuration.clusters:
+        for section in ("nodes", "proxies"):
+            if name in getattr(configuration, section):
+                findings.add(("clusters", name), f"is also the name of {key_of((section, name))}; choose another")
+
+
+def codes(configuration: Configuration, findings: Findings) -> None:
+    """Interaction ids carry four characters of the node's name; no two nodes have the same."""
+    named = [name for name in configuration.nodes if NAME.fullmatch(name)]
+    for path, first in _doubles((("nodes", name), node_code(name)) for name in named):
+        findings.add(path, f"makes the same interaction ids as {key_of(first)}; choose another name")
+
+
+def addresses(configuration: Configuration, findings: Findings) -> None:
+    """Addresses can be bound, each by one member."""
+    normal = []
+    for path, address in _addresses(configuration):
+        try:
+            normal.append((path, normal_address(address)))
+        except WrongAddress as fault:
+            findings.add(path, str(fault))
+    for path, first in _doubles(normal):
+        findings.add(path, f"is the same address as {key_of(first)} (line {findings.line(first)})")
+
+
+def _addresses(configuration: Configuration) -> Iterator[tuple[Path, str]]:
+    for section in ("nodes", "proxies"):
+        for name, pair in getattr(configuration, section).items():
+            for member in ("primary", "backup"):
+                bound: Addresses | None = getattr(pair, member)
+                if bound:
+                    yield (section, name, member, "requests"), bound.requests
+                    yield (section, name, member, "events"), bound.events
+
+
+def databases(configuration: Configuration, findings: Findings) -> None:
+    """Each node has a database of its own."""
+    used: list[tuple[Path, str]] = []
+    for name, node in configuration.nodes.items():
+        path: Path = ("nodes", name, "database")
+        try:
+            used.append((path, database_path(node.database)))
+        except WrongAddress as fault:
+            findings.add(path, str(fault))
+    for path, first in _doubles(used):
+        findings.add(path, f"is the same database as {key_of(first)} (line {findings.line(first)})")
+
+
+def event_logs(configuration: Configuration, findings: Findings) -> None:
+    """No event logger is served yet, and a list of them must not look as if it were."""
+    for name, node in configuration.nodes.items():
+        if node.event_logs:
+            findings.add(
+                ("nodes", name, "event-logs"),
+                "event loggers are not in this release: leave the option out;"
+                " the node keeps its events itself for event-retention",
+            )
+
+
+def licenses(configuration: Configuration, findings: Findings) -> None:
+    """Licences are known, and enforced."""
+    for name, node in configuration.nodes.items():
+        for licence in node.licenses:
+            path = ("nodes", name, "licenses", licence)
+            if licence in UNSERVED_LICENSES:
+                findings.add(path, "is not enforced in this release: leave it out")
+            elif licence not in LICENSES:
+                findings.add(path, f"is not a known licence{nearest(licence, LICENSES)}")
+
+
+def tenants(configuration: Configuration, findings: Findings) -> None:
+    """The tenants that nodes, proxies and queues name exist."""
+    for path, tenant in _tenants(configuration):
+        if tenant not in configuration.tenants:
+            findings.add(path, f"there is no tenant {tenant}; known: {_list(configuration.tenants)}")
+
+
+def _tenants(configuration: Configuration) -> Iterator[tuple[Path, int]]:
+    for name, node in configuration.nodes.items():
+        for index, tenant in enumerate(node.cluster_settings.tenants or ()):
+            yield ("nodes", name, "cluster-settings", "tenants", index), tenant
+    for name, proxy in configuration.proxies.items():
+        for index, tenant in enumerate(proxy.tenants or ()):
+            yield ("proxies", name, "tenants", index), tenant
+    for name, queue in configuration.queues.items():
+        yield ("queues", name, "tenant"), queue.tenant
+
+
+def media_types(configuration: Configuration, findings: Findings) -> None:
+    """A node's media types exist in one of the node's tenants."""
+    for name, node in configuration.nodes.items():
+        served = configuration.tenants if node.cluster_settings.tenants is None else node.cluster_settings.tenants
+        known = {
+            media
+            for number, tenant in configuration.tenants.items()
+            for media in tenant.media_types
+            if number in served
+        }
+        for index, media in enumerate(node.cluster_settings.media_types or ()):
+            if media not in known:
+                path = ("nodes", name, "cluster-settings", "media-types", index)
+                findings.add(path, f"no tenant of this node has a media type {quoted(media)}{nearest(media, known)}")
+
+
+def clusters(configuration: Configuration, findings: Findings) -> None:
+    """A cluster of nodes names nodes, one of proxies names proxies."""
+    members: dict[str, tuple[str, Iterable[str]]] = {
+        _NODES: ("node", configuration.nodes),
+        _PROXIES: ("proxy", configuration.proxies),
+    }
+    for name, cluster in configuration.clusters.items():
+        what, known = members[cluster.cluster_type]
+        if findings.is_placeholder(("clusters", name, "cluster-type")):
+            continue
+        for index, connection in enumerate(cluster.connections):
+            path = ("clusters", name, "connections", index)
+            _refer(path, (what, connection), known, _others(connection, configuration), findings)
+
+
+def connections(configuration: Configuration, findings: Findings) -> None:
+    """A proxy connects to nodes, directly and through clusters of nodes."""
+    of_nodes = [name for name, cluster in configuration.clusters.items() if cluster.cluster_type == _NODES]
+    known = [*configuration.nodes, *of_nodes]
+    for name, proxy in configuration.proxies.items():
+        for index, connection in enumerate(proxy.connections):
+            path = ("proxies", name, "connections", index)
+            what = "node and no cluster of nodes"
+            _refer(path, (what, connection), known, _others(connection, configuration), findings)
+
+
+def _others(name: str, configuration: Configuration) -> str:
+    """What else has this name, for a reader who took one kind for another."""
+    if name in configuration.nodes:
+        return "; it is a node"
+    if name in configuration.proxies:
+        return "; it is a proxy"
+    cluster = configuration.clusters.get(name)
+    return f"; it is a cluster of type {quoted(cluster.cluster_type)}" if cluster else ""
+
+
+def queues(configuration: Configuration, findings: Findings) -> None:
+    """The queues that views and workbins name exist."""
+    for section in ("views", "workbins"):
+        for name, thing in getattr(configuration, section).items():
+            if thing.queue is not None:
+                path = (section, name, "queue")
+                _refer(path, ("queue", thing.queue), configuration.queues, "", findings)
+
+
+def conditions(configuration: Configuration, findings: Findings) -> None:
+    """Views' conditions and orders can be read; a fault gives the column."""
+    # Imported here because the grammar is heavy, and its own module may name the configuration's classes.
+    from broker.conditions import compile_condition, compile_order
+
+    for name, view in configuration.views.items():
+        for option, text, compiler in (
+            ("condition", view.condition, compile_condition),
+            ("order", view.order, compile_order),
+        ):
+            try:
+                compiler(text, configuration.custom_properties)
+            except Refusal as fault:
+                findings.add(("views", name, option), f"cannot be understood: {fault.detail}")
+
+
+def _refer(path: Path, meant: tuple[str, str], known: Iterable[str], other: str, findings: Findings) -> None:
+    """Notes that there is nothing of this kind and name. :param meant: what it should be, and its name"""
+    what, name = meant
+    if name not in known:
+        findings.add(path, f"there is no {what} {quoted(name)}{other or nearest(name, known)}")
+
+
+def _doubles(things: Iterable[tuple[Path, Any]]) -> Iterator[tuple[Path, Path]]:
+    """The paths whose value came before, each with the path where it came first."""
+    first: dict[Any, Path] = {}
+    for path, value in things:
+        if first.setdefault(value, path) != path:
+            yield path, first[value]
+
+
+def _list(things: Iterable[Any]) -> str:
+    return ", ".join(map(str, things)) or "none"
+
+
+CHECKS: tuple[Check, ...] = (
+    names,
+    codes,
+    addresses,
+    databases,
+    event_logs,
+    licenses,
+    tenants,
+    media_types,
+    clusters,
+    connections,
+    queues,
+    conditions,
+)
