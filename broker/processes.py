@@ -10,8 +10,8 @@ from typing import NamedTuple, NoReturn, Protocol
 import click
 import structlog
 
-from broker.config import Configuration, ConfigurationFaults
-from broker.config.load import load
+from broker.config import Configuration
+from broker.config.load import examine
 from broker.loop import Shell, Stalls, run
 from broker.sockets import raise_file_limit
 from broker.supervisor import parent_pid, supervise
@@ -45,7 +45,7 @@ def run_process(kind: Kind, path: str, name: str, member: str | None) -> NoRetur
 
     :raises SystemExit: always; 78 for a wrong configuration, 64 for a name or member that it does not have
     """
-    configuration = read_configuration(path)
+    configuration = read_configuration(path, warn=member is None)
     pairs = kind.pairs(configuration)
     if name not in pairs:
         _fail(EXIT_USAGE, f"there is no {kind.command} {name} in {path}; it has {', '.join(pairs) or 'none'}")
@@ -61,14 +61,16 @@ def run_process(kind: Kind, path: str, name: str, member: str | None) -> NoRetur
     raise SystemExit(0)
 
 
-def read_configuration(path: str) -> Configuration:
+def read_configuration(path: str, *, warn: bool = False) -> Configuration:
     """The configuration at ``path``. :raises SystemExit: 78, after all its faults were printed to stderr"""
-    try:
-        return load(path)
-    except ConfigurationFaults as faults:
-        for fault in faults.faults:
-            click.echo(str(fault), err=True)
-        raise SystemExit(EXIT_CONFIGURATION) from None
+    verdict = examine(path)
+    for warning in verdict.warnings if warn else ():
+        click.echo(f"warning: {warning}", err=True)
+    for fault in verdict.faults:
+        click.echo(str(fault), err=True)
+    if verdict.faults:
+        raise SystemExit(EXIT_CONFIGURATION)
+    return verdict.configuration
 
 
 def _argv(command: str, path: str, name: str, member: str) -> list[str]:

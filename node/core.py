@@ -70,6 +70,7 @@ class NodeCore:
         self.why = "starting"
         self.active = False
         self.hand_over = False
+        self.journal_full = False
         self.clock = HybridClock()
         self.memory = Memory(configuration)
         self.sessions = Sessions()
@@ -115,6 +116,8 @@ class NodeCore:
             self._admit(call)
             if request.once and self._repeated(call):
                 return
+            if request.once and self.journal_full:
+                raise Refusal(Code.BUSY, f"the journal of {self.name} has max-journal-rows", retry_after=5.0)
             before = len(self.memory.changes)
             reply = HANDLERS[type(request)](self, call)
             if reply is not None:

@@ -295,11 +295,16 @@ class NodeMember:
         elif self.core.rev > folding.folded_rev and self._fold_is_due(now):
             folding.begin(self.core.rev)
         if now >= self._housekeeping_at:
-            self._housekeeping_at = now + HOUSEKEEPING_S
-            before_us = int((now - self.settings.event_retention) * 1e6)
-            self.store.cut(self.core.epoch, before_us, CUT_ROWS)
+            self._shorten_journal(now)
         if self.store.behind > CHECKPOINT_PAGES:
             self.store.checkpoint()
+
+    def _shorten_journal(self, now: float) -> None:
+        """Cuts what nobody needs any more, a slice at a time; at the journal's bound the core refuses new work."""
+        before_us = to_us(now - self.settings.event_retention)
+        cut = self.store.cut(self.core.epoch, before_us, CUT_ROWS)
+        self._housekeeping_at = now if cut == CUT_ROWS else now + HOUSEKEEPING_S
+        self.core.journal_full = self.store.journal_rows() >= self.settings.max_journal_rows
 
     def _fold_is_due(self, now: float) -> bool:
         if self.core.rev - self.tenure.folding.folded_rev < FOLD_AFTER_REVS and now < self._fold_at:

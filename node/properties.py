@@ -16,7 +16,7 @@ from broker.messages.interactions import (
     InteractionChanged,
     RequestChangeProperties,
 )
-from broker.messages.objects import SETTABLE, Interaction
+from broker.messages.objects import MAX_NAME, SETTABLE, Interaction
 
 from . import holdings
 from .calls import Call, Cause
@@ -80,11 +80,17 @@ _ALWAYS = frozenset({"priority", "is_online", "interaction_type"})
 """Settable properties that every interaction has."""
 
 
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= MAX_NAME
+
+
 def _value(name: str, value: Any, field: str) -> Any:
     expected = SETTABLE[name]
+    if isinstance(value, str) and not _is_name(value):
+        raise Refusal(Code.WRONG_VALUE, f"{name} has 1 to {MAX_NAME} characters", field=field)
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if expected is list and isinstance(value, list) and all(isinstance(item, str) for item in value):
+    if expected is list and isinstance(value, list) and all(_is_name(item) for item in value):
         return value
     if expected is not list and isinstance(value, expected) and not isinstance(value, bool):
         if name == "is_online" and value not in (0, 1):

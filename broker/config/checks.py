@@ -92,9 +92,9 @@ def event_logs(configuration: Configuration, findings: Findings) -> None:
     """No event logger is served yet, and a list of them must not look as if it were."""
     for name, node in configuration.nodes.items():
         if node.event_logs:
-            findings.add(
+            findings.warn(
                 ("nodes", name, "event-logs"),
-                "event loggers are not in this release: leave the option out;"
+                "event loggers are not in this release, nothing is written there;"
                 " the node keeps its events itself for event-retention",
             )
 

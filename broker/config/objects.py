@@ -133,7 +133,7 @@ class Node(Options):
     database: Annotated[str, Meta(description="`sqlite:///PATH` of a file that no other node uses")]
     primary: Addresses
     backup: Addresses | None = None
-    event_logs: Annotated[list[str], Meta(description="must be empty: no event logger is served in this release")] = []
+    event_logs: Annotated[list[str], Meta(description="event loggers; not served in this release (a warning says so): the node keeps its events itself")] = []
     settings: NodeSettings = field(default_factory=NodeSettings)
     cluster_settings: NodeClusterSettings = field(default_factory=NodeClusterSettings)
     licenses: Annotated[

@@ -29,7 +29,6 @@ class RequestRegisterClient(Request):
 class RequestUnregisterClient(Request):
     """Ends the session; its agents are logged out."""
 
-    once: ClassVar[bool] = True
     causes: ClassVar[tuple[str, ...]] = ("EventAgentLogout",)
 
 

@@ -13,7 +13,8 @@ from .kinds import EMPTY, Record, Workbin
 
 InteractionId = Annotated[str, Meta(min_length=1, max_length=64, description="the interaction's identifier")]
 TenantId = Annotated[int, Meta(ge=1, description="the tenant's number")]
-Name = Annotated[str, Meta(min_length=1, max_length=255)]
+MAX_NAME = 255
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 Seconds = Annotated[float, Meta(ge=0)]
 Timestamp = Annotated[float, Meta(ge=0, description="seconds since the Unix epoch, UTC")]
 Count = Annotated[int, Meta(ge=1, le=10_000)]

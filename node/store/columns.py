@@ -29,22 +29,20 @@ _SQL_TYPES: dict[type, str] = {IntType: "INTEGER", FloatType: "REAL", StrType: "
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 
 
-def _sql_type(annotation: Any) -> str:
-    """Column type of a field's type; ``JSON`` for what is no scalar."""
+def _scalar(annotation: Any) -> str | None:
+    """Column type of a field's type; None for what is no scalar."""
     info = type_info(annotation)
     kinds = [kind for kind in getattr(info, "types", (info,)) if not isinstance(kind, NoneType)]
-    return _SQL_TYPES.get(type(kinds[0]), "JSON") if len(kinds) == 1 else "JSON"
+    return _SQL_TYPES.get(type(kinds[0])) if len(kinds) == 1 else None
 
 
 _fields = {field.name: field for field in msgspec.structs.fields(Interaction)}
 FIELDS = (*(name for name in _fields if name != "user_data"), "user_data")
 """The order of the columns: user data is last."""
-COLUMNS = {RENAMED.get(name, name): _sql_type(_fields[name].type) for name in FIELDS}
-"""Column -> its SQL type."""
+COLUMNS = {RENAMED.get(name, name): _scalar(_fields[name].type) or "TEXT" for name in FIELDS}
+"""Column -> its SQL type. JSON is TEXT: in a column declared JSON, SQLite would turn ``"1e3"`` into a number."""
 _JSON_FIELDS = {
-    name: msgspec.json.Decoder(_fields[name].type).decode
-    for name in FIELDS[:-1]
-    if COLUMNS[RENAMED.get(name, name)] == "JSON"
+    name: msgspec.json.Decoder(_fields[name].type).decode for name in FIELDS[:-1] if _scalar(_fields[name].type) is None
 }
 _JSON_PLACES = tuple(FIELDS.index(name) for name in _JSON_FIELDS)
 _ABSENT = {name: None for name in FIELDS if _fields[name].required}

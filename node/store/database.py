@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import apsw
 import apsw.sqlite_extra
@@ -21,6 +21,10 @@ from .schema import APPLICATION_ID, INSERT_META, SELECT_META, STATEMENTS, VERSIO
 
 OLDEST = (3, 51, 3)
 CHECKSUM_VFS, CHECKSUM_BYTES = "cksmvfs", 8
+BUSY_MS = 250
+"""How long to wait for a lock of another process."""
+LOOK_S = 0.5
+"""How long to look through the file at the start; what is damaged behind that is found when it is read."""
 
 
 def require_sqlite(path: str) -> None:
@@ -46,10 +50,9 @@ def checksum_vfs() -> str | None:
     return CHECKSUM_VFS
 
 
-def open_database(path: str, *, node: str, synchronous: str, check_s: float, vfs: str | None = None) -> apsw.Connection:
+def open_database(path: str, *, node: str, synchronous: str, vfs: str | None = None) -> apsw.Connection:
     """A connection that only reads (``query_only``) and never checkpoints, to the database of ``node``.
 
-    :param check_s: how long the whole file may be looked through; what is damaged behind that is found when it is read
     :param vfs: another VFS below, for tests of faults; such a database has no checksums
     :raises StoreFailure: see its classes
     """
@@ -62,7 +65,7 @@ def open_database(path: str, *, node: str, synchronous: str, check_s: float, vfs
         database = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
         _configure(database, synchronous)
         _verify(database, path, node, vfs)
-        _look_through(database, path, check_s)
+        _look_through(database, path)
     except BaseException as error:
         if database is not None:
             database.close()
@@ -81,19 +84,17 @@ def make_database(path: str, node: str, vfs: str | None) -> None:
     """
     if os.path.exists(path + "-wal"):
         raise Corrupt(path, "the file is gone, but its write-ahead log is still there")
-    draft = f"{path}.{os.getpid()}.new"
+    folder = os.path.dirname(path) or "."
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(draft).unlink(missing_ok=True)
-        _write_draft(draft, node, vfs)
-        with suppress(FileExistsError):
-            os.link(draft, path)
-        _sync_folder(path)
+        os.makedirs(folder, exist_ok=True)
+        with TemporaryDirectory(prefix=".new-", dir=folder) as drafts:
+            draft = os.path.join(drafts, "draft.db")
+            _write_draft(draft, node, vfs)
+            with suppress(FileExistsError):
+                os.link(draft, path)
+        _sync_folder(folder)
     except OSError as error:
         raise DiskFailure(path, f"cannot be made ({error.strerror})") from error
-    finally:
-        with suppress(OSError):
-            os.unlink(draft)
 
 
 def _write_draft(draft: str, node: str, vfs: str | None) -> None:
@@ -111,16 +112,17 @@ def _write_draft(draft: str, node: str, vfs: str | None) -> None:
         database.close()
 
 
-def _sync_folder(path: str) -> None:
-    """Makes the file's name durable."""
-    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+def _sync_folder(folder: str) -> None:
+    """Makes a file's name durable."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
 def _configure(database: apsw.Connection, synchronous: str) -> None:
+    database.set_busy_timeout(BUSY_MS)
     database.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     for setting in ("wal_autocheckpoint = 0", f"synchronous = {synchronous}", "trusted_schema = OFF"):
         database.execute(f"PRAGMA {setting}")
@@ -146,12 +148,12 @@ def _verify(database: apsw.Connection, path: str, node: str, vfs: str | None) ->
     database.execute("PRAGMA query_only = ON")
 
 
-def _look_through(database: apsw.Connection, path: str, check_s: float) -> None:
+def _look_through(database: apsw.Connection, path: str) -> None:
     """SQLite's quick check, as far as the time allows (about 2 GB a second from the page cache).
 
     :raises Corrupt: it found something
     """
-    until = time.monotonic() + check_s
+    until = time.monotonic() + LOOK_S
     database.set_progress_handler(lambda: time.monotonic() > until, 1000)
     try:
         finding = database.execute("PRAGMA quick_check(1)").get

@@ -33,7 +33,7 @@ _interaction_columns = ", ".join(
 STATEMENTS = (
     "CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, node TEXT NOT NULL,"
     " checksums INTEGER NOT NULL, folded_rev INTEGER NOT NULL)",
-    "CREATE TABLE lease (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, holder JSON,"
+    "CREATE TABLE lease (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, holder TEXT,"
     " renewed_us INTEGER NOT NULL, released INTEGER NOT NULL)",
     "INSERT INTO lease VALUES (1, 0, NULL, 0, 1)",
     # us stands before the long columns, so a look at it reads no overflow page
@@ -46,7 +46,7 @@ STATEMENTS = (
     "CREATE INDEX interactions_external ON interactions (external_id) WHERE external_id IS NOT NULL",
     "CREATE INDEX interactions_parent ON interactions (parent_id) WHERE parent_id IS NOT NULL",
     "CREATE INDEX interactions_workbin ON interactions (workbin ->> '$.type') WHERE workbin IS NOT NULL",
-    "CREATE TABLE records (tab TEXT NOT NULL, key TEXT NOT NULL, value JSON NOT NULL, PRIMARY KEY (tab, key))"
+    "CREATE TABLE records (tab TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (tab, key))"
     " WITHOUT ROWID",
     *(_view(name, fields) for name, fields in _VIEWS.items()),
     f"PRAGMA application_id = {APPLICATION_ID}",

@@ -60,11 +60,6 @@ class SqliteStore:
     :param vfs: another VFS below, for tests of faults
     """
 
-    busy_s = 0.25
-    """How long to wait for a lock of another process."""
-    check_s = 0.5
-    """How long to look through the file at the start, see :func:`open_database`."""
-
     def __init__(self, path: str, *, node: str, synchronous: str = "full", vfs: str | None = None) -> None:
         if synchronous not in ("full", "normal"):
             raise ValueError(f"synchronous is full or normal, not {synchronous!r}")
@@ -73,8 +68,7 @@ class SqliteStore:
         self._epoch: int | None = None
         self._last_rev = self._last_us = 0
         self._wal_pages = self._checkpointed = 0
-        self._db = open_database(path, node=node, synchronous=synchronous, check_s=self.check_s, vfs=vfs)
-        self._db.set_busy_timeout(round(self.busy_s * 1000))
+        self._db = open_database(path, node=node, synchronous=synchronous, vfs=vfs)
         self._db.set_wal_hook(self._committed)
 
     # -- the lease

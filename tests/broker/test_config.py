@@ -12,7 +12,7 @@ from broker.config import page
 from broker.config.checks import NAME
 from broker.config.faults import ConfigurationFaults, Fault
 from broker.config.listing import listing
-from broker.config.load import load, parse
+from broker.config.load import judge, load, parse
 from broker.config.objects import Configuration
 from broker.ids import node_code
 
@@ -289,10 +289,6 @@ CROSS: dict[str, tuple[list[tuple[str, str]], Expected]] = {
         [('"sqlite:////srv/n2.db"', '"sqlite:///var/./n1.db" #!')],
         [("nodes.n2.database", "is the same database as nodes.n1.database (line 7)")],
     ),
-    "event log": (
-        [(N1_DATABASE, N1_DATABASE + 'event-logs = ["sqlite:///var/events.db"] #!\n')],
-        [("nodes.n1.event-logs", "event loggers are not in this release: leave the option out")],
-    ),
     "licence of a later release": (
         [("= 30\n", "= 30\nics_chat_seat = 3 #!\n")],
         [("nodes.n1.licenses.ics_chat_seat", "is not enforced in this release: leave it out")],
@@ -511,3 +507,12 @@ def test_page_is_up_to_date() -> None:
     made = page.page()
     assert (PROJECT / "docs" / "configuration.md").read_text() == made, "run `python -m broker.config.page`"
     assert "| None |" not in made, "every option says what it means"
+
+
+def test_event_logs_are_accepted_with_a_warning_that_nothing_is_written_there():
+    text = GOOD.replace(N1_DATABASE, N1_DATABASE + 'event-logs = ["sqlite:///var/events.db"]\n')
+    verdict = judge(text, "cluster.toml")
+    assert not verdict.faults
+    assert [(warning.key, "nothing is written there" in warning.text) for warning in verdict.warnings] == [
+        ("nodes.n1.event-logs", True)
+    ]

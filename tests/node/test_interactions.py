@@ -153,6 +153,8 @@ def test_a_changed_priority_moves_it_in_its_views(driver, media, ident):
     [
         {"changed_properties": {"priority": "high"}},
         {"changed_properties": {"is_online": 5}},
+        {"changed_properties": {"external_id": "x" * 256}},
+        {"changed_properties": {"priority": True}},
         {"added_properties": {"in_queues": "Done"}},
         {"deleted_properties": ["priority"]},
     ],

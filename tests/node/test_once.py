@@ -153,3 +153,12 @@ def dump(memory):
         "views": {name: list(view.keys) for name, view in memory.views.by_id.items()},
         "counts": {queue: counts for queue, counts in memory.queue_counts.items() if any(counts)},
     }
+
+
+def test_at_the_journals_bound_new_work_is_refused_and_reading_goes_on(driver):
+    media = driver.client("mail", "MediaServer")
+    ident = media.ask(**SUBMIT)["interaction_id"]
+    driver.core.journal_full = True
+    refused = media.ask(**SUBMIT)
+    assert (refused["code"], refused["retry_after"]) == (91, 5.0)
+    assert media.ask("RequestGetInteractionProperties", interaction_id=ident)["message"] != "EventError"

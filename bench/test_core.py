@@ -1,0 +1,102 @@
+"""The pure cores: what a request costs in a node, and what a scatter costs in a proxy, without sockets and disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+
+from bench.configurations import one_node
+from broker.wire import PackedReplies, PackedReply, PackedRequest, PackedRequests, pack, unpack_requests
+from node.core import NodeCore
+from node.journal import encode_changes
+
+NOW = 1_790_000_000.0
+SUBMIT = (
+    b'{"message":"RequestSubmit","tenant_id":101,"media_type":"email","queue":"Inbound","priority":2,'
+    b'"user_data":{"Subject":"Card blocked","Customer":"33052234"}}'
+)
+PULL = b'{"message":"RequestPull","tenant_id":101,"view_id":"Inbound/all"}'
+STOP = b'{"message":"RequestStopProcessing","interaction_id":"%s"}'
+
+
+class Link:
+    """A proxy's link to one core: batches in as packed frames, replies out as packed frames, as the shell does it."""
+
+    def __init__(self) -> None:
+        self.core = NodeCore("n1", one_node())
+        self.core.activate(NOW, 1, "bench")
+        self.numbers = count(1)
+        for client, kind in ((0, "Proxy"), (1, "MediaServer"), (2, "RoutingEngine")):
+            hello = {"message": "RequestRegisterClient", "client_name": f"c{client}", "client_type": kind}
+            self.batch([json.dumps({**hello, "session_id": f"s{client}"}).encode()], client)
+
+    def batch(self, payloads: list[bytes], client: int) -> list[dict[str, Any]]:
+        """The replies to one batch of requests of one client."""
+        replies = self.exchange(self.packed(payloads, client))
+        return [json.loads(payload) for _, ref, payload, _ in replies if ref is not None]
+
+    def packed(self, payloads: list[bytes], client: int) -> bytes:
+        requests = [PackedRequest(next(self.numbers), client, 0, payload) for payload in payloads]
+        return pack(PackedRequests(requests[0].number, requests))
+
+    def exchange(self, frame: bytes) -> list[Any]:
+        """All that a node does for a batch but disk and sockets."""
+        self.core.receive_link(NOW, b"link", unpack_requests(frame))
+        batch = self.core.take(NOW)
+        encode_changes(batch.changes)
+        batch.packed_events()
+        pack(PackedReplies(1, [PackedReply(ref or 0, source[1], code, text) for source, ref, text, code in batch.replies]))
+        return batch.replies
+
+
+def submitted(link: Link, number: int) -> list[bytes]:
+    return [reply["interaction_id"].encode() for reply in link.batch([SUBMIT] * number, 1)]
+
+
+def held(link: Link, number: int) -> list[bytes]:
+    submitted(link, number)
+    pulled = link.batch([PULL] * number, 2)
+    return [reply["interactions"][0]["interaction_id"].encode() for reply in pulled]
+
+
+Prepare = Callable[[Link, int], tuple[list[bytes], int]]
+
+STEPS: dict[str, Prepare] = {
+    "submit": lambda link, size: ([SUBMIT] * size, 1),
+    "pull": lambda link, size: (submitted(link, size) and [PULL] * size, 2),
+    "stop": lambda link, size: ([STOP % ident for ident in held(link, size)], 2),
+}
+
+
+@pytest.mark.benchmark(group="core: a request in a node")
+@pytest.mark.parametrize("size", [1, 64])
+@pytest.mark.parametrize("step", STEPS)
+def test_node(benchmark: Any, step: str, size: int) -> None:
+    """One batch of ``size`` requests of one kind; the extra column is µs per request."""
+    link = Link()
+
+    def prepare() -> tuple[tuple[bytes], dict[str, Any]]:
+        payloads, client = STEPS[step](link, size)
+        return (link.packed(payloads, client),), {}
+
+    benchmark.pedantic(link.exchange, setup=prepare, rounds=200, warmup_rounds=10)
+    benchmark.extra_info["us_per_request"] = round(benchmark.stats["median"] / size * 1e6, 1)
+
+
+@pytest.mark.benchmark(group="core: a pull by backlog")
+@pytest.mark.parametrize("backlog", [1_000, 100_000])
+def test_pull_by_backlog(benchmark: Any, backlog: int) -> None:
+    """One pull from a view that holds ``backlog`` interactions: flat, for views are kept in order."""
+    link = Link()
+    for _ in range(backlog // 1000):
+        link.batch([SUBMIT] * 1000, 1)
+
+    def prepare() -> tuple[tuple[bytes], dict[str, Any]]:
+        submitted(link, 1)
+        return (link.packed([PULL], 2),), {}
+
+    benchmark.pedantic(link.exchange, setup=prepare, rounds=200, warmup_rounds=10)

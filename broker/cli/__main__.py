@@ -1,0 +1,5 @@
+"""``python -m broker.cli``: the same as ``ixn``."""
+
+from . import main
+
+main()

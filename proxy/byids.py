@@ -1,0 +1,206 @@
+"""Pulls by ids (view ``_system_``): each id is asked for where it is or may be, what is granted is put together.
+
+What becomes of an id is decided as for any request about one interaction: 43 only when every node that could hold it
+has said so, 2003 when some did not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from broker.errors import Code, Refusal
+from broker.messages import encode
+from broker.messages.pulls import PullParameters, RequestPull
+
+from .calls import Call, Calls
+from .gather import Answers, Asker, Gather
+from .pulls import granted_payload, read_id, without_hold
+from .route import Routes, checked_tenant
+from .whereis import WhereIs
+
+
+class _Granted(msgspec.Struct, gc=False):
+    interactions: list[Raw]
+    errors: dict[str, Any] = {}
+
+
+class _KeyValues(msgspec.Struct, gc=False):
+    pull_parameters: dict[str, Raw] = {}
+
+
+MAX_IDS = 1000
+"""Ids in one pull, as many as a pull from a view may take."""
+
+_PER_ID = {
+    Code.UNKNOWN_INTERACTION,
+    Code.LOCKED,
+    Code.WRONG_STATE,
+    Code.NOT_ACCESSIBLE,
+    Code.SEVERAL_OWNERS,
+}
+"""What is said of an id; any other error is about the whole pull."""
+
+_CODES = {int(code): code for code in Code}
+_read_granted = msgspec.json.Decoder(_Granted).decode
+_read_key_values = msgspec.json.Decoder(_KeyValues).decode
+
+
+class _Pull(Struct):
+    """A pull by ids under way.
+
+    :param nodes: id -> the nodes that were asked for it; ``open``: nodes that have not answered
+    :param granted: id -> the interactions that nodes gave; ``refused``: id -> the codes they refused with
+    :param silent: nodes that did not answer; ``errors``: whole refusals, as they came
+    """
+
+    call: Call
+    nodes: Mapping[str, Sequence[str]]
+    open: set[str]
+    granted: dict[str, list[Raw]] = {}
+    refused: dict[str, list[int]] = {}
+    silent: set[str] = set()
+    errors: list[tuple[int, bytes]] = []
+
+
+class ByIds:
+    """Pulls by ids."""
+
+    def __init__(self, gather: Gather, calls: Calls, routes: Routes, whereis: WhereIs) -> None:
+        self._gather = gather
+        self._calls = calls
+        self._routes = routes
+        self._whereis = whereis
+
+    def request(self, call: Call) -> None:
+        """A client's pull by ids. :raises Refusal: no ids, foreign tenant, too many calls"""
+        checked_tenant(call.head.tenant_id, call.session.tenants)
+        nodes = {ident: self._whereis.find(ident).nodes for ident in _ids(call)}
+        self._calls.begin(call)
+        parts: dict[str, list[str]] = {}
+        for ident, names in nodes.items():
+            for name in names:
+                parts.setdefault(name, []).append(ident)
+        pull = _Pull(call, nodes, set(parts))
+        asker = Asker(call.session.client)
+        for name, idents in parts.items():
+            payload = _request(call.head, idents)
+            self._gather.ask([name], payload, call.deadline, partial(self._pulled, pull, name, idents), asker)
+
+    def _pulled(self, pull: _Pull, node: str, idents: list[str], now: float, answers: Answers) -> None:
+        """A node has answered, or not."""
+        pull.open.discard(node)
+        reply = answers[node]
+        granted = None
+        if reply is None:
+            pull.silent.add(node)
+        elif reply.code:
+            pull.errors.append((reply.code, reply.payload))
+            for ident in idents:
+                pull.refused.setdefault(ident, []).append(reply.code)
+        else:
+            granted = _read(reply.payload)
+            if granted is None:
+                pull.silent.add(node)
+        if granted is not None:
+            self._note(pull, node, granted)
+        if not pull.open:
+            self._finish(pull)
+
+    def _note(self, pull: _Pull, node: str, granted: _Granted) -> None:
+        for raw in granted.interactions:
+            ident = read_id(raw).interaction_id
+            self._whereis.learn(ident, node)
+            pull.granted.setdefault(ident, []).append(raw)
+        for ident, error in granted.errors.items():
+            code = error.get("code") if isinstance(error, dict) else error
+            pull.refused.setdefault(ident, []).append(code if isinstance(code, int) else int(Code.WRONG_STATE))
+
+    def _finish(self, pull: _Pull) -> None:
+        """All nodes have answered, or are known not to."""
+        errors = {ident: code for ident in pull.nodes if (code := self._error(pull, ident))}
+        granted = [raw for raws in pull.granted.values() for raw in raws]
+        if not granted and (whole := _whole_refusal(pull, errors)):
+            if isinstance(whole, Refusal):
+                self._calls.refuse(pull.call, whole)
+            else:
+                self._calls.answer(pull.call, whole)
+            return
+        payload = granted_payload(granted)
+        if errors:
+            shown = {ident: {"code": int(code), "text": code.text} for ident, code in errors.items()}
+            payload = payload[:-1] + b',"errors":' + msgspec.json.encode(shown) + b"}"
+        self._calls.answer(pull.call, payload)
+
+    def _error(self, pull: _Pull, ident: str) -> Code | None:
+        """What became of an id that was not granted; or was at two nodes."""
+        granted = len(pull.granted.get(ident, ()))
+        if granted:
+            return Code.SEVERAL_OWNERS if granted > 1 else None
+        codes = pull.refused.get(ident, [])
+        said = next((code for code in codes if code != Code.UNKNOWN_INTERACTION), None)
+        if said is not None:
+            return _CODES.get(said, Code.WRONG_STATE)
+        return Code.NOT_ACCESSIBLE if pull.silent.intersection(pull.nodes[ident]) else Code.UNKNOWN_INTERACTION
+
+
+def _whole_refusal(pull: _Pull, errors: dict[str, Code]) -> Refusal | bytes | None:
+    """Nothing was granted: the one error that says it all, if there is one; in a node's own words, if it has any."""
+    codes = set(errors.values())
+    if len(errors) != 1 and (len(codes) != 1 or codes <= _PER_ID):
+        return None
+    code = codes.pop()
+    if code is Code.NOT_ACCESSIBLE:
+        missing = tuple(sorted(pull.silent))
+        return Refusal(code, f"no answer from {', '.join(missing)}", missing=missing)
+    return next((payload for said, payload in pull.errors if said == code), None) or Refusal(code, next(iter(errors)))
+
+
+def _read(payload: bytes) -> _Granted | None:
+    """A node's positive reply; None when it cannot be read."""
+    try:
+        granted = _read_granted(payload)
+        for raw in granted.interactions:
+            read_id(raw)
+    except (ValueError, RecursionError):
+        return None
+    return granted
+
+
+def _ids(call: Call) -> list[str]:
+    """The ids that are asked for, each once: a list, or the keys of the published kv list.
+
+    :raises Refusal: there are none
+    """
+    parameters: PullParameters | None = call.head.pull_parameters
+    idents = parameters.interaction_ids if parameters is not None else None
+    if not idents and parameters is not None:
+        idents = list(_read_key_values(call.payload).pull_parameters)
+    if not idents:
+        raise Refusal(Code.NOT_ACCESSIBLE, "interaction_ids names no interaction", field="pull_parameters")
+    if len(idents) > MAX_IDS:
+        raise Refusal(Code.WRONG_VALUE, f"at most {MAX_IDS} ids", field="pull_parameters")
+    return list(dict.fromkeys(idents))
+
+
+def _request(request: RequestPull, idents: list[str]) -> bytes:
+    """What one node is asked."""
+    return encode(
+        RequestPull(
+            dedup_id=request.dedup_id,
+            extension=without_hold(request.extension),
+            tenant_id=request.tenant_id,
+            view_id=request.view_id,
+            count=request.count,
+            pull_parameters=PullParameters(interaction_ids=idents),
+            ignore_hold=request.ignore_hold,
+            agent_id=request.agent_id,
+            place_id=request.place_id,
+            strategy_id=request.strategy_id,
+            reason=request.reason,
+        )
+    )

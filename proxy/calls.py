@@ -1,0 +1,89 @@
+"""Calls: what clients have asked and not been answered yet. Each is answered exactly once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from broker.errors import Code, Refusal
+from broker.messages import error_payload
+from broker.messages.kinds import Request
+
+from .sessions import Session
+
+Answered = tuple[bytes, Any, bytes]
+"""``(source, ref, payload)`` for the shell; ``ref`` None is a notification, whose frame is empty."""
+
+
+class Call(Struct, gc=False):
+    """One request of a client.
+
+    :param ref: the shell's own, given back with the reply
+    :param request: its class; ``head``: its routing attributes (:mod:`proxy.heads`); ``payload``: all of it, as it came
+    :param deadline: when it is answered at the latest
+    """
+
+    session: Session
+    ref: Any
+    request: type[Request]
+    head: Any
+    payload: bytes
+    deadline: float
+    open: bool = True
+
+
+class Calls:
+    """The open calls, counted against their bound, and the answers on their way out.
+
+    :param limit: calls that may be open at once (``max-pending``)
+    """
+
+    def __init__(self, limit: int, counts: Counter[str]) -> None:
+        self.outgoing: list[Answered] = []
+        self._limit = limit
+        self._counts = counts
+        self._open = 0
+
+    def __len__(self) -> int:
+        return self._open
+
+    def begin(self, call: Call) -> None:
+        """A call is taken on. :raises Refusal: ``BUSY``"""
+        if self._open >= self._limit:
+            call.open = False
+            raise Refusal(Code.BUSY, f"{self._open} requests wait for an answer", retry_after=0.5)
+        self._open += 1
+
+    def answer(self, call: Call, payload: bytes) -> None:
+        """The reply to a call that was begun. It is not sent to a client that has gone."""
+        assert call.open, "a call is answered once"
+        call.open = False
+        self._open -= 1
+        self.say(call, payload)
+
+    def refuse(self, call: Call, refusal: Refusal) -> None:
+        """The negative reply to a call that was begun."""
+        self._counts["refused"] += 1
+        self.answer(call, error_payload(refusal, str(call.request.__struct_config__.tag)))
+
+    def say(self, call: Call, payload: bytes) -> None:
+        """Sends a reply to where the client is now."""
+        source = call.session.source
+        if source is None:
+            self._counts["client gone"] += 1
+        else:
+            self.outgoing.append((source, call.ref, payload))
+
+    def tell(self, session: Session, payload: bytes) -> None:
+        """A notification."""
+        if session.source is None:
+            self._counts["client gone"] += 1
+        else:
+            self.outgoing.append((session.source, None, payload))
+
+
+Reply = Callable[[float, bytes | Refusal], None]
+"""How a part that works for the core answers: ``reply(now, payload or refusal)``."""

@@ -1,0 +1,147 @@
+"""Asking nodes and gathering what they answer: one request to one or several nodes, one end.
+
+An ask is over when every node has answered or is known not to answer in time: then its ``done(now, answers)`` is
+called, once, with a reply or None for every node that was asked. ``done`` is called from :meth:`Gather.settle` only,
+never from inside :meth:`Gather.ask`, so who asks need not expect to be answered before it has gone on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from broker.wire import PackedReply
+
+from .links import Links
+
+Answers = dict[str, PackedReply | None]
+"""What became of an ask, by node: its reply, None where there was none in time."""
+
+Done = Callable[[float, Answers], None]
+
+_SPARE = 1000
+
+
+class Asker(NamedTuple):
+    """On whose behalf nodes are asked. :param client: 0 is the proxy itself; :param flags: as in packed requests"""
+
+    client: int
+    flags: int = 0
+
+
+PROXY = Asker(0)
+
+
+class _Ask(Struct, gc=False):
+    """One request under way. :param size: how many nodes were asked; ``client``: for whom"""
+
+    client: int
+    size: int
+    answers: Answers
+    nodes: Sequence[str]
+    done: Done
+
+
+class Gather:
+    """All asks under way, by the number that they have on the links. ``now`` is the core's time."""
+
+    def __init__(self, links: Links, counts: Counter[str]) -> None:
+        self.now = 0.0
+        self._links = links
+        self._counts = counts
+        self._open: dict[int, _Ask] = {}
+        self._deadlines: list[tuple[float, int]] = []
+        self._over: list[_Ask] = []
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def ask(
+        self, nodes: Sequence[str], payload: bytes, deadline: float, done: Done, asker: Asker = PROXY
+    ) -> None:
+        """Sends a request to nodes and has ``done`` called with their answers, at ``deadline`` at the latest.
+
+        A node that has been away for too long is not asked: its answer is None.
+        """
+        answers: Answers = {}
+        asked = nodes
+        gone = self._links.gone(self.now, nodes)
+        if gone:
+            answers = dict.fromkeys(gone)
+            asked = [node for node in nodes if node not in answers]
+        ask = _Ask(asker.client, len(nodes), answers, asked, done)
+        if not asked:
+            self._over.append(ask)
+            return
+        number = self._links.send(asked, asker.client, asker.flags, payload)
+        self._open[number] = ask
+        heappush(self._deadlines, (deadline, number))
+        if len(self._deadlines) > 2 * len(self._open) + _SPARE:
+            self._shrink()
+
+    def answer(self, node: str, reply: PackedReply) -> None:
+        """A node's answer, the first of this node (:meth:`Links.replies` lets no other through).
+
+        What cannot be a JSON object is no answer to a client's request: the node counts as silent.
+        """
+        ask = self._open.get(reply.number)
+        if ask is None:
+            self._counts["late reply"] += 1
+            return
+        answers = ask.answers
+        if ask.client and not (reply.payload.startswith(b"{") and reply.payload.endswith(b"}")):
+            self._counts["garbage"] += 1
+            answers[node] = None
+        else:
+            answers[node] = reply
+        if len(answers) == ask.size:
+            del self._open[reply.number]
+            self._over.append(ask)
+
+    def silent(self, node: str, number: int) -> None:
+        """A node will not answer this in time."""
+        ask = self._open.get(number)
+        if ask is None:
+            return
+        ask.answers.setdefault(node, None)
+        if len(ask.answers) == ask.size:
+            del self._open[number]
+            self._over.append(ask)
+
+    def tick(self, now: float) -> None:
+        """Ends what has reached its deadline."""
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] <= now:
+            _, number = heappop(deadlines)
+            ask = self._open.pop(number, None)
+            if ask is None:
+                continue
+            for node in ask.nodes:
+                if node not in ask.answers:
+                    ask.answers[node] = None
+                    self._links.drop(node, number)
+            self._over.append(ask)
+
+    def settle(self, now: float) -> None:
+        """Calls ``done`` of everything that is over."""
+        while self._over:
+            over, self._over = self._over, []
+            for ask in over:
+                ask.done(now, ask.answers)
+
+    @property
+    def wake_at(self) -> float:
+        """When :meth:`tick` has something to end next."""
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][1] not in self._open:
+            heappop(deadlines)
+        return deadlines[0][0] if deadlines else float("inf")
+
+    def _shrink(self) -> None:
+        """Forgets the deadlines of what has been answered."""
+        self._deadlines = [entry for entry in self._deadlines if entry[1] in self._open]
+        heapify(self._deadlines)

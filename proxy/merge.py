@@ -1,0 +1,181 @@
+"""One reply of the nodes' replies: a function for each word of :class:`broker.messages.kinds.Merge` that needs no more
+than the answers. All of them take the same and give the reply's bytes, or raise the ``Refusal`` to answer.
+
+What nodes said goes on byte for byte; lists of interactions are spliced together as raw JSON.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from heapq import merge as merge_sorted
+from itertools import islice
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from broker.conditions import Order, compile_order
+from broker.config.objects import CustomProperty
+from broker.errors import Code, Refusal
+from broker.messages.kinds import Merge, Request, Route
+
+from .gather import Answers
+
+
+class Terms(NamedTuple):
+    """What a merge may look at besides the answers.
+
+    :param head: of the request (:mod:`proxy.heads`); :param custom: the custom properties that orders may name
+    """
+
+    request: type[Request]
+    head: Any
+    custom: Mapping[str, CustomProperty]
+    counts: Counter[str]
+
+
+Merger = Callable[[Terms, Answers], bytes]
+
+
+class _Found(msgspec.Struct, gc=False):
+    interactions: list[Raw]
+    more: bool = False
+
+
+_found = msgspec.json.Decoder(_Found).decode
+_json = msgspec.json.encode
+
+_UNSURE = frozenset({int(Code.BUSY), int(Code.DATABASE_FAILURE), int(Code.DATABASE_TIMEOUT), int(Code.NOT_REGISTERED)})
+"""Refusals that do not say whether the node holds the interaction."""
+
+
+def lost(request: type[Request], missing: Iterable[str]) -> Refusal:
+    """Nodes that were needed did not answer: 2003 where an interaction was asked for, else 2002."""
+    names = tuple(sorted(missing))
+    code = Code.NOT_ACCESSIBLE if request.route is Route.INTERACTION else Code.LOST_CONNECTION
+    return Refusal(code, f"no answer from {', '.join(names)}", missing=names)
+
+
+def passed(terms: Terms, answers: Answers) -> bytes:
+    """The one reply as it is; of several the first positive one."""
+    replies = [reply for reply in answers.values() if reply is not None]
+    if not replies:
+        raise lost(terms.request, answers)
+    return next((reply.payload for reply in replies if not reply.code), replies[0].payload)
+
+
+def positive(terms: Terms, answers: Answers) -> bytes:
+    """The one positive reply; two: 2005. Without one, what a node that holds the interaction refuses with; else a node
+    that could not say; else, with silent nodes, 2003; and only if every node said so, 43."""
+    if len(answers) == 1:
+        return passed(terms, answers)
+    replies = [(node, reply) for node, reply in answers.items() if reply is not None]
+    holders = sorted(node for node, reply in replies if not reply.code)
+    if len(holders) > 1:
+        raise Refusal(Code.SEVERAL_OWNERS, " and ".join(holders) + " hold it", missing=())
+    refusals = [reply for _, reply in replies if reply.code not in (0, Code.UNKNOWN_INTERACTION)]
+    best = next((reply for reply in refusals if reply.code not in _UNSURE), None) or next(iter(refusals), None)
+    if holders or best:
+        return best.payload if best and not holders else _payload(answers, holders[0])
+    missing = [node for node, reply in answers.items() if reply is None]
+    if missing:
+        raise lost(terms.request, missing)
+    return replies[0][1].payload
+
+
+def _payload(answers: Answers, node: str) -> bytes:
+    reply = answers[node]
+    assert reply is not None
+    return reply.payload
+
+
+def acknowledged(terms: Terms, answers: Answers) -> bytes:
+    """An ack when all acked; else the first refusal; else 2002."""
+    refused = next((reply for reply in answers.values() if reply is not None and reply.code), None)
+    if refused is not None:
+        return refused.payload
+    missing = [node for node, reply in answers.items() if reply is None]
+    if missing or not answers:
+        raise lost(terms.request, missing)
+    return passed(terms, answers)
+
+
+def ordered(terms: Terms, answers: Answers) -> bytes:
+    """The nodes' interactions in the asked order and within the asked count, with ``complete`` and ``missing``.
+
+    :raises Refusal: 2002 when nobody answered, or not everybody and ``require_complete`` asks for it; a bad order
+    """
+    refused = next((reply for reply in answers.values() if reply is not None and reply.code), None)
+    if refused is not None:
+        return refused.payload
+    if len(answers) == 1:
+        return _complete(terms, answers)
+    order = compile_order(getattr(terms.head, "order", ""), terms.custom)
+    count = getattr(terms.head, "count", None)
+    found = _found_by(terms, answers)
+    try:
+        merged = _first(found, order, count)
+    except (ValueError, RecursionError):
+        _drop_unreadable(terms, found, order)
+        merged = _first(found, order, count)
+    missing = sorted(node for node in answers if node not in found)
+    if not found or (missing and getattr(terms.head, "require_complete", False)):
+        raise lost(terms.request, missing)
+    more = any(one.more for one in found.values()) or sum(len(one.interactions) for one in found.values()) > len(merged)
+    return _spliced(terms.request, merged, more, missing)
+
+
+def _complete(terms: Terms, answers: Answers) -> bytes:
+    """The reply of the only node there is to ask: it is complete, and within the count."""
+    payload = passed(terms, answers)
+    return payload[:-1] + b',"complete":true}'
+
+
+def _found_by(terms: Terms, answers: Answers) -> dict[str, _Found]:
+    """The nodes' lists; a node whose answer cannot be read counts as silent."""
+    found: dict[str, _Found] = {}
+    for node, reply in answers.items():
+        if reply is not None:
+            try:
+                found[node] = _found(reply.payload)
+            except (ValueError, RecursionError):
+                terms.counts["garbage"] += 1
+    return found
+
+
+def _first(found: dict[str, _Found], order: Order, count: int | None) -> list[Raw]:
+    """The first ``count`` of all lists. Lazy: no more keys are decoded than have to be compared."""
+    lists = [one.interactions for one in found.values()]
+    return list(islice(merge_sorted(*lists, key=order.decode_key), count))
+
+
+def _drop_unreadable(terms: Terms, found: dict[str, _Found], order: Order) -> None:
+    """Takes out the nodes with something in their list that is no interaction."""
+    for node, one in list(found.items()):
+        try:
+            for raw in one.interactions:
+                order.decode_key(raw)
+        except (ValueError, RecursionError):
+            terms.counts["garbage"] += 1
+            del found[node]
+
+
+def _spliced(request: type[Request], interactions: list[Raw], more: bool, missing: list[str]) -> bytes:
+    parts = [b'{"message":"', request.reply.encode(), b'","interactions":[', b",".join(interactions), b"]"]
+    if more:
+        parts.append(b',"more":true')
+    if missing:
+        parts += [b',"complete":false,"missing":', _json(sorted(missing)), b"}"]
+    else:
+        parts.append(b',"complete":true}')
+    return b"".join(parts)
+
+
+MERGES: dict[Merge, Merger] = {
+    Merge.PASS: passed,
+    Merge.POSITIVE: positive,
+    Merge.ALL: acknowledged,
+    Merge.ORDERED: ordered,
+}
+"""The merges of requests that go to their nodes once. Agents, pulls and the stream merge in steps of their own."""

@@ -1,0 +1,387 @@
+"""Pulls from views over all nodes (protocol 8): one order, nobody served before his turn, nothing handed out twice.
+
+    a pull waits in its view's queue
+    the node whose head comes first is asked, for no more than comes before the other nodes' heads
+    what it gives is kept; who has not enough waits again, in his old place, for the next node
+    no node has anything:   with a hold      it goes on waiting, until a head is pushed or the hold is over
+                            without          all heads are asked for afresh; still nothing: the answer is empty
+
+All pulls of a view that are under way are at one node, so the order of the view holds however many there are; how many
+that may be grows while the node serves them all and shrinks when it does not. With ``pull-order = round-robin`` the
+nodes that have something are asked in turn instead. What a client that has gone was granted, its nodes take back when
+its session ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from broker.conditions import compile_order
+from broker.config.objects import Configuration, ProxySettings
+from broker.errors import Code, Refusal
+from broker.messages import encode
+from broker.messages.kinds import ClientType
+from broker.messages.pulls import EventViewHead, RequestPull, RequestWatchView
+
+from .calls import Call, Calls
+from .gather import Answers, Asker, Gather
+from .links import Links
+from .merge import lost
+from .route import Routes, checked_tenant
+from .views import Pull, Round, View
+from .whereis import WhereIs
+
+HOLD = "pull-for-strategy"
+WATCH_S = 1.0
+"""How long a node's head is waited for before pulls go on without it, and how often heads are asked for again while
+pulls wait: a pushed head may be lost."""
+MOST_TRIES = 50
+"""Nodes that a pull is sent to before it is answered with what it has: others are always faster."""
+
+
+class _Granted(msgspec.Struct, gc=False):
+    interactions: list[Raw]
+
+
+class _Id(msgspec.Struct, gc=False):
+    interaction_id: str
+
+
+read_granted = msgspec.json.Decoder(_Granted).decode
+read_id = msgspec.json.Decoder(_Id).decode
+_read_head = msgspec.json.Decoder(EventViewHead).decode
+
+
+class Pulls:
+    """The views that clients pull from, and their pulls."""
+
+    def __init__(self, gather: Gather, calls: Calls, links: Links, routes: Routes, whereis: WhereIs) -> None:
+        self._gather = gather
+        self._calls = calls
+        self._links = links
+        self._routes = routes
+        self._whereis = whereis
+        self._views: dict[str, View] = {}
+        self._turns = count()
+        self._turn = 0
+        self._rotation = 0
+        self._open: dict[int, tuple[View, Pull]] = {}
+        self._due: list[tuple[float, int]] = []
+        self._touched: dict[str, View] = {}
+        self._look_at = float("inf")
+        self._configuration = Configuration()
+        self._settings = ProxySettings()
+
+    def configure(self, configuration: Configuration, settings: ProxySettings) -> None:
+        """The views that there are, and the proxy's options."""
+        self._configuration = configuration
+        self._settings = settings
+
+    # -- requests
+
+    def request(self, call: Call) -> None:
+        """A client's pull from a view. :raises Refusal: unknown tenant or view, too many calls"""
+        request: RequestPull = call.head
+        view = self._view(call, request)
+        holds = holds_on(call)
+        self._calls.begin(call)
+        if len(view.nodes) == 1 and not holds:
+            asker = Asker(call.session.client)
+            self._gather.ask(view.nodes, call.payload, call.deadline, partial(self._passed, call), asker)
+            return
+        if holds:
+            request.extension = without_hold(request.extension)
+        pull = self._begin(view, call, holds)
+        view.wait(pull)
+        if not view.watched:
+            view.watched = True
+            self._look(view, call.deadline)
+        self._serve(view)
+
+    def _begin(self, view: View, call: Call, holds: bool) -> Pull:
+        """A new pull, and when it is over at the latest."""
+        now = self._gather.now
+        self._turn = next(self._turns)
+        until = now + self._settings.pull_hold_timeout if holds else call.deadline
+        pull = Pull(call, call.head, self._turn, call.head.count, until, holds, [], set())
+        self._open[pull.turn] = view, pull
+        heappush(self._due, (until, pull.turn))
+        if len(self._due) > 2 * len(self._open) + 1000:
+            self._due = [due for due in self._due if due[1] in self._open]
+            heapify(self._due)
+        self._look_at = min(self._look_at, now + WATCH_S)
+        return pull
+
+    def _view(self, call: Call, request: RequestPull) -> View:
+        """The view that is pulled from. :raises Refusal: foreign tenant, or not one of its views"""
+        tenant = checked_tenant(request.tenant_id, call.session.tenants)
+        known = self._configuration.views.get(request.view_id)
+        if known is None or self._configuration.queues[known.queue].tenant != request.tenant_id:
+            raise Refusal(Code.UNKNOWN_VIEW, request.view_id, field="view_id")
+        view = self._views.get(request.view_id)
+        if view is None:
+            order = compile_order(known.order, self._configuration.custom_properties)
+            view = self._views[request.view_id] = View(request.view_id, self._routes.serving(tenant), order)
+        return view
+
+    def _passed(self, call: Call, now: float, answers: Answers) -> None:
+        """The only node there is has answered, or not."""
+        reply = next(iter(answers.values()))
+        if reply is None:
+            self._calls.refuse(call, lost(call.request, answers))
+        else:
+            self._calls.answer(call, reply.payload)
+
+    # -- heads
+
+    def learn(self, node: str, payload: bytes) -> None:
+        """A node tells a head, asked or not. What it said last counts, so this is called in the order of a frame; what
+        follows from it (:meth:`settle`) is done when the whole frame is known.
+
+        :raises ValueError: it is no head
+        """
+        said = _read_head(payload)
+        view = self._views.get(said.view_id)
+        if view is not None and node in view.nodes:
+            view.learn(node, said.head)
+            view.asking.discard(node)
+            self._touched[view.view_id] = view
+
+    def settle(self) -> None:
+        """Serves the views whose heads have changed."""
+        while self._touched:
+            _, view = self._touched.popitem()
+            self._serve(view)
+
+    def _look(self, view: View, deadline: float) -> None:
+        """Asks all nodes for their heads; those that are there are waited for a moment."""
+        view.looking = Round(self._turn, set(view.nodes), set())
+        ready = {node for node in view.nodes if self._links.is_ready(node) and node not in view.keys}
+        self._wait_for(view, ready)
+        for node in view.nodes:
+            self._ask_head(view, node, deadline)
+
+    def _wait_for(self, view: View, nodes: set[str]) -> None:
+        view.asking |= nodes
+        view.blocked_until = self._gather.now + WATCH_S
+
+    def _ask_head(self, view: View, node: str, deadline: float) -> None:
+        payload = encode(RequestWatchView(view_id=view.view_id))
+        self._gather.ask([node], payload, deadline, partial(self._seen, view, node, view.looking))
+
+    def _seen(self, view: View, node: str, looked: Round | None, now: float, answers: Answers) -> None:
+        """A node was asked for its head; :meth:`learn` has seen the answer, if there was one."""
+        view.asking.discard(node)
+        reply = answers[node]
+        if looked is not None and looked is view.looking:
+            looked.open.discard(node)
+            if reply is not None and not reply.code and node in view.keys:
+                looked.seen.add(node)
+            if not looked.open:
+                view.looking = None
+                view.confirmed = looked.turn
+                view.reached = bool(looked.seen)
+        self._serve(view)
+
+    def ready(self, node: str) -> None:
+        """A node is back: its heads are asked for."""
+        for view in self._views.values():
+            if view.watched and node in view.nodes:
+                self._ask_head(view, node, self._gather.now + WATCH_S)
+
+    def went(self, node: str) -> None:
+        """A node is away: its heads are not known any more, the others serve."""
+        for view in self._views.values():
+            if node in view.nodes:
+                view.leave(node)
+                self._serve(view)
+
+    # -- serving
+
+    def _serve(self, view: View) -> None:
+        """Sends those whose turn it is to the node whose turn it is."""
+        while view.waiting:
+            if view.asking and self._gather.now < view.blocked_until:
+                return
+            node = self._choose(view)
+            if node is None:
+                self._empty(view)
+                return
+            if self._is_full(view, node):
+                return
+            pull = view.next()
+            if pull is None:
+                return
+            if pull.is_over:
+                self._answer(pull)
+            else:
+                self._send(view, node, pull)
+
+    def _choose(self, view: View) -> str | None:
+        """The node to pull from next."""
+        if self._settings.pull_order == "global":
+            return view.first(self._links.is_ready)
+        nodes = [node for node, key in view.keys.items() if key is not None and self._links.is_ready(node)]
+        return nodes[self._rotation % len(nodes)] if nodes else None
+
+    def _is_full(self, view: View, node: str) -> bool:
+        """Whether those under way have to come back first."""
+        if not view.flying or self._settings.pull_order != "global":
+            return False
+        return node != view.at or len(view.flying) >= view.width
+
+    def _send(self, view: View, node: str, pull: Pull) -> None:
+        below, wanted = None, pull.wanted
+        if self._settings.pull_order == "global":
+            below, same = view.below(node)
+            wanted = 1 if same else wanted
+        else:
+            self._rotation += 1
+        payload = encode(pull.request_for(node, below, wanted))
+        pull.asked.add(node)
+        pull.tries += 1
+        pull.away = True
+        view.at = node
+        view.flying.add(pull.turn)
+        deadline = self._gather.now + self._settings.request_timeout if pull.holds else pull.until
+        done = partial(self._pulled, view, pull, (node, wanted, view.heads[node]))
+        self._gather.ask([node], payload, deadline, done, Asker(pull.call.session.client))
+
+    def _pulled(
+        self, view: View, pull: Pull, asked: tuple[str, int, list[Any] | None], now: float, answers: Answers
+    ) -> None:
+        """A node has answered a pull, or not."""
+        node, wanted, head = asked
+        pull.away = False
+        granted = self._granted(pull, node, answers)
+        view.landed(pull, granted is not None and len(granted) == wanted)
+        if granted is not None:
+            pull.got += granted
+            pull.wanted -= len(granted)
+            if not granted and view.heads.get(node) is head and head is not None:
+                view.forget(node)
+                self._wait_for(view, {node})
+                self._ask_head(view, node, now + WATCH_S)
+            if pull.wanted <= 0 or pull.tries >= MOST_TRIES or now >= pull.until:
+                self._answer(pull)
+            else:
+                view.wait(pull)
+        self._serve(view)
+
+    def _granted(self, pull: Pull, node: str, answers: Answers) -> list[Raw] | None:
+        """What a node gave; None when that ends the pull, with what it has or with the fault."""
+        reply = answers[node]
+        if reply is not None and not reply.code:
+            try:
+                granted = read_granted(reply.payload).interactions
+                for raw in granted:
+                    self._whereis.learn(read_id(raw).interaction_id, node)
+                return granted
+            except (ValueError, RecursionError):
+                reply = None
+        if pull.got:
+            self._answer(pull)
+        elif reply is not None:
+            del self._open[pull.turn]
+            self._calls.answer(pull.call, reply.payload)
+        else:
+            self._refuse(pull, [node])
+        return None
+
+    def _empty(self, view: View) -> None:
+        """No node has anything, as far as is known. Who holds, waits; who does not is answered when it is certain."""
+        unsure: Pull | None = None
+        for pull in list(view.impatient.values()):
+            if pull.turn > view.confirmed and not pull.got and not pull.is_over:
+                unsure = unsure or pull
+                continue
+            view.release(pull.turn)
+            if pull.got or view.reached:
+                self._answer(pull)
+            else:
+                self._refuse(pull, view.nodes)
+        if unsure is not None and view.looking is None:
+            self._look(view, unsure.until)
+
+    def _answer(self, pull: Pull) -> None:
+        """What a pull has, in order."""
+        del self._open[pull.turn]
+        self._calls.answer(pull.call, granted_payload(pull.got))
+
+    def _refuse(self, pull: Pull, missing: Iterable[str]) -> None:
+        """Nodes that were needed have not answered."""
+        del self._open[pull.turn]
+        self._calls.refuse(pull.call, lost(pull.call.request, missing))
+
+    # -- time
+
+    def tick(self, now: float) -> None:
+        """Ends the pulls whose time is over; asks for heads again while pulls wait."""
+        due = self._due
+        while due and due[0][0] <= now:
+            view, pull = self._open.get(heappop(due)[1], (None, None))
+            if view is None or pull is None or pull.away:
+                continue
+            view.release(pull.turn)
+            if pull.got or view.keys:
+                self._answer(pull)
+            else:
+                self._refuse(pull, view.nodes)
+        if now >= self._look_at:
+            self._look_again(now)
+
+    def _look_again(self, now: float) -> None:
+        """While pulls wait, heads are asked for from time to time; none is waited for longer than this."""
+        waiting = [view for view in self._views.values() if view.waiting]
+        self._look_at = now + WATCH_S if waiting else float("inf")
+        for view in waiting:
+            if view.asking and now >= view.blocked_until:
+                view.asking.clear()
+            for node in filter(self._links.is_ready, view.nodes):
+                self._ask_head(view, node, now + WATCH_S)
+            self._serve(view)
+
+    @property
+    def wake_at(self) -> float:
+        """When :meth:`tick` has something to do next."""
+        due = self._due
+        while due and due[0][1] not in self._open:
+            heappop(due)
+        return min(due[0][0] if due else float("inf"), self._look_at)
+
+
+def granted_payload(interactions: list[Raw]) -> bytes:
+    """The reply with these interactions, byte for byte."""
+    return b'{"message":"EventPulledInteractions","interactions":[%b]}' % b",".join(interactions)
+
+
+def holds_on(call: Call) -> bool:
+    """Whether an empty view holds the pull: only a routing engine's, with ``pull-for-strategy``."""
+    if call.session.type is not ClientType.ROUTING or call.head.extension is UNSET:
+        return False
+    hints = _hints(call.head.extension)
+    return hints is not None and hints.get(HOLD) in (1, True, "1")
+
+
+def without_hold(extension: Any) -> Any:
+    """The extension for a node, which is never to hold: the proxy does."""
+    hints = None if extension is UNSET else _hints(extension)
+    if hints is None or HOLD not in hints:
+        return extension
+    left = {key: value for key, value in hints.items() if key != HOLD}
+    return Raw(msgspec.json.encode(left)) if left else UNSET
+
+
+def _hints(extension: Raw) -> Mapping[str, Any] | None:
+    try:
+        hints = msgspec.json.decode(extension)
+    except (ValueError, RecursionError):
+        return None
+    return hints if isinstance(hints, dict) else None

@@ -1,0 +1,96 @@
+"""Which nodes a request may go to, as the configuration has it: tenants, media types, who takes new interactions.
+
+What is refused here is refused as the guide has it: no server for this media type or tenant is 2001, and a tenant that
+is not the session's is like one that does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from broker.config.objects import Configuration
+from broker.errors import Code, Refusal
+
+Nodes = tuple[str, ...]
+
+_REMEMBERED = 10_000
+"""How many answers are remembered: clients may choose any set of tenants."""
+
+
+class Routes:
+    """The rules of routing.
+
+    :param nodes: names of the nodes that the proxy is connected to, in the configuration's order
+    """
+
+    def __init__(self, configuration: Configuration, nodes: Sequence[str]) -> None:
+        self.nodes: Nodes = tuple(nodes)
+        self._tenants = configuration.tenants
+        self._settings = {name: configuration.nodes[name].cluster_settings for name in nodes}
+        self._serving: dict[tuple[frozenset[int], str | None], Nodes] = {}
+        self._submitting: dict[tuple[int, str], Nodes] = {}
+        self._turns: dict[Nodes, int] = {}
+
+    def serving(self, tenants: frozenset[int], media_type: str | None = None) -> Nodes:
+        """The nodes that serve one of the tenants and, if given, the media type.
+
+        :raises Refusal: ``NO_SERVERS``
+        """
+        key = (tenants, media_type)
+        nodes = self._serving.get(key)
+        if nodes is None:
+            known = frozenset(t for t in tenants if media_type is None or self._has_media(t, media_type))
+            nodes = tuple(name for name in self.nodes if any(self._serves(name, t, media_type) for t in known))
+            if len(self._serving) >= _REMEMBERED:
+                self._serving.clear()
+            if nodes:
+                self._serving[key] = nodes
+        if not nodes:
+            raise no_servers(tenants, media_type)
+        return nodes
+
+    def submitting(self, tenant: int, media_type: str) -> Nodes:
+        """The nodes that take new interactions of the tenant and media type.
+
+        :raises Refusal: ``MEDIA_DISABLED``, which a proxy does not let pass (guide, "Disabled Media Type");
+            ``NO_SERVERS``
+        """
+        nodes = self._submitting.get((tenant, media_type))
+        if nodes is None:
+            if self._has_media(tenant, media_type) and not self._tenants[tenant].media_types[media_type].enabled:
+                raise Refusal(Code.MEDIA_DISABLED, media_type, field="media_type")
+            serving = self.serving(frozenset({tenant}), media_type)
+            nodes = tuple(name for name in serving if self._settings[name].enable_submit)
+            if not nodes:
+                raise no_servers({tenant}, media_type)
+            self._submitting[tenant, media_type] = nodes
+        return nodes
+
+    def turn(self, nodes: Nodes, ready: Nodes) -> str:
+        """The next of ``ready``, round robin. :param nodes: whose turn is counted"""
+        at = self._turns.get(nodes, 0)
+        self._turns[nodes] = at + 1
+        return ready[at % len(ready)]
+
+    def _has_media(self, tenant: int, media_type: str) -> bool:
+        return tenant in self._tenants and media_type in self._tenants[tenant].media_types
+
+    def _serves(self, name: str, tenant: int, media_type: str | None) -> bool:
+        settings = self._settings[name]
+        if settings.tenants is not None and tenant not in settings.tenants:
+            return False
+        return media_type is None or settings.media_types is None or media_type in settings.media_types
+
+
+def no_servers(tenants: Iterable[int], media_type: str | None = None) -> Refusal:
+    """No node accepts this."""
+    field = "tenant_id" if media_type is None else "media_type"
+    media = "" if media_type is None else f" and media type {media_type}"
+    return Refusal(Code.NO_SERVERS, f"no node serves tenant {', '.join(map(str, sorted(tenants)))}{media}", field=field)
+
+
+def checked_tenant(tenant: int, tenants: frozenset[int]) -> frozenset[int]:
+    """The tenant alone, as a key of :meth:`Routes.serving`. :raises Refusal: it is not one of the session's"""
+    if tenant not in tenants:
+        raise no_servers({tenant})
+    return frozenset({tenant})

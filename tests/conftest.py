@@ -1,0 +1,42 @@
+"""Fixtures that tests of several packages use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import zmq
+
+
+class KeepingContext(zmq.Context[zmq.Socket[bytes]]):
+    """Holds its sockets until the end of the test, so that none is closed because nobody has kept it."""
+
+    kept: list[zmq.Socket[bytes]]
+
+    def socket(self, *arguments: Any, **options: Any) -> zmq.Socket[bytes]:
+        self.kept.append(super().socket(*arguments, **options))
+        return self.kept[-1]
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    """A ZeroMQ context of the test's own; every socket of it is closed behind the test."""
+    context = KeepingContext()
+    context.kept = []
+    yield context
+    context.destroy(linger=0)
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """``wait_until(condition, deadline_s=5)``: asks again and again, and fails when the answer stays false."""
+
+    def wait(condition: Callable[[], object], deadline_s: float = 5.0) -> None:
+        until = time.monotonic() + deadline_s
+        while not condition():
+            assert time.monotonic() < until, f"not true within {deadline_s} s"
+            time.sleep(0.01)
+
+    return wait

@@ -1,0 +1,996 @@
+"""The store on real SQLite files: what it refuses, the fence, failures and retries, folding, replay, cutting.
+
+A crash is a connection that is dropped without anything; power cuts and disk faults come from a VFS below SQLite.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec import Raw
+
+from broker.messages.kinds import Workbin
+from broker.messages.objects import Interaction
+from broker.wire import Events, PackedEvent, pack
+from node.store import (
+    Corrupt,
+    DiskFailure,
+    DiskFull,
+    Fenced,
+    Fold,
+    Holder,
+    JournalCut,
+    Lease,
+    Locked,
+    OldSqlite,
+    Refused,
+    Row,
+    StoreFailure,
+    WrongDatabase,
+    database,
+    open_store,
+    sqlite,
+)
+from node.store.schema import KEPT_ROWS
+from node.store.sqlite import SqliteStore
+
+PRIMARY = Holder(host="here", boot="b", pid=1, started=1, member="primary")
+BACKUP = Holder(host="here", boot="b", pid=2, started=2, member="backup")
+Open = Callable[..., SqliteStore]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "var" / "n1.db")
+
+
+@pytest.fixture
+def opened(path: str) -> Iterator[Open]:
+    """``opened()`` opens a store of node n1 on the one file of this test."""
+    stores: list[SqliteStore] = []
+
+    def opening(**options: Any) -> SqliteStore:
+        stores.append(SqliteStore(path, **{"node": "n1", **options}))
+        return stores[-1]
+
+    yield opening
+    for store in stores:
+        store.close()
+
+
+def take(store: SqliteStore, holder: Holder = PRIMARY, us: int = 0) -> tuple[int, int]:
+    return store.acquire(holder, store.lease(), us)
+
+
+def fill(store: SqliteStore, epoch: int, revs: range, changes: bytes = b"c") -> None:
+    """Commits rows whose time is 1000 times their rev."""
+    for rev in revs:
+        store.commit(Row(rev, epoch, rev * 1000, changes, b""))
+
+
+def make_interaction(ident: str = "0001AA", **fields: Any) -> Interaction:
+    required: dict[str, Any] = {
+        "tenant_id": 101,
+        "media_type": "email",
+        "interaction_type": "Inbound",
+        "interaction_state": 0,
+        "queue": "Inbound",
+        "priority": 3,
+        "is_online": 0,
+        "received_at": 1790000000.25,
+        "submitted_at": 1790000000.5,
+        "submit_seq": 1,
+        "place_in_queue_seq": 1,
+    }
+    return Interaction(interaction_id=ident, **{**required, **fields})
+
+
+def make_events(first_seq: int, *times: int, size: int = 10) -> bytes:
+    return pack(Events(first_seq, [PackedEvent(us, 0, b"101/interaction/E", b"e" * size) for us in times]))
+
+
+def all_rows(store: SqliteStore, after: int = 0) -> list[Row]:
+    rows: list[Row] = []
+    while more := store.tail(rows[-1].rev if rows else after):
+        rows += more
+    return rows
+
+
+def break_into(path: str, sql: str) -> None:
+    """Changes the database from outside, with the checksums right."""
+    connection = apsw.Connection(path, vfs=database.checksum_vfs())
+    connection.execute(sql)
+    connection.close()
+
+
+# -- opening
+
+
+def test_first_opening_makes_folder_and_database(path: str, opened: Open) -> None:
+    """Given nothing at the path; when a store is opened; then there is a database that nobody holds, and no draft."""
+    store = opened()
+    assert store.lease() == Lease(0, None, 0, True)
+    assert store.journal_rows() == 0 and store.tail(0) == []
+    assert [file.name for file in Path(path).parent.iterdir() if "new" in file.name] == []
+
+
+def test_members_that_make_the_database_at_once_share_it(path: str) -> None:
+    """Given nothing; when several open at the same moment; then one database was made and all see what one writes."""
+    stores: list[SqliteStore] = []
+    together = threading.Barrier(4)
+
+    def start() -> None:
+        together.wait()
+        stores.append(SqliteStore(path, node="n1"))
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    take(stores[0])
+    assert [store.lease().epoch for store in stores] == [1, 1, 1, 1]
+    for store in stores:
+        store.close()
+
+
+def test_url_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given URLs; when opened; then three slashes are relative, four absolute, and other databases are refused."""
+    monkeypatch.chdir(tmp_path)
+    open_store("sqlite:///var/a.db", node="n1").close()
+    open_store(f"sqlite:///{tmp_path}/b.db", node="n1").close()
+    assert (tmp_path / "var" / "a.db").exists() and (tmp_path / "b.db").exists()
+    for url in ("postgresql:///n1", "sqlite://n1.db", "sqlite:///", "n1.db"):
+        with pytest.raises(WrongDatabase, match="only sqlite:///PATH"):
+            open_store(url, node="n1")
+
+
+def test_settings_of_every_connection(opened: Open) -> None:
+    """Given stores; when looked into; then they sync fully, never checkpoint by themselves, map nothing, only read."""
+    full, normal = opened(), opened(synchronous="normal")
+    for store, synchronous in ((full, 2), (normal, 1)):
+        for pragma, value in {
+            "synchronous": synchronous,
+            "wal_autocheckpoint": 0,
+            "mmap_size": 0,
+            "query_only": 1,
+            "journal_mode": "wal",
+        }.items():
+            assert store._db.pragma(pragma) == value, pragma
+    assert (full.durability, normal.durability) == ("full", "normal")
+    take(full)
+    assert full._db.pragma("query_only") == 0
+    with pytest.raises(ValueError, match="synchronous"):
+        opened(synchronous="off")
+
+
+def test_old_sqlite_is_refused(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given an SQLite that may damage a shared database; when a store is opened; then it is refused by its version."""
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.2")
+    with pytest.raises(OldSqlite, match=r"3\.51\.2 is too old, at least 3\.51\.3"):
+        opened()
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.3")
+    opened()
+
+
+def test_wrong_databases_are_refused(path: str, opened: Open) -> None:
+    """Given databases of another node, another schema, another program; when opened; then each is refused by name."""
+    opened().close()
+    with pytest.raises(WrongDatabase, match="belongs to node 'n1', not to 'n2'"):
+        opened(node="n2")
+    break_into(path, "UPDATE meta SET version = 99")
+    with pytest.raises(WrongDatabase, match="schema version 99, this release needs 1"):
+        opened()
+    Path(path).unlink()
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE t (x)")
+    other.close()
+    with pytest.raises(WrongDatabase, match="not a database of an ixn node"):
+        opened()
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 50, b"no database at all\n" * 1000, b"\0" * 8192])
+def test_files_that_are_no_database_are_refused(path: str, opened: Open, content: bytes) -> None:
+    """Given a file of something else at the path; when opened; then it is refused and left as it was."""
+    Path(path).parent.mkdir()
+    Path(path).write_bytes(content)
+    with pytest.raises(Refused):
+        opened()
+    assert Path(path).read_bytes() == content
+
+
+def test_log_without_its_database_is_refused(path: str, opened: Open) -> None:
+    """Given somebody has removed the file, not its log; when opened; then no new database is mixed with the old log."""
+    take(opened())
+    Path(path).unlink()
+    with pytest.raises(Corrupt, match="write-ahead log is still there"):
+        opened()
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """Given a file where the folder should be; when opened; then this is a failure of the disk, by name."""
+    (tmp_path / "var").write_text("")
+    with pytest.raises(DiskFailure, match="cannot be made"):
+        SqliteStore(str(tmp_path / "var" / "n1.db"), node="n1")
+
+
+def filled(store: SqliteStore) -> Any:
+    """Writes some of everything, all of it checkpointed; returns what :func:`everything` reads."""
+    epoch, _ = take(store)
+    for rev in range(2, 40):
+        store.commit(Row(rev, epoch, rev * 1000, bytes([rev]) * 3000, make_events(rev, rev * 1000)))
+    interactions = [make_interaction(f"I{n}", user_data=Raw(b'{"k": "%d"}' % (n * 7))) for n in range(100)]
+    store.fold(epoch, Fold(interactions, records=[("agents", str(n), b"{}") for n in range(50)], folded_rev=39))
+    store.checkpoint()
+    return everything(store)
+
+
+def everything(store: SqliteStore) -> Any:
+    loaded = store.load()
+    return (
+        store.lease(),
+        all_rows(store),
+        store.events(0, 1000),
+        loaded.folded_rev,
+        list(loaded.interactions),
+        list(loaded.records),
+    )
+
+
+def test_flipped_bits_are_refused_or_do_not_matter(path: str, opened: Open) -> None:
+    """Given a database; when any bit of the file is flipped; then Corrupt says so, or everything reads as before."""
+    before = filled(opened())
+    good, wal = Path(path).read_bytes(), Path(path + "-wal")
+    wal.unlink()
+    chance, refused = random.Random(1), 0
+    for _ in range(60):
+        bad = bytearray(good)
+        bad[chance.randrange(len(good))] ^= 1 << chance.randrange(8)
+        Path(path).write_bytes(bad)
+        try:
+            store = opened()
+            after = everything(store)
+        except (Corrupt, WrongDatabase):
+            refused += 1
+        else:
+            assert after == before
+            store.close()
+        wal.unlink(missing_ok=True)
+    assert refused > 50
+
+
+def test_damage_that_the_first_look_did_not_reach(path: str, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a start with no time to look through the file; when damage is read later; then it is refused then."""
+    filled(opened())
+    content = bytearray(Path(path).read_bytes())
+    content[content.index(bytes([30]) * 3000) + 5] ^= 1
+    Path(path).write_bytes(content)
+    monkeypatch.setattr(database, "_look_through", lambda *_: None)
+    store = opened()
+    with pytest.raises(Corrupt, match="checksum"):
+        all_rows(store)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_truncated_files_are_refused(path: str, opened: Open, share: float) -> None:
+    """Given a database that lost its end; when opened; then it is refused by name."""
+    filled(opened())
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[: int(len(content) * share)])
+    Path(path + "-wal").unlink()
+    with pytest.raises(Corrupt):
+        everything(opened())
+
+
+def test_without_the_checksum_extension(path: str, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given an apsw without cksumvfs; then new databases work without checksums, and those that have them are safe."""
+    opened().close()
+    monkeypatch.setattr(database, "checksum_vfs", lambda: None)
+    with pytest.raises(WrongDatabase, match="came without cksumvfs"):
+        opened()
+    for file in Path(path).parent.iterdir():
+        file.unlink()
+    store = opened()
+    assert filled(store) == everything(opened())
+
+
+def test_people_can_read_the_tables(path: str, opened: Open) -> None:
+    """Given a filled database; when read with Python's own SQLite; then columns and views say what a person asks."""
+    store = opened()
+    epoch, _ = take(store)
+    agent = b'{"tenant_id":101,"agent_id":"VICKY","place_id":"P1","media":{"email":1},"session":"s"}'
+    workbin = Workbin(type="Drafts", agent_id="VICKY")
+    store.fold(
+        epoch,
+        Fold(
+            [make_interaction(workbin=workbin, user_data=Raw(b'{"Subject": "Card"}'))], records=[("agents", "a", agent)]
+        ),
+    )
+    people = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    query = (
+        "SELECT id, type, state, queue, workbin ->> '$.agent_id', flexible_properties ->> '$.Subject' FROM interactions"
+    )
+    assert people.execute(query).fetchall() == [("0001AA", "Inbound", 0, "Inbound", "VICKY", "Card")]
+    assert people.execute("SELECT agent_id, place_id, media FROM agents").fetchall() == [("VICKY", "P1", '{"email":1}')]
+    assert people.execute("SELECT count(*) FROM holdings").fetchall() == [(0,)]
+    people.close()
+
+
+# -- the lease and the fence
+
+
+def test_taking_renewing_and_giving_up(opened: Open) -> None:
+    """Given a free lease; when it is taken, renewed, given up; then the other member sees each of it, and follows."""
+    primary, backup = opened(), opened()
+    assert take(primary, us=5) == (1, 1)
+    assert backup.lease() == Lease(1, PRIMARY, 5, False)
+    primary.renew(1, 9)
+    assert backup.lease() == Lease(1, PRIMARY, 9, False)
+    primary.release(1, 10)
+    assert backup.lease() == Lease(1, PRIMARY, 10, True)
+    assert take(backup, BACKUP, us=11) == (2, 2)
+    assert backup.tail(0) == [Row(1, 1, 5, b"", b""), Row(2, 2, 11, b"", b"")]
+
+
+def test_a_renewal_always_shows(opened: Open) -> None:
+    """Given a wall clock that was set back, or stands; when the lease is renewed; then its row changes all the same."""
+    store = opened()
+    take(store, us=1000)
+    seen = [store.lease().renewed_us]
+    for us in (500, 500, 1002, 2000, 2000):
+        store.renew(1, us)
+        seen.append(store.lease().renewed_us)
+    assert seen == [1000, 1001, 1002, 1003, 2000, 2001]
+
+
+def test_a_take_over_of_a_lease_that_changed_is_fenced(opened: Open) -> None:
+    """Given a lease that was read; when its holder renews before the take-over; then the take-over is refused."""
+    primary, backup = opened(), opened()
+    take(primary)
+    seen = backup.lease()
+    primary.renew(1, 7)
+    with pytest.raises(Fenced):
+        backup.acquire(BACKUP, seen, 8)
+    assert backup._db.pragma("query_only") == 1
+    primary.commit(Row(2, 1, 8, b"x", b""))
+
+
+def test_check_pause_commit(opened: Open) -> None:
+    """Given an active member that looked at its lease and paused; when it was replaced; then it can write nothing."""
+    paused, other = opened(), opened()
+    epoch, rev = take(paused)
+    assert paused.lease().epoch == epoch
+    take(other, BACKUP)
+    with pytest.raises(Fenced):
+        paused.commit(Row(rev + 1, epoch, 10, b"stale", b""))
+    assert [row.changes for row in other.tail(0)] == [b"", b""]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda store: store.commit(Row(41, 1, 41_000, b"x", b"")),
+        lambda store: store.commit(Row(41, 1, 41_000, b"x", b""), renew_us=1),
+        lambda store: store.commit(Row(41, 1, 41_000, b"x", b""), fold=Fold(gone=["I1"])),
+        lambda store: store.renew(1, 1),
+        lambda store: store.release(1, 1),
+        lambda store: store.fold(1, Fold(gone=["I1"])),
+        lambda store: store.cut(1, 10**9),
+        lambda store: store.checkpoint(),
+    ],
+    ids=["commit", "commit and renew", "commit and fold", "renew", "release", "fold", "cut", "checkpoint"],
+)
+def test_every_write_of_a_replaced_member_is_fenced(opened: Open, write: Callable[[SqliteStore], None]) -> None:
+    """Given a member that was replaced, also in a journal cut short; when it writes anything; then nothing happens."""
+    stale, other = opened(), opened()
+    filled(stale)
+    fill(stale, 1, range(40, 41))
+    take(other, BACKUP, us=40_500)
+    fill(other, 2, range(42, 90))
+    other.fold(2, Fold(folded_rev=89))
+    other.cut(2, 10**9)
+    before = other.lease(), other.tail(80), list(other.load().interactions)
+    with pytest.raises(Fenced):
+        write(stale)
+    with pytest.raises(Fenced):
+        write(stale)
+    assert (other.lease(), other.tail(80), list(other.load().interactions)) == before
+    assert stale.tail(80) == other.tail(80), "it goes on as a reader"
+
+
+def test_a_released_lease_writes_no_more(opened: Open) -> None:
+    """Given a member that gave its lease up; when it commits; then it is fenced although nobody else has taken it."""
+    store, hidden = opened(), opened()
+    epoch, rev = take(store)
+    hidden._epoch, hidden._last_rev = epoch, rev  # as if the same epoch wrote from elsewhere
+    hidden._db.execute("PRAGMA query_only = OFF")
+    store.release(epoch, 5)
+    for member in (store, hidden):
+        with pytest.raises(Fenced):
+            member.commit(Row(rev + 1, epoch, 9, b"x", b""))
+
+
+def test_two_that_write_the_same_rev(opened: Open) -> None:
+    """Given two processes with one epoch, which must not be; when both write the next rev; then one is fenced."""
+    store, double = opened(), opened()
+    epoch, rev = take(store)
+    double._epoch, double._last_rev = epoch, rev
+    double._db.execute("PRAGMA query_only = OFF")
+    store.commit(Row(rev + 1, epoch, 9, b"mine", b""))
+    with pytest.raises(Fenced, match="another row"):
+        double.commit(Row(rev + 1, epoch, 9, b"other", b""))
+    assert store.tail(rev)[0].changes == b"mine"
+
+
+def test_rows_follow_each_other(opened: Open) -> None:
+    """Given a journal; when a row leaves a gap, comes twice or goes back in time; then it is refused as a mistake."""
+    store = opened()
+    epoch, rev = take(store, us=100)
+    for bad in (Row(rev, epoch, 200, b"", b""), Row(rev + 2, epoch, 200, b"", b""), Row(rev + 1, epoch, 99, b"", b"")):
+        with pytest.raises(ValueError, match="after row 1 at 100"):
+            store.commit(bad)
+    store.commit(Row(rev + 1, epoch, 100, b"", b""))
+
+
+def test_time_goes_on_after_a_take_over_with_a_slow_clock(opened: Open) -> None:
+    """Given a journal; when a member whose clock is behind takes over; then its first row is not before the last."""
+    first, second = opened(), opened()
+    take(first, us=5000)
+    take(second, BACKUP, us=10)
+    assert [row.us for row in second.tail(0)] == [5000, 5000]
+
+
+# -- failures
+
+
+def test_a_full_disk(opened: Open) -> None:
+    """Given no space; when a row is committed; then DiskFull, nothing changed, and the same commit works with space."""
+    store, reader = opened(), opened()
+    epoch, rev = take(store)
+    row = Row(rev + 1, epoch, 9, b"x" * 100_000, b"")
+    for options in ({}, {"renew_us": 50, "fold": Fold(records=[("agents", "a", b"{}")])}):
+        store._db.pragma("max_page_count", store._db.pragma("page_count"))
+        with pytest.raises(DiskFull, match="no space"):
+            store.commit(row, **options)
+        assert reader.tail(rev) == [] and list(reader.load().records) == []
+        store._db.pragma("max_page_count", 1_000_000)
+        store.commit(row, **options)
+        rev, row = rev + 1, row._replace(rev=row.rev + 1)
+    assert len(reader.tail(1)) == 2 and reader.lease().renewed_us == 50
+
+
+def test_a_lock_that_is_held(path: str, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given another process inside a transaction; when one commits or takes over; then Locked, and later it works."""
+    monkeypatch.setattr(database, "BUSY_MS", 20)
+    store, other = opened(), opened()
+    epoch, rev = take(store)
+    holder = apsw.Connection(path, vfs=database.checksum_vfs())
+    holder.execute("BEGIN IMMEDIATE")
+    row = Row(rev + 1, epoch, 9, b"x", b"")
+    with pytest.raises(Locked):
+        store.commit(row)
+    with pytest.raises(Locked):
+        store.commit(row, renew_us=5)
+    with pytest.raises(Locked):
+        take(other, BACKUP)
+    holder.execute("ROLLBACK")
+    holder.close()
+    store.commit(row)
+    assert other.tail(rev) == [row]
+
+
+@pytest.mark.parametrize("options", [{}, {"renew_us": 50, "fold": Fold(records=[("agents", "a", b"{}")])}])
+def test_a_commit_that_was_done_although_it_failed(opened: Open, options: dict[str, Any]) -> None:
+    """Given a COMMIT that reports an I/O error after it was done; when asked for again; then it is done once."""
+    store, reader = opened(), opened()
+    epoch, rev = take(store)
+    row = Row(rev + 1, epoch, 9, b"x", make_events(1, 9))
+    store._db.set_wal_hook(lambda *_: apsw.SQLITE_IOERR)
+    with pytest.raises(DiskFailure):
+        store.commit(row, **options)
+    store._db.set_wal_hook(store._committed)
+    assert reader.tail(rev) == [row], "it was done"
+    store.commit(row, **options)
+    store.commit(row._replace(rev=rev + 2))
+    assert [row.rev for row in reader.tail(0)] == [1, 2, 3]
+
+
+def test_a_commit_that_was_done_before_the_member_was_replaced(opened: Open) -> None:
+    """Given an unknown outcome and a take-over; when the commit is asked for again; then fenced: nothing is acked."""
+    store, other = opened(), opened()
+    epoch, rev = take(store)
+    row = Row(rev + 1, epoch, 9, b"x", b"")
+    store._db.set_wal_hook(lambda *_: apsw.SQLITE_IOERR)
+    with pytest.raises(DiskFailure):
+        store.commit(row)
+    take(other, BACKUP)
+    with pytest.raises(Fenced):
+        store.commit(row)
+
+
+def test_a_take_over_and_a_release_that_were_done_although_they_failed(opened: Open) -> None:
+    """Given lost outcomes of take-over and release; when asked for again; then they are found done."""
+    store, other = opened(), opened()
+    free = store.lease()
+    store._db.set_wal_hook(lambda *_: apsw.SQLITE_IOERR)
+    with pytest.raises(DiskFailure):
+        store.acquire(PRIMARY, free, 5)
+    with pytest.raises(Fenced):
+        other.acquire(BACKUP, free, 5)
+    assert store.acquire(PRIMARY, free, 6) == (1, 1)
+    with pytest.raises(DiskFailure):
+        store.release(1, 7)
+    store._db.set_wal_hook(store._committed)
+    store.release(1, 8)
+    assert other.lease().released and len(other.tail(0)) == 1
+
+
+class FaultyFile(apsw.VFSFile):
+    """A file that can fail, and can lose what was not synced."""
+
+    def __init__(self, vfs: FaultyVFS, name: Any, flags: list[int]) -> None:
+        self.vfs = vfs
+        self.name = name.filename() if isinstance(name, apsw.URIFilename) else name
+        self.undo: list[tuple[int, bytes, int]] = []
+        super().__init__("unix", name, flags)
+        vfs.files.append(self)
+
+    def fail(self, what: str) -> None:
+        if self.vfs.failing == what and self.name.endswith("-wal"):
+            error = apsw.IOError(f"injected {what}")
+            error.extendedresult = {"write": apsw.SQLITE_IOERR_WRITE, "sync": apsw.SQLITE_IOERR_FSYNC}[what]
+            raise error
+
+    def xWrite(self, data: bytes, offset: int) -> None:
+        self.fail("write")
+        size = self.xFileSize()
+        kept = super().xRead(min(len(data), size - offset), offset) if offset < size else b""
+        self.undo.append((offset, kept, size))
+        super().xWrite(data, offset)
+
+    def xSync(self, flags: int) -> None:
+        self.fail("sync")
+        super().xSync(flags)
+        self.undo.clear()
+
+    def lose_unsynced(self) -> None:
+        while self.undo:
+            offset, kept, size = self.undo.pop()
+            super().xWrite(kept, offset)
+            super().xTruncate(size)
+
+
+class FaultyVFS(apsw.VFS):
+    """Files that fail or forget on demand. Every write before the last sync is kept, none after it."""
+
+    def __init__(self) -> None:
+        super().__init__("faulty", "unix")
+        self.files: list[FaultyFile] = []
+        self.failing = ""
+
+    def xOpen(self, name: Any, flags: list[int]) -> FaultyFile:
+        return FaultyFile(self, name, flags)
+
+    def cut_power(self) -> None:
+        for file in self.files:
+            file.lose_unsynced()
+
+
+@pytest.fixture
+def faulty() -> Iterator[FaultyVFS]:
+    vfs = FaultyVFS()
+    yield vfs
+    vfs.unregister()
+
+
+@pytest.mark.parametrize("what", ["write", "sync"])
+@pytest.mark.parametrize("options", [{}, {"renew_us": 50, "fold": Fold(records=[("agents", "a", b"{}")])}])
+def test_an_io_error_in_a_commit(opened: Open, faulty: FaultyVFS, what: str, options: dict[str, Any]) -> None:
+    """Given a disk that fails; when a row is committed; then DiskFailure, nobody sees it, and later it works."""
+    store, reader = opened(vfs="faulty"), opened(vfs="faulty")
+    epoch, rev = take(store)
+    row = Row(rev + 1, epoch, 9, b"x" * 10_000, b"")
+    faulty.failing = what
+    for _ in range(3):
+        with pytest.raises(DiskFailure, match="cannot be read or written"):
+            store.commit(row, **options)
+        assert reader.tail(rev) == []
+    faulty.failing = ""
+    store.commit(row, **options)
+    store.commit(row._replace(rev=rev + 2))
+    assert [row.rev for row in reader.tail(0)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("synchronous", ["full", "normal"])
+def test_power_cut(opened: Open, faulty: FaultyVFS, synchronous: str) -> None:
+    """Given commits; when the power fails and unsynced writes are lost; then full has all rows, normal may not."""
+    store = opened(vfs="faulty", synchronous=synchronous)
+    epoch, rev = take(store)
+    for last in range(2, 60):
+        store.commit(
+            Row(last, epoch, last, b"x" * 500, b""), renew_us=last, fold=Fold(records=[("t", str(last), b"1")])
+        )
+        if last % 20 == 0:
+            store.checkpoint()
+    faulty.cut_power()
+    store.close()
+    after = opened(vfs="faulty")
+    kept = len(all_rows(after))
+    if synchronous == "full":
+        assert kept == 59 and after.lease().renewed_us == 59 and len(list(after.load().records)) == 58
+    else:
+        assert kept < 59
+
+
+# -- folding and loading
+
+
+def test_tables_hold_what_was_folded(opened: Open) -> None:
+    """Given interactions and records; when folded, changed, deleted in slices; then a load has their last state."""
+    store = opened()
+    epoch, rev = take(store)
+    full = make_interaction(
+        "F",
+        queue=None,
+        workbin=Workbin(type="Drafts", place_id="P"),
+        in_queues=["a", "b"],
+        out_queues=[],
+        scheduled_at=1.5,
+        snapshot_id="s",
+        service_objective=-5,
+        user_data=Raw(b'{"a":  1}'),
+    )
+    store.commit(Row(rev + 1, epoch, 5, b"c", b""), fold=Fold([make_interaction("A"), make_interaction("B"), full]))
+    assert store.load().folded_rev == 0
+    records = [("agents", "1", b'{"x": 1}'), ("agents", "2", b"[]"), ("zzz", "", b'"\xc3\xa9"')]
+    changed = make_interaction("A", priority=9, external_id="e")
+    store.fold(epoch, Fold([changed], ["B", "never there"], records, [("agents", "none")], folded_rev=2))
+    store.fold(epoch, Fold(dropped=[("agents", "2")], folded_rev=1))
+    folded_rev, interactions, rest = store.load()
+    assert folded_rev == 2, "it never goes back"
+    assert list(interactions) == [changed, full]
+    assert list(rest) == [records[0], records[2]]
+
+
+@pytest.mark.parametrize(
+    "data", [b"{}", b'{"k":\t"\xff\xfe"}', b'{"k": "\xc3\xa9\xf0\x9f\x98\x80"}', b"[" * 3000, b"\0", b"1e3", b"007"]
+)
+def test_user_data_is_kept_byte_for_byte(path: str, opened: Open, data: bytes) -> None:
+    """Given user data that SQLite would not take as JSON or text; when folded and loaded; then it is the same bytes."""
+    store = opened()
+    epoch, _ = take(store)
+    store.fold(epoch, Fold([make_interaction(user_data=Raw(data))], records=[("t", "k", data)]))
+    loaded = opened().load()
+    assert [bytes(interaction.user_data) for interaction in loaded.interactions] == [data]
+    assert [value for _, _, value in loaded.records] == [data]
+
+
+def test_an_absurd_number_does_not_stop_the_folding(opened: Open) -> None:
+    """Given a number beyond 64 bits; when folded with others; then the others are as they are, it is the largest."""
+    store = opened()
+    epoch, _ = take(store)
+    store.fold(epoch, Fold([make_interaction("A", priority=2**80), make_interaction("B"), make_interaction("C")]))
+    assert [item.priority for item in store.load().interactions] == [2**63 - 1, 3, 3]
+
+
+def test_a_load_is_many_short_reads(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given tables larger than one read; when loaded while the active writes; then all is there, no read stays open."""
+    monkeypatch.setattr(sqlite, "LOAD_ROWS", 7)
+    store, reader = opened(), opened()
+    epoch, _ = take(store)
+    items = [make_interaction(f"I{n:03}") for n in range(100)]
+    store.fold(epoch, Fold(items, records=[("a", f"{n:03}", b"1") for n in range(50)] + [("b", "0", b"2")]))
+    loaded = reader.load()
+    half = [next(loaded.interactions) for _ in range(50)]
+    store.fold(epoch, Fold([make_interaction("I099", priority=77)], gone=["I003", "I080"]))
+    store.checkpoint()
+    assert store.behind == 0, "the half-done load holds nothing up"
+    rest = list(loaded.interactions)
+    assert [item.interaction_id for item in half + rest] == [f"I{n:03}" for n in range(100) if n != 80]
+    assert rest[-1].priority == 77
+    assert len(list(loaded.records)) == 51
+
+
+def test_a_load_is_bounded_in_bytes(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given large rows; when loaded and tailed; then reads stop at their bound, and all comes in the end."""
+    monkeypatch.setattr(sqlite, "LOAD_BYTES", 2500)
+    store = opened()
+    epoch, rev = take(store)
+    items = [make_interaction(f"I{n}", user_data=Raw(b'"' + b"x" * 998 + b'"')) for n in range(9)]
+    store.fold(epoch, Fold(items, records=[("t", str(n), b"1" * 1000) for n in range(9)]))
+    assert list(store.load().interactions) == items and len(list(store.load().records)) == 9
+    fill(store, epoch, range(2, 12), b"c" * 1000)
+    assert [row.rev for row in store.tail(1, max_bytes=2500)] == [2, 3]
+    assert [row.rev for row in store.tail(1, max_bytes=1)] == [2]
+    assert [row.rev for row in store.tail(1, limit=4)] == [2, 3, 4, 5]
+
+
+# -- reporting events out of the journal
+
+
+def test_events_after_a_time(opened: Open) -> None:
+    """Given rows with several events, one, and none; when events after a time are asked; then exactly those come."""
+    store = opened()
+    epoch, _ = take(store, us=50)
+    for rev, events in enumerate([(100, 101, 102), (), (103,), (), (), (110, 120), ()], 2):
+        us = max(events, default=105 if rev > 4 else 103)
+        first = {2: 1, 4: 4, 7: 5}.get(rev, 0)
+        store.commit(Row(rev, epoch, us if rev < 8 else 130, b"c", make_events(first, *events) if events else b""))
+    times = [100, 101, 102, 103, 110, 120]
+    for after in (0, 99, 100, 101, 102, 103, 109, 110, 119, 120, 500):
+        expected = [us for us in times if us > after]
+        for limit in (1, 2, 3, 6, 10):
+            past = store.events(after, limit)
+            assert [event.us for event in past.events] == expected[:limit]
+            assert past.more == (len(expected) > limit)
+            assert past.first_seq == (times.index(expected[0]) + 1 if expected else 0)
+
+
+def test_events_are_bounded_in_bytes(opened: Open) -> None:
+    """Given large events; when asked with a bound; then as many as fit come, one at least, and the rest follows."""
+    store = opened()
+    epoch, rev = take(store)
+    store.commit(Row(rev + 1, epoch, 9, b"", make_events(1, *range(1, 10), size=1000)))
+    assert len(store.events(0, 100, max_bytes=3100).events) == 3
+    assert len(store.events(0, 100, max_bytes=1).events) == 1
+    seen, after = [], 0
+    while (past := store.events(after, 100, max_bytes=2500)).events:
+        seen += range(past.first_seq, past.first_seq + len(past.events))
+        after = past.events[-1].us
+    assert seen == list(range(1, 10))
+
+
+def test_rows_without_events_cost_a_reader_nothing(opened: Open) -> None:
+    """Given thousands of rows without events before one with; when asked; then SQLite walks over none of them."""
+    store = opened(synchronous="normal")
+    epoch, rev = take(store)
+    fill(store, epoch, range(2, 3000))
+    store.commit(Row(3000, epoch, 3_000_000, b"", make_events(1, 3_000_000)))
+    steps = 0
+
+    def count() -> bool:
+        nonlocal steps
+        steps += 1
+        return False
+
+    store._db.set_progress_handler(count, 1)
+    assert len(store.events(5000, 10).events) == 1
+    assert steps < 100
+
+
+# -- cutting and housekeeping
+
+
+def test_only_what_is_folded_and_old_is_cut(opened: Open) -> None:
+    """Given 100 rows folded up to 60; when cut by time, revision and slice; then just those go, the last ones never."""
+    store = opened(synchronous="normal")
+    epoch, _ = take(store)
+    fill(store, epoch, range(2, 101))
+    assert store.cut(epoch, 10**9) == 0, "nothing is folded"
+    store.fold(epoch, Fold(folded_rev=60))
+    assert store.cut(epoch, 21_000, limit=5) == 5
+    assert store.cut(epoch, 21_000) == 15
+    assert store.cut(epoch, 21_000) == 0
+    assert store.journal_rows() == 80
+    assert store.cut(epoch, 10**9, up_to_rev=30) == 10
+    assert store.cut(epoch, 10**9) == 30 and store.cut(epoch, 10**9) == 0
+    store.fold(epoch, Fold(folded_rev=100))
+    store.cut(epoch, 10**9)
+    assert store.journal_rows() == KEPT_ROWS and store.tail(84)[0].rev == 85
+
+
+def test_a_reader_that_was_away_for_too_long(opened: Open) -> None:
+    """Given a standby that stopped reading; when its next rows were cut; then it is told to load again."""
+    store, reader = opened(), opened()
+    epoch, _ = take(store)
+    fill(store, epoch, range(2, 50))
+    store.fold(epoch, Fold(folded_rev=49))
+    store.cut(epoch, 10**9)
+    with pytest.raises(JournalCut, match="row 11 was cut"):
+        reader.tail(10)
+    assert reader.tail(reader.load().folded_rev) == []
+
+
+def test_a_journal_that_lost_rows(opened: Open) -> None:
+    """Given a reader that has seen more than the database holds now; when it reads on; then Corrupt says so."""
+    store = opened()
+    take(store)
+    with pytest.raises(Corrupt, match="ends at 1, and held row 5 before"):
+        store.tail(5)
+
+
+def test_the_log_stays_small_beside_a_reader(path: str, opened: Open) -> None:
+    """Given a busy active member and a tailing standby; when it checkpoints as told; then the log does not grow."""
+    store, reader = opened(synchronous="normal"), opened()
+    epoch, rev = take(store)
+    largest = seen = checkpoints = 0
+    for rev in range(2, 2000):
+        store.commit(Row(rev, epoch, rev, b"x" * 3000, b""))
+        if rev % 10 == 0:
+            seen = reader.tail(seen, limit=10)[-1].rev
+        if store.behind > 200:
+            store.checkpoint()
+            checkpoints += 1
+            largest = max(largest, Path(path + "-wal").stat().st_size)
+    assert largest < 3 * 200 * 4120 and 5 < checkpoints < 50
+
+
+def test_a_stuck_reader_does_not_fail_the_checkpoint(path: str, opened: Open) -> None:
+    """Given somebody's query that never ends; when the active checkpoints; then it goes on, and catches up later."""
+    store = opened()
+    epoch, _ = take(store)
+    fill(store, epoch, range(2, 20))
+    stuck = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=database.checksum_vfs())
+    query = stuck.execute("SELECT * FROM journal")
+    next(query)
+    fill(store, epoch, range(20, 40))
+    store.checkpoint()
+    assert store.behind > 0
+    fill(store, epoch, range(40, 50))
+    query.close()
+    store.checkpoint()
+    assert store.behind == 0
+    stuck.close()
+
+
+def test_the_standby_leaves_the_log_to_the_active(path: str, opened: Open) -> None:
+    """Given rows in the log only; when every store is closed; then none has checkpointed, and nothing is lost."""
+    store, reader = opened(), opened()
+    epoch, _ = take(store)
+    size = Path(path).stat().st_size
+    fill(store, epoch, range(2, 200), b"x" * 1000)
+    with pytest.raises(Fenced):
+        reader.checkpoint()
+    store.close()
+    reader.tail(0)
+    reader.close()
+    assert Path(path).stat().st_size == size
+    assert len(all_rows(opened())) == 199
+
+
+# -- against a model
+
+
+class StoreModel(RuleBasedStateMachine):
+    """Two members on one file that crash, fail, take over, fold and cut as chance will; a dict says what must be there.
+
+    Changes are ``key=value`` (or ``key=`` for a deletion), applied as a node applies its rows.
+    """
+
+    folder: Path
+    made = 0
+
+    @initialize()
+    def start(self) -> None:
+        StoreModel.made += 1
+        self.path = str(self.folder / f"model{StoreModel.made}.db")
+        self.stores = [self._opened(), self._opened()]
+        self.active = 0
+        self.state: dict[str, str] = {}
+        self.dirty: set[str] = set()
+        self.round: list[str] = []
+        self.mark = 0
+        self.epoch = self.rev = 0
+        self._take(0)
+
+    def _opened(self) -> SqliteStore:
+        return SqliteStore(self.path, node="n1", synchronous="normal")
+
+    def _take(self, member: int) -> None:
+        self.active = member
+        store = self.stores[member]
+        self.epoch, self.rev = store.acquire((PRIMARY, BACKUP)[member], store.lease(), 0)
+        self.round, self.dirty = [], set(self._replayed(store)) | set(self.state) | self.dirty
+
+    @rule(
+        keys=st.lists(st.sampled_from("abcdefgh"), max_size=4),
+        value=st.sampled_from(["", "1", "22", "333" * 2000]),
+        renew=st.booleans(),
+        fold=st.booleans(),
+        lost=st.booleans(),
+    )
+    def commit(self, keys: list[str], value: str, renew: bool, fold: bool, lost: bool) -> None:
+        store = self.stores[self.active]
+        row = Row(self.rev + 1, self.epoch, self.rev + 1, " ".join(f"{key}={value}" for key in keys).encode(), b"")
+        options: dict[str, Any] = {"renew_us": 5 if renew else None, "fold": self._slice(2) if fold else None}
+        if lost:
+            store._db.set_wal_hook(lambda *_: apsw.SQLITE_IOERR)
+            with pytest.raises(StoreFailure):
+                store.commit(row, **options)
+            store._db.set_wal_hook(store._committed)
+        store.commit(row, **options)
+        self.rev += 1
+        self.dirty.update(keys)
+        apply(self.state, row.changes)
+
+    @rule()
+    def begin_round(self) -> None:
+        if not self.round:
+            self.round, self.dirty, self.mark = sorted(self.dirty), set(), self.rev
+
+    @rule(limit=st.integers(1, 5))
+    def fold(self, limit: int) -> None:
+        self.stores[self.active].fold(self.epoch, self._slice(limit))
+
+    def _slice(self, limit: int) -> Fold:
+        keys, self.round = self.round[:limit], self.round[limit:]
+        if not keys:
+            return Fold()
+        there = [key for key in keys if key in self.state]
+        gone = [key for key in keys if key not in self.state]
+        return Fold(
+            [make_interaction(key, external_id=self.state[key]) for key in there],
+            gone,
+            [("t", key, self.state[key].encode()) for key in there],
+            [("t", key) for key in gone],
+            None if self.round else self.mark,
+        )
+
+    @rule(limit=st.integers(1, 50))
+    def cut(self, limit: int) -> None:
+        self.stores[self.active].cut(self.epoch, self.rev, limit)
+
+    @rule()
+    def checkpoint(self) -> None:
+        self.stores[self.active].checkpoint()
+
+    @rule(member=st.integers(0, 1), over=st.booleans())
+    def crash(self, member: int, over: bool) -> None:
+        self.stores[member].close()
+        self.stores[member] = self._opened()
+        if member == self.active:
+            self._take(1 - member if over else member)
+
+    @rule()
+    def take_over(self) -> None:
+        stale, epoch, rev = self.active, self.epoch, self.rev
+        self._take(1 - stale)
+        with pytest.raises(Fenced):
+            self.stores[stale].commit(Row(rev + 1, epoch, rev + 9, b"a=stale", b""))
+
+    @invariant()
+    def a_load_has_all(self) -> None:
+        for store in self.stores:
+            assert self._replayed(store) == self.state
+
+    def _replayed(self, store: SqliteStore) -> dict[str, str]:
+        folded_rev, interactions, records = store.load()
+        state = {item.interaction_id: item.external_id or "" for item in interactions}
+        assert state == {key: value.decode() for _, key, value in records}
+        for row in all_rows(store, folded_rev):
+            apply(state, row.changes)
+        return state
+
+    def teardown(self) -> None:
+        for store in getattr(self, "stores", []):
+            store.close()
+
+
+def apply(state: dict[str, str], changes: bytes) -> None:
+    """One row's changes; doing it again over a later state, and the rows after it too, ends the same."""
+    for change in changes.decode().split():
+        key, _, value = change.partition("=")
+        if value:
+            state[key] = value
+        else:
+            state.pop(key, None)
+
+
+def test_against_a_model(tmp_path: Path) -> None:
+    """Given random histories; when any store is loaded at any time; then it is what was committed, and nothing else."""
+    StoreModel.folder = tmp_path
+    case = StoreModel.TestCase()
+    case.settings = settings(
+        max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    case.runTest()
