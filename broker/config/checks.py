@@ -1,5 +1,5 @@
-"""What single options cannot say: that names exist, that addresses and databases are not used twice, that conditions
-can be read, and what is not served in this release.
+"""What single options cannot say: that names exist, that addresses and databases are not used twice, that custom
+properties can be named, that conditions can be read, and what is not served in this release.
 
 Each check is a function ``(configuration, findings)`` that notes a fault at the option that has to change;
 :data:`CHECKS` is the list of them all.
@@ -189,10 +189,20 @@ def queues(configuration: Configuration, findings: Findings) -> None:
                 _refer(path, ("queue", thing.queue), configuration.queues, "", findings)
 
 
+def custom_properties(configuration: Configuration, findings: Findings) -> None:
+    """A custom property is not spelt like an interaction's own: conditions and orders would always mean that one."""
+    # Imported here because the grammar is heavy, and its own package may name the configuration's classes.
+    from broker.conditions import is_system_name
+
+    for name in configuration.custom_properties:
+        if is_system_name(name):
+            text = "is spelt like a property of every interaction, which conditions would mean; choose another key"
+            findings.add(("custom-properties", name), text)
+
+
 def conditions(configuration: Configuration, findings: Findings) -> None:
     """Views' conditions and orders can be read; a fault gives the column."""
-    # Imported here because the grammar is heavy, and its own module may name the configuration's classes.
-    from broker.conditions import compile_condition, compile_order
+    from broker.conditions import compile_condition, compile_order  # here: as above
 
     for name, view in configuration.views.items():
         for option, text, compiler in (
@@ -236,5 +246,6 @@ CHECKS: tuple[Check, ...] = (
     clusters,
     connections,
     queues,
+    custom_properties,
     conditions,
 )

@@ -351,6 +351,19 @@ CROSS: dict[str, tuple[list[tuple[str, str]], Expected]] = {
         [('queue = "Inbound"\n[custom', 'queue = "" #!\n[custom')],
         [("workbins.Drafts.queue", 'there is no queue ""')],
     ),
+    "custom properties spelt like system ones": (
+        [
+            (
+                "[custom-properties.Subject]",
+                "[custom-properties]\nSubject = {}\nqueue = {} #!\nMediaType = {} #!\nstate = {} #!\nSTATE = {}",
+            )
+        ],
+        [
+            ("custom-properties.queue", "is spelt like a property of every interaction"),
+            ("custom-properties.MediaType", "choose another key"),
+            ("custom-properties.state", "choose another key"),
+        ],
+    ),
     "wrong condition": (
         [("\"priority >= 2 and Subject = 'x'\"", '"priority >" #!')],
         [('views."Inbound/all".condition', "cannot be understood: column 11")],
