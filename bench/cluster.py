@@ -220,7 +220,7 @@ class Cluster:
         bare = self._processes.get((name, member))
         if bare is not None:
             return bare.pid if bare.poll() is None else None
-        for child in _tree(self._processes.get((name, None)))[1:]:
+        for child in tree(self._processes.get((name, None)))[1:]:
             if member in _arguments(child):
                 return child.pid
         return None
@@ -233,15 +233,17 @@ class Cluster:
         os.kill(pid, number)
         return pid
 
-    def end(self, name: str, member: str | None = None, number: int = signal.SIGTERM) -> int:
+    def end(
+        self, name: str, member: str | None = None, number: int = signal.SIGTERM, limit_s: float = STOP_LIMIT_S
+    ) -> int:
         """Ends the process of a node or proxy; returns its exit code. :raises subprocess.TimeoutExpired"""
         process = self._processes.pop((name, member))
         process.send_signal(number)
-        return process.wait(STOP_LIMIT_S)
+        return process.wait(limit_s)
 
     def stop(self) -> list[str]:
         """Ends all processes, at last by SIGKILL; returns what had to be killed. May be called twice."""
-        running = [process for popen in self._processes.values() for process in _tree(popen)]
+        running = [process for popen in self._processes.values() for process in tree(popen)]
         for popen in self._processes.values():
             popen.send_signal(signal.SIGTERM)
         left = psutil.wait_procs(running, timeout=STOP_LIMIT_S)[1]
@@ -272,7 +274,7 @@ class Cluster:
                 raise ClusterFailure(f"{name} has ended with {process.returncode}{self.tails()}")
 
 
-def _tree(popen: subprocess.Popen[bytes] | None) -> list[psutil.Process]:
+def tree(popen: subprocess.Popen[bytes] | None) -> list[psutil.Process]:
     """A running process and all that it has started; empty when it has ended."""
     if popen is None or popen.poll() is not None:
         return []

@@ -49,7 +49,11 @@ class Link:
         batch = self.core.take(NOW)
         encode_changes(batch.changes)
         batch.packed_events()
-        pack(PackedReplies(1, [PackedReply(ref or 0, source[1], code, text) for source, ref, text, code in batch.replies]))
+        pack(
+            PackedReplies(
+                1, [PackedReply(ref or 0, source[1], code, text) for source, ref, text, code in batch.replies]
+            )
+        )
         return batch.replies
 
 

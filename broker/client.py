@@ -40,29 +40,26 @@ TIMEOUT_S = 15.0
 """For one request; longer than a server takes to give up (``request-timeout``)."""
 _LAST_WORD_MS = 200
 _LONGEST_TURN_S = 1.0
+_STALE_S = 0.01
+"""After this long without a turn the link is looked at before something is sent: it may have been lost meanwhile."""
 
 Message: TypeAlias = Request | dict[str, Any] | bytes
 
 
 class Endpoint(NamedTuple):
-    """Where a server listens. :param events: the address of its event stream"""
+    """Where a server listens. :param events: the address of its event stream, empty if it is not known"""
 
     requests: str
     events: str
 
     @classmethod
     def of(cls, text: str) -> Endpoint:
-        """``REQUESTS,EVENTS``, or ``REQUESTS`` alone: then the events are taken to be at the next port.
-
-        :raises ValueError: there is no port to count from
-        """
+        """``REQUESTS,EVENTS``, or ``REQUESTS`` alone: then the events are taken to be at the next port."""
         requests, comma, events = text.partition(",")
-        if comma:
-            return cls(requests, events)
-        place, colon, port = requests.rpartition(":")
-        if not colon or not port.isdecimal():
-            raise ValueError(f"{text}: expected tcp://HOST:PORT, or REQUESTS,EVENTS")
-        return cls(requests, f"{place}:{int(port) + 1}")
+        place, _, port = requests.rpartition(":")
+        if not comma and port.isdecimal():
+            events = f"{place}:{int(port) + 1}"
+        return cls(requests, events)
 
 
 class _Given(msgspec.Struct):
@@ -106,6 +103,7 @@ class Client:
         self._endpoints = _endpoints(endpoints)
         self._conversation = Conversation(register, len(self._endpoints), timing)
         self._link: Link | None = None
+        self._looked_at = 0.0
         self._answers: dict[int, Answer] = {}
         self._callbacks: dict[int, Callable[[Answer], None]] = {}
         try:
@@ -161,6 +159,8 @@ class Client:
         """Sends several requests, as few messages on the wire. Returns their numbers."""
         now = clock()
         until = self.timeout if timeout is None else timeout
+        if now - self._looked_at > _STALE_S:
+            self._take_in(now)
         numbers = [self._conversation.request(now, *_encoded(message), until) for message in messages]
         self._flush(now)
         return numbers
@@ -179,10 +179,11 @@ class Client:
 
     def replies(self) -> Iterator[tuple[int, Outcome]]:
         """The answers to all requests in flight, as they come; ends when none is left. Nothing is raised."""
-        while self._answers or self._conversation.answers or self.in_flight > len(self._callbacks):
+        while True:
             yield from self.arrived()
-            if not self._answers:
-                self._turn(_LONGEST_TURN_S)
+            if not self._conversation.answers and self.in_flight <= len(self._callbacks):
+                return
+            self._turn(_LONGEST_TURN_S)
 
     def arrived(self) -> list[tuple[int, Outcome]]:
         """The answers that are here already."""
@@ -255,17 +256,25 @@ class Client:
 
     def end(self, now: float) -> None:
         """Takes in what has come, sends what that has freed, and hands out answers."""
-        if self._link is not None:
-            for frames in self._link.messages():
-                self._conversation.received(now, frames)
-            if self._link.change().lost:
-                self._conversation.closed(now)
+        self._take_in(now)
         self._conversation.tick(now)
         self._flush(now)
         self._hand_out()
 
     def _turn(self, timeout_s: float) -> None:
         turn([self], timeout_s)
+
+    def _take_in(self, now: float) -> None:
+        """What the server has said, and whether it is still there."""
+        self._looked_at = now
+        if self._link is None:
+            return
+        for frames in self._link.messages():
+            self._conversation.received(now, frames)
+        if self._link.change().lost:
+            self._conversation.closed(now)
+            self._link.close()
+            self._link = None
 
     def _seek(self, now: float) -> None:
         if self._link is not None:

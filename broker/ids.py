@@ -14,6 +14,7 @@ from zlib import crc32
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _CODE_LENGTH, _TIME_LENGTH = 4, 10
 ID_LENGTH = _CODE_LENGTH + _TIME_LENGTH + 2
+_CHECKS = [first + second for first in _DIGITS for second in _DIGITS]
 
 
 def _base36(number: int, length: int) -> str:
@@ -25,7 +26,7 @@ def _base36(number: int, length: int) -> str:
 
 
 def _check(text: str) -> str:
-    return _base36(crc32(text.encode()), 2)
+    return _CHECKS[crc32(text.encode()) % len(_CHECKS)]
 
 
 def node_code(name: str) -> str:

@@ -62,6 +62,7 @@ class Link:
     def close(self) -> None:
         """Ends the connection. What was sent last leaves if the socket lingers."""
         self.socket.disable_monitor()
+        self.monitor.close()
         self.socket.close()
 
 

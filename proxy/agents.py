@@ -31,12 +31,12 @@ from broker.messages.agents import (
 from broker.messages.kinds import Request
 from broker.wire import ECHO
 
-from .calls import Call, Calls
-from .gather import Answers, Asker, Gather
-from .links import Links
+from .calls import Call
+from .desk import Desk
+from .gather import Answers, Asker
 from .merge import lost
 from .roster import ALREADY, DEFINITE, EFFECTS, UNDO, Agent, Name, Roster, ids, names_of
-from .route import Nodes, Routes, checked_tenant
+from .route import Nodes, checked_tenant
 from .sessions import Session
 
 MAX_DOUBTFUL = 10_000
@@ -80,14 +80,14 @@ Step = Callable[[_Change, float, Answers], None]
 
 
 class Agents:
-    """All agents of the proxy's clients, and the changes under way. :param timeout: seconds for the proxy's own"""
+    """All agents of the proxy's clients, and the changes under way."""
 
-    def __init__(self, gather: Gather, calls: Calls, links: Links, routes: Routes, timeout: float) -> None:
-        self._gather = gather
-        self._calls = calls
-        self._links = links
-        self._routes = routes
-        self._timeout = timeout
+    def __init__(self, desk: Desk) -> None:
+        self._timeout = desk.settings.request_timeout
+        self._gather = desk.gather
+        self._calls = desk.calls
+        self._links = desk.links
+        self._routes = desk.routes
         self._roster = Roster()
         self._locked: set[Name] = set()
         self._running: dict[int, list[_Change]] = {}
@@ -255,6 +255,10 @@ class Agents:
             self._calls.answer(change.call, answer)
         if change.session.ended:
             self.end(change.session)
+
+    def is_busy(self, client: int) -> bool:
+        """Whether changes of a client's agents are under way."""
+        return client in self._running
 
     # -- the end of a session
 

@@ -17,11 +17,11 @@ from broker.errors import Code, Refusal
 from broker.messages import encode
 from broker.messages.pulls import PullParameters, RequestPull
 
-from .calls import Call, Calls
-from .gather import Answers, Asker, Gather
+from .calls import Call
+from .desk import Desk
+from .gather import Answers, Asker
 from .pulls import granted_payload, read_id, without_hold
-from .route import Routes, checked_tenant
-from .whereis import WhereIs
+from .route import checked_tenant
 
 
 class _Granted(msgspec.Struct, gc=False):
@@ -70,11 +70,10 @@ class _Pull(Struct):
 class ByIds:
     """Pulls by ids."""
 
-    def __init__(self, gather: Gather, calls: Calls, routes: Routes, whereis: WhereIs) -> None:
-        self._gather = gather
-        self._calls = calls
-        self._routes = routes
-        self._whereis = whereis
+    def __init__(self, desk: Desk) -> None:
+        self._gather = desk.gather
+        self._calls = desk.calls
+        self._whereis = desk.whereis
 
     def request(self, call: Call) -> None:
         """A client's pull by ids. :raises Refusal: no ids, foreign tenant, too many calls"""

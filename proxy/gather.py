@@ -60,9 +60,7 @@ class Gather:
     def __len__(self) -> int:
         return len(self._open)
 
-    def ask(
-        self, nodes: Sequence[str], payload: bytes, deadline: float, done: Done, asker: Asker = PROXY
-    ) -> None:
+    def ask(self, nodes: Sequence[str], payload: bytes, deadline: float, done: Done, asker: Asker = PROXY) -> None:
         """Sends a request to nodes and has ``done`` called with their answers, at ``deadline`` at the latest.
 
         A node that has been away for too long is not asked: its answer is None.

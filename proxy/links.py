@@ -38,6 +38,7 @@ GRACE_S = 2.0
 PROBE_S = 1.0
 RETRY_S = 0.05
 """Pause before requests that the shell could not send are tried again."""
+RATE_S = 1.0
 INTRODUCED_AT_ONCE = 200
 """After a failover: how many idle clients are introduced again per turn, so that requests are not held up."""
 
@@ -67,13 +68,14 @@ class Link:
         (with their introductions); ``parting``: that it has been told of, but has not acknowledged
     :param bounced: requests that came back once because their client was not known
     :param away_since: when the link ceased to be READY
+    :param event_rate: reporting events per second, counted over about a second
     :param told: own requests (hello, introductions, probes) in ``open``: number -> what to do with the answer
     """
 
     __slots__ = (
-        "active", "away_since", "bounced", "epoch", "fresh", "greeted_at", "heard_ever", "introduced", "known",
-        "leaving", "members", "name", "open", "order", "outgoing", "owed", "parting", "paused_until", "probe",
-        "probe_at", "state", "told",
+        "active", "away_since", "bounced", "epoch", "event_rate", "fresh", "greeted_at", "heard_ever", "introduced",
+        "known", "leaving", "members", "name", "open", "order", "outgoing", "owed", "parting", "paused_until", "probe",
+        "probe_at", "rate_at", "rate_seq", "state", "told",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -99,6 +101,8 @@ class Link:
         self.probe_at = 0.0
         self.greeted_at = float("-inf")
         self.paused_until = 0.0
+        self.event_rate = 0.0
+        self.rate_at, self.rate_seq = float("-inf"), 0
 
     @property
     def flowing(self) -> bool:
@@ -188,6 +192,9 @@ class Links:
             link.heard_ever = True
             link.away_since = now
         if said.role == "active":
+            if now - link.rate_at >= RATE_S:
+                link.event_rate = max(said.next_seq - link.rate_seq, 0) / (now - link.rate_at)
+                link.rate_at, link.rate_seq = now, said.next_seq
             if said.epoch > link.epoch or (link.state is AWAY and said.epoch == link.epoch):
                 self._greet(now, link, said.member, said.epoch)
         elif link.active == said.member and said.epoch >= link.epoch:
@@ -199,15 +206,18 @@ class Links:
         Answers of a replaced member, late and doubled ones are dropped; those to the link's own requests end here.
         """
         link = self.links.get(node)
-        if link is None or packed.epoch < link.epoch:
-            self.counts["stale reply"] += len(packed.replies)
+        if link is None:
+            self.counts["unknown node"] += 1
             return []
+        replies = packed.replies
+        if packed.epoch < link.epoch:
+            replies = self._declined(link, member, replies)
         heard = link.members.get(member)
         if heard is not None:
             heard.heard = now
         accepted = []
         waiting, told = link.open, link.told
-        for reply in packed.replies:
+        for reply in replies:
             number = reply.number
             if not number:
                 accepted.append(reply)
@@ -222,6 +232,12 @@ class Links:
                 del waiting[number]
                 accepted.append(reply)
         return accepted
+
+    def _declined(self, link: Link, member: str, replies: list[PackedReply]) -> list[PackedReply]:
+        """What counts of a member without the epoch: the one that was asked may say that it cannot serve."""
+        counted = [reply for reply in replies if member == link.active and reply.code in _DECLINES]
+        self.counts["stale reply"] += len(replies) - len(counted)
+        return counted
 
     def unsent(self, now: float, node: str, member: str, requests: list[PackedRequest]) -> None:
         """The shell could not send these: they are tried again shortly, in their order."""
@@ -403,9 +419,7 @@ class Links:
 
     # -- the links' own requests
 
-    def _tell(
-        self, link: Link, client: int, payload: bytes, done: Callable[[float, Link, PackedReply], None]
-    ) -> int:
+    def _tell(self, link: Link, client: int, payload: bytes, done: Callable[[float, Link, PackedReply], None]) -> int:
         """Sends a request of the link's own. :returns: its number"""
         number = self._last = next(self._numbers)
         entry = PackedRequest(number, client, 0, payload)
@@ -536,3 +550,4 @@ class Links:
 
 
 _BOUNCES = frozenset({int(Code.NOT_REGISTERED), int(Code.NOT_PRIMARY)})
+_DECLINES = frozenset({int(Code.NOT_PRIMARY), int(Code.DATABASE_FAILURE)})

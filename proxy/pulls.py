@@ -24,19 +24,17 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from broker.conditions import compile_order
-from broker.config.objects import Configuration, ProxySettings
 from broker.errors import Code, Refusal
 from broker.messages import encode
 from broker.messages.kinds import ClientType
 from broker.messages.pulls import EventViewHead, RequestPull, RequestWatchView
 
-from .calls import Call, Calls
-from .gather import Answers, Asker, Gather
-from .links import Links
+from .calls import Call
+from .desk import Desk
+from .gather import Answers, Asker
 from .merge import lost
-from .route import Routes, checked_tenant
+from .route import checked_tenant
 from .views import Pull, Round, View
-from .whereis import WhereIs
 
 HOLD = "pull-for-strategy"
 WATCH_S = 1.0
@@ -62,12 +60,14 @@ _read_head = msgspec.json.Decoder(EventViewHead).decode
 class Pulls:
     """The views that clients pull from, and their pulls."""
 
-    def __init__(self, gather: Gather, calls: Calls, links: Links, routes: Routes, whereis: WhereIs) -> None:
-        self._gather = gather
-        self._calls = calls
-        self._links = links
-        self._routes = routes
-        self._whereis = whereis
+    def __init__(self, desk: Desk) -> None:
+        self._configuration = desk.configuration
+        self._settings = desk.settings
+        self._gather = desk.gather
+        self._calls = desk.calls
+        self._links = desk.links
+        self._routes = desk.routes
+        self._whereis = desk.whereis
         self._views: dict[str, View] = {}
         self._turns = count()
         self._turn = 0
@@ -76,13 +76,6 @@ class Pulls:
         self._due: list[tuple[float, int]] = []
         self._touched: dict[str, View] = {}
         self._look_at = float("inf")
-        self._configuration = Configuration()
-        self._settings = ProxySettings()
-
-    def configure(self, configuration: Configuration, settings: ProxySettings) -> None:
-        """The views that there are, and the proxy's options."""
-        self._configuration = configuration
-        self._settings = settings
 
     # -- requests
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
+from broker.ids import rendezvous
 
 Nodes = tuple[str, ...]
 
@@ -71,6 +72,10 @@ class Routes:
         at = self._turns.get(nodes, 0)
         self._turns[nodes] = at + 1
         return ready[at % len(ready)]
+
+    def home(self, key: str, nodes: Nodes) -> str:
+        """The node among ``nodes`` that everybody chooses for this key."""
+        return rendezvous(key, list(nodes))[0]
 
     def _has_media(self, tenant: int, media_type: str) -> bool:
         return tenant in self._tenants and media_type in self._tenants[tenant].media_types

@@ -25,10 +25,21 @@ class Session:
     :param client: its number in packed frames
     :param session_id: what the client resumes it by; no other client can guess it
     :param source: where it is now
-    :param introduction: the RequestRegisterClient that introduces it to a node
+    :param introduction: the RequestRegisterClient that introduces it to a node; ``changed``: it is another than before
     """
 
-    __slots__ = ("client", "ended", "heard", "introduction", "name", "session_id", "source", "tenants", "type")
+    __slots__ = (
+        "changed",
+        "client",
+        "ended",
+        "heard",
+        "introduction",
+        "name",
+        "session_id",
+        "source",
+        "tenants",
+        "type",
+    )
 
     def __init__(self, client: int, session_id: str, source: bytes, request: RequestRegisterClient) -> None:
         self.client = client
@@ -39,6 +50,7 @@ class Session:
         self.tenants: frozenset[int] = frozenset(request.tenants or ())
         self.heard = 0.0
         self.introduction = b""
+        self.changed = False
         self.ended = False
 
 
@@ -84,9 +96,10 @@ class Sessions:
             self.end(replaced)
         session = self._move(known, source) if known else self._new(now, source, request)
         session.heard = now
-        if session.tenants != tenants or not session.introduction:
-            session.tenants = tenants
-            session.introduction = self._introduction(session, request)
+        session.tenants = tenants
+        introduction = self._introduction(session, request)
+        session.changed = known is not None and session.introduction != introduction
+        session.introduction = introduction
         return session, replaced
 
     def _asked_tenants(self, request: RequestRegisterClient) -> frozenset[int]:
@@ -180,5 +193,3 @@ def hello(server: str, boot: str) -> bytes:
 
 def _is(session: Session, request: RequestRegisterClient) -> bool:
     return session.name == request.client_name and session.type is request.client_type
-
-

@@ -168,7 +168,7 @@ class Source:
             if first_seq > self.expected:
                 break
             self._append(first_seq, events)
-            pass
+            self.waiting_count -= len(events)
             end += 1
         del self.waiting[:end]
 

@@ -184,5 +184,3 @@ class View:
         if pull.turn in self.flying:
             self.flying.discard(pull.turn)
             self.width = min(self.width * 2, WIDEST) if full else max(self.width // 2, 1)
-
-

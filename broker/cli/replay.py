@@ -27,27 +27,29 @@ from .reach import endpoints
 SAMPLE_DAY = "bank_calls_1999-08-01.csv"
 
 
-class Speed(click.ParamType[float | None]):
-    """A factor, or ``max``."""
-
-    name = "N|max"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
-        """The factor; None for ``max``."""
-        if value == "max":
-            return None
-        try:
-            speed = float(value)
-        except ValueError:
-            speed = 0.0
-        if not 0 < speed < float("inf"):
-            self.fail(f"expected a number above 0, or max; got {value}", param, ctx)
-        return speed
+def _speed(context: click.Context, parameter: click.Parameter, value: str) -> float | None:
+    """The factor that ``--speed`` names; None for ``max``. :raises click.BadParameter: it is neither"""
+    if value == "max":
+        return None
+    try:
+        speed = float(value)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise click.BadParameter(f"expected a number above 0, or max; got {value}")
+    return speed
 
 
 @click.command("replay")
 @click.argument("calls", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
-@click.option("--speed", type=Speed(), default="max", show_default=True, help="So many times faster than recorded.")
+@click.option(
+    "--speed",
+    metavar="N|max",
+    default="max",
+    show_default=True,
+    callback=_speed,
+    help="So many times faster than recorded; max: as fast as the cluster can, in the recorded order.",
+)
 @click.option("--limit", type=click.IntRange(min=0), help="Only the first rows of the file.")
 @click.option("--tenant", type=int, default=101, show_default=True, help="Whose calls they are.")
 @output_option()

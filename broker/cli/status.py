@@ -45,8 +45,8 @@ def command(context: click.Context, output: str) -> int:
 def look(context: click.Context) -> Document:
     """The status document. :raises ConfigurationFaults: the configuration is wrong and there is no ``--connect``"""
     known = configuration_if_any(context) or Configuration()
-    reported = _reported(context)
     proxies = _ping(known.proxies)
+    reported = _reported(context) if context.obj["connect"] or any(proxies.values()) else None
     if reported is None:
         return assemble(None, nodes_of(known, _ping(known.nodes)), proxies_of(known, proxies))
     return assemble(reported, reported.get("nodes", {}), {**reported.get("proxies", {}), **proxies_of(known, proxies)})

@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta
 
-from .kinds import AGENTS, ClientType, Document, Merge, Notification, ReportingEvent, Request, Route
-from .objects import MediaList, Name, TenantId
+from .kinds import AGENTS, ClientType, Merge, Notification, ReportingEvent, Request, Route
+from .objects import AgentId, Flag, MediaList, MediaType, PlaceId, Reason, TenantId
 
 
 class AgentRequest(Request):
@@ -18,15 +18,15 @@ class AgentRequest(Request):
     merge: ClassVar[Merge] = Merge.ALL
     once: ClassVar[bool] = True
 
-    agent_id: Name | None = None
-    place_id: Name | None = None
-    reason: Document = UNSET
+    agent_id: AgentId | None = None
+    place_id: PlaceId | None = None
+    reason: Reason = UNSET
 
 
 class RequestAgentLogin(AgentRequest):
     """Logs an agent, a place or both in, with media types that are ready (1) or not (0)."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventAgentLogin", "EventCurrentAgentStatus")
+    causes: ClassVar[tuple[str, ...]] = ("EventAgentLogin", "EventCurrentAgentStatus", "EventAgentConnectionClosed")
     example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "agent_id": "VICKY", "media_list": {"voice": 1}}
 
     tenant_id: TenantId
@@ -36,55 +36,76 @@ class RequestAgentLogin(AgentRequest):
 class RequestAgentLogout(AgentRequest):
     """Logs the agent out; what it handled goes back to where it was taken from."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventAgentLogout", "EventPartyRemoved", "EventPlacedInQueue")
+    causes: ClassVar[tuple[str, ...]] = (
+        "EventAgentLogout",
+        "EventPartyRemoved",
+        "EventPlacedInQueue",
+        "EventRevoked",
+        "EventAbandoned",
+    )
+    example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY", "reason": {"reason_system_name": "EndOfShift"}}
 
 
 class MediaRequest(AgentRequest):
     """What requests about one media type of an agent share."""
 
-    media_type: Name
+    media_type: MediaType
 
 
 class RequestAddMedia(MediaRequest):
     """Adds a media type to a logged-in agent, ready unless ``state`` is 0."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventMediaAdded",)
+    causes: ClassVar[tuple[str, ...]] = ("EventMediaAdded", "EventCurrentAgentStatus")
+    example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY", "media_type": "email"}
 
-    state: Annotated[int, Meta(ge=0, le=1)] = 1
+    state: Annotated[Flag, Meta(description="0 not ready, 1 ready")] = 1
 
 
 class RequestRemoveMedia(MediaRequest):
     """Removes a media type from a logged-in agent."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventMediaRemoved",)
+    causes: ClassVar[tuple[str, ...]] = ("EventMediaRemoved", "EventCurrentAgentStatus")
+    example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY", "media_type": "email"}
 
 
 class RequestNotReadyForMedia(MediaRequest):
     """The agent takes no new interactions of the media type."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventNotReadyForMedia",)
+    causes: ClassVar[tuple[str, ...]] = ("EventNotReadyForMedia", "EventCurrentAgentStatus")
+    example: ClassVar[dict[str, Any]] = {
+        "agent_id": "VICKY",
+        "media_type": "voice",
+        "reason": {"reason_system_name": "Lunch"},
+    }
 
 
 class RequestCancelNotReadyForMedia(MediaRequest):
     """The agent takes interactions of the media type again."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventReadyForMedia",)
+    causes: ClassVar[tuple[str, ...]] = ("EventReadyForMedia", "EventCurrentAgentStatus")
+    example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY", "media_type": "voice"}
 
 
 class RequestDoNotDisturbOn(AgentRequest):
     """No invitations of any media type."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventDoNotDisturbOn",)
+    causes: ClassVar[tuple[str, ...]] = ("EventDoNotDisturbOn", "EventCurrentAgentStatus")
+    example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY", "reason": {"reason_system_name": "Training"}}
 
 
 class RequestDoNotDisturbOff(AgentRequest):
     """Invitations again."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventDoNotDisturbOff",)
+    causes: ClassVar[tuple[str, ...]] = ("EventDoNotDisturbOff", "EventCurrentAgentStatus")
+    example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY"}
 
 
 class EventCurrentAgentStatus(Notification):
-    """The agent's state as the server knows it, sent to the agent's application after each change."""
+    """The agent's state as the server knows it, sent to the agent's application after each change.
+
+    :param media_state_list: each media type with 0 not ready, 1 ready
+    :param media_capacity_list: not filled by this release
+    """
 
     tenant_id: int
     agent_id: str | None = None

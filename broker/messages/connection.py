@@ -7,9 +7,16 @@ from typing import Annotated, Any, ClassVar
 from msgspec import UNSET, Meta
 
 from .kinds import ClientType, Document, Notification, Reply, Request, Route
-from .objects import Name, TenantId
+from .objects import MediaType, Name, TenantId
 
-SessionId = Annotated[str, Meta(min_length=1, max_length=80)]
+SessionId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=80,
+        description="goes on with this session at the new address; its `client_name` has to be the same",
+    ),
+]
 
 
 class RequestRegisterClient(Request):
@@ -19,29 +26,47 @@ class RequestRegisterClient(Request):
     reply: ClassVar[str] = "EventAck"
     example: ClassVar[dict[str, Any]] = {"client_name": "desk-1", "client_type": "AgentApplication", "tenants": [101]}
 
-    client_name: Name
-    client_type: ClientType
-    tenants: list[TenantId] | None = None
-    media_type: Name | None = None
+    client_name: Annotated[Name, Meta(description="the client's name; a `dedup_id` belongs to it")]
+    client_type: Annotated[ClientType, Meta(description="what it is; decides what it may ask")]
+    tenants: Annotated[
+        list[TenantId] | None,
+        Meta(description="the tenants that it acts in; another one is to it as if there were none"),
+    ] = None
+    media_type: Annotated[MediaType | None, Meta(description="a media server's media type; no rule looks at it")] = None
     session_id: SessionId | None = None
 
 
 class RequestUnregisterClient(Request):
-    """Ends the session; its agents are logged out."""
+    """Ends the session; its agents are logged out, and what it held goes back."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventAgentLogout",)
+    causes: ClassVar[tuple[str, ...]] = (
+        "EventAgentLogout",
+        "EventPartyRemoved",
+        "EventPlacedInQueue",
+        "EventRevoked",
+        "EventAbandoned",
+    )
+    example: ClassVar[dict[str, Any]] = {}
 
 
 class RequestPing(Request):
     """Asks whether the server lives; served before registration, by standby members too."""
 
     reply: ClassVar[str] = "EventPong"
+    example: ClassVar[dict[str, Any]] = {}
 
 
 class EventAck(Reply):
     """Done. Results are in ``extension`` (``InteractionId`` after Submit), and as fields where there are any.
 
     After RequestRegisterClient: the server's name and kind, the session, and ``keepalive_interval`` in seconds.
+
+    :param interaction_id: the interaction that the request was about, or has made
+    :param server: name of the node or proxy
+    :param kind: `Interaction Server` or `Interaction Server Proxy`
+    :param protocol: version of this protocol: 1
+    :param session_id: to register with at another address, or after a lost connection
+    :param keepalive_interval: seconds; a session ends after three without a message
     """
 
     interaction_id: str | None = None
@@ -54,7 +79,16 @@ class EventAck(Reply):
 
 
 class EventPong(Reply):
-    """A server lives: which one, and how it sees itself."""
+    """A server lives: which one, and how it sees itself.
+
+    :param kind: `Interaction Server` or `Interaction Server Proxy`
+    :param role: `active`, `standby`, `starting` or `stopped`
+    :param pid: of the member's own process
+    :param epoch: of the lease that the member knows; it rises with every take-over
+    :param rev: the last row of the journal that the member knows
+    :param why: how it came to its role
+    :param clients: registered clients
+    """
 
     server: str
     kind: str
@@ -68,7 +102,15 @@ class EventPong(Reply):
 
 
 class EventError(Reply):
-    """The request was refused. See the table of codes."""
+    """The request was refused. The codes are in [errors.md](errors.md).
+
+    :param text: the code's fixed text
+    :param request: name of the request, where it could be read
+    :param detail: one sentence for a person
+    :param field: the attribute at fault
+    :param missing: names of the nodes that did not answer
+    :param retry_after: seconds after which it is worth asking again
+    """
 
     code: int
     text: str
@@ -80,6 +122,6 @@ class EventError(Reply):
 
 
 class EventForcedDisconnect(Notification):
-    """The server has ended this session."""
+    """The server has ended this session. Not sent by this release."""
 
     reason: str

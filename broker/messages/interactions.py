@@ -10,7 +10,6 @@ from .kinds import (
     EMPTY,
     HANDLERS_OF_INTERACTIONS,
     ClientType,
-    Document,
     Merge,
     Notification,
     Reply,
@@ -18,7 +17,23 @@ from .kinds import (
     Request,
     Route,
 )
-from .objects import Count, Interaction, InteractionId, Name, Properties, TenantId, Timestamp
+from .objects import (
+    AgentId,
+    AskingAgent,
+    AskingPlace,
+    Count,
+    Flag,
+    Interaction,
+    InteractionId,
+    MediaType,
+    Name,
+    PlaceId,
+    Properties,
+    QueueName,
+    Reason,
+    TenantId,
+    Timestamp,
+)
 
 
 class RequestSubmit(Request):
@@ -37,32 +52,32 @@ class RequestSubmit(Request):
     }
 
     tenant_id: TenantId
-    media_type: Name
-    queue: Name | None = None
-    interaction_type: Name = "Inbound"
-    interaction_subtype: Name | None = None
-    interaction_id: InteractionId | None = None
-    parent_id: InteractionId | None = None
-    external_id: Name | None = None
-    priority: int = 0
-    is_online: Annotated[int, Meta(ge=0, le=1)] = 0
-    received_at: Timestamp | None = None
-    scheduled_at: Timestamp | None = None
-    in_queues: list[Name] | None = None
-    out_queues: list[Name] | None = None
-    service_type: Name | None = None
-    service_objective: int | None = None
-    agent_id: Name | None = None
-    place_id: Name | None = None
-    user_data: Raw = EMPTY
+    media_type: MediaType
+    queue: Annotated[QueueName | None, Meta(description="where it waits; an agent's own submit may be without")] = None
+    interaction_type: Annotated[Name, Meta(description="`Inbound`, `Outbound` or `Internal`")] = "Inbound"
+    interaction_subtype: Annotated[Name | None, Meta(description="such as `InboundNew`")] = None
+    interaction_id: Annotated[
+        InteractionId | None, Meta(description="the client's own, unique in the cluster; absent: the node makes one")
+    ] = None
+    parent_id: Annotated[InteractionId | None, Meta(description="the interaction that this one belongs to")] = None
+    external_id: Annotated[Name | None, Meta(description="the media server's own id; quick to find by")] = None
+    priority: Annotated[int, Meta(description="for the order of views")] = 0
+    is_online: Annotated[Flag, Meta(description="1 while the customer is there, as in a chat or a call")] = 0
+    received_at: Annotated[
+        Timestamp | None, Meta(description="when it came to the media server, seconds since 1970; absent: now")
+    ] = None
+    scheduled_at: Annotated[Timestamp | None, Meta(description="kept, for conditions; hides nothing by itself")] = None
+    in_queues: Annotated[list[Name] | None, Meta(description="suggested next queues")] = None
+    out_queues: Annotated[list[Name] | None, Meta(description="suggested queues for its children")] = None
+    service_type: Annotated[Name | None, Meta(description="the business layer's, kept as it is")] = None
+    service_objective: Annotated[int | None, Meta(description="the business layer's, kept as it is")] = None
+    agent_id: Annotated[AgentId | None, Meta(description="the submitting agent, where the session has several")] = None
+    place_id: Annotated[PlaceId | None, Meta(description="the same by its place")] = None
+    user_data: Annotated[Raw, Meta(description="any JSON object; kept byte for byte")] = EMPTY
 
 
 class InteractionRequest(Request):
-    """What requests about one interaction share.
-
-    ``token`` is the grant's, from a pull or an invitation: with an old one the request is refused.
-    ``agent_id`` or ``place_id`` say which of the session's agents asks, where it has several.
-    """
+    """What requests about one interaction share: its media server or capture point may ask, and whoever holds it."""
 
     senders: ClassVar[frozenset[ClientType]] = HANDLERS_OF_INTERACTIONS
     route: ClassVar[Route] = Route.INTERACTION
@@ -70,10 +85,12 @@ class InteractionRequest(Request):
     once: ClassVar[bool] = True
 
     interaction_id: InteractionId
-    token: int | None = None
-    agent_id: Name | None = None
-    place_id: Name | None = None
-    reason: Document = UNSET
+    token: Annotated[
+        int | None, Meta(description="of the grant (pull, invitation); with that of an earlier grant it is refused")
+    ] = None
+    agent_id: AskingAgent | None = None
+    place_id: AskingPlace | None = None
+    reason: Reason = UNSET
 
 
 class ChangingRequest(InteractionRequest):
@@ -82,18 +99,30 @@ class ChangingRequest(InteractionRequest):
     Keys that name a settable property change that; every other key is user data.
     """
 
-    added_properties: Properties = {}
-    changed_properties: Properties = {}
-    deleted_properties: list[str] | dict[str, Any] = []
+    added_properties: Annotated[Properties, Meta(description="new properties or user data, with their values")] = {}
+    changed_properties: Annotated[Properties, Meta(description="the same for those that are there")] = {}
+    deleted_properties: Annotated[
+        list[str] | dict[str, Any], Meta(description="names, or the keys of the published kv list")
+    ] = []
 
 
 class RequestPlaceInQueue(ChangingRequest):
     """Puts the interaction into a queue; whoever handled it handles it no more."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventPartyRemoved", "EventPlacedInQueue", "EventPropertiesChanged")
-    example: ClassVar[dict[str, Any]] = {"interaction_id": "…", "queue": "Inbound"}
+    causes: ClassVar[tuple[str, ...]] = (
+        "EventPartyRemoved",
+        "EventPlacedInQueue",
+        "EventPropertiesChanged",
+        "EventRevoked",
+        "EventAbandoned",
+    )
+    example: ClassVar[dict[str, Any]] = {
+        "interaction_id": "30FGHMI2NBPV2PWI",
+        "queue": "PS",
+        "changed_properties": {"priority": 3},
+    }
 
-    queue: Name
+    queue: QueueName
 
 
 class RequestStopProcessing(ChangingRequest):
@@ -102,15 +131,26 @@ class RequestStopProcessing(ChangingRequest):
     causes: ClassVar[tuple[str, ...]] = (
         "EventPartyRemoved",
         "EventProcessingStopped",
+        "EventPropertiesChanged",
         "EventRevoked",
         "EventAbandoned",
     )
+    example: ClassVar[dict[str, Any]] = {
+        "interaction_id": "30FGHMI2NBPV2PWI",
+        "reason": {"reason_system_name": "Answered"},
+    }
 
 
 class RequestChangeProperties(ChangingRequest):
     """Adds, changes and deletes properties and user data."""
 
     causes: ClassVar[tuple[str, ...]] = ("EventPropertiesChanged",)
+    example: ClassVar[dict[str, Any]] = {
+        "interaction_id": "30FGHMI2NBPV2PWI",
+        "changed_properties": {"priority": 5},
+        "added_properties": {"Language": "en"},
+        "deleted_properties": ["Draft"],
+    }
 
 
 class RequestGetInteractionProperties(InteractionRequest):
@@ -119,25 +159,33 @@ class RequestGetInteractionProperties(InteractionRequest):
     senders: ClassVar[frozenset[ClientType]] = HANDLERS_OF_INTERACTIONS | {ClientType.MONITOR, ClientType.REPORTING}
     once: ClassVar[bool] = False
     reply: ClassVar[str] = "EventInteractionProperties"
+    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI"}
 
 
 class RequestFindInteractions(Request):
-    """Finds interactions by a condition, in an order, at most ``count`` of them.
-
-    ``require_complete`` makes a proxy answer 2002 rather than a list that misses a node's interactions.
-    """
+    """Finds interactions by a condition, in an order, at most ``count`` of them."""
 
     senders: ClassVar[frozenset[ClientType]] = HANDLERS_OF_INTERACTIONS | {ClientType.MONITOR, ClientType.REPORTING}
     route: ClassVar[Route] = Route.SCATTER
     merge: ClassVar[Merge] = Merge.ORDERED
     reply: ClassVar[str] = "EventInteractionsFound"
+    example: ClassVar[dict[str, Any]] = {
+        "tenant_id": 101,
+        "condition": "queue = 'Inbound' and priority >= 2",
+        "order": "priority desc, received_at",
+        "count": 20,
+    }
 
-    tenant_id: TenantId | None = None
-    media_type: Name | None = None
-    condition: str = ""
-    order: str = ""
-    count: Count = 100
-    require_complete: bool = False
+    tenant_id: Annotated[TenantId | None, Meta(description="absent: all of the session's")] = None
+    media_type: Annotated[MediaType | None, Meta(description="absent: all")] = None
+    condition: Annotated[str, Meta(description="see [protocol.md](protocol.md#conditions-and-orders); empty: all")] = ""
+    order: Annotated[
+        str, Meta(description="such as `priority desc, received_at`; empty: `received_at`, then the id")
+    ] = ""
+    count: Annotated[Count, Meta(description="interactions at most, over all nodes")] = 100
+    require_complete: Annotated[
+        bool, Meta(description="a proxy answers 2002 rather than a list that misses a node's interactions")
+    ] = False
 
 
 class EventInteractionProperties(Reply):
@@ -147,9 +195,11 @@ class EventInteractionProperties(Reply):
 
 
 class EventInteractionsFound(Reply):
-    """The interactions found, in order. ``more``: there are further ones beyond ``count``.
+    """The interactions found, in order.
 
-    From a proxy ``complete`` is false when nodes (``missing``) did not answer.
+    :param more: there are further ones beyond `count`
+    :param complete: from a proxy: false when nodes did not answer
+    :param missing: which
     """
 
     interactions: list[Interaction]
@@ -159,7 +209,7 @@ class EventInteractionsFound(Reply):
 
 
 class EventRevoked(ReportingEvent):
-    """An invitation or a handled interaction was taken from an agent; the agent itself gets a notification."""
+    """An invitation or a handled interaction was taken from the agent in ``party``, who gets a notification, too."""
 
 
 class EventInteractionSubmitted(ReportingEvent):
@@ -167,11 +217,11 @@ class EventInteractionSubmitted(ReportingEvent):
 
 
 class EventPlacedInQueue(ReportingEvent):
-    """An interaction was put into a queue."""
+    """An interaction was put into a queue; ``old_queue`` and ``old_state`` say where it was before."""
 
 
 class EventTakenFromQueue(ReportingEvent):
-    """An interaction was taken from its queue by ``party``."""
+    """An interaction was taken from its queue by ``party``; ``old_queue`` and ``old_state`` say from where."""
 
 
 class EventPartyAdded(ReportingEvent):
@@ -187,11 +237,15 @@ class EventPropertiesChanged(ReportingEvent):
 
 
 class EventProcessingStopped(ReportingEvent):
-    """The interaction is gone."""
+    """The interaction is gone; ``old_queue`` and ``old_state`` say where it was at last."""
 
 
 class InteractionRevoked(Notification, tag="EventRevoked"):
-    """The agent has this interaction (or invitation) no more."""
+    """The agent has this interaction (or invitation) no more.
+
+    :param ticket_id: of the invitation, if it was one
+    :param reason: such as `Expired`, `Stopped`, `PlacedInQueue`
+    """
 
     interaction_id: str
     ticket_id: int | None = None

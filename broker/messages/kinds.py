@@ -97,8 +97,21 @@ class Request(Message):
     """Reporting events and notifications it may cause, now or later."""
     example: ClassVar[dict[str, Any]] = {}
 
-    dedup_id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-    extension: Document = UNSET
+    dedup_id: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=64,
+                description="the client's own name for this request: asked for again under the same name, it gets the"
+                " first reply and nothing else is done (`dedup-window`)",
+            ),
+        ]
+        | None
+    ) = None
+    extension: Annotated[Document, Meta(description="hints, any JSON object; most requests do not look into it")] = (
+        UNSET
+    )
 
 
 class Reply(Message):
@@ -110,7 +123,10 @@ class Notification(Message):
 
 
 class Workbin(Record, frozen=True):
-    """A workbin of one owner: its type and exactly one of the owners."""
+    """A workbin of one owner: its type and exactly one of the owners. No request of this release puts anything there.
+
+    :param type: the workbin type's name in the configuration
+    """
 
     type: str
     agent_id: str | None = None
@@ -120,7 +136,14 @@ class Workbin(Record, frozen=True):
 
 
 class InteractionPart(Record):
-    """An interaction as events show it."""
+    """An interaction as events show it, after the change.
+
+    :param interaction_state: 0 queued, 2 being processed by routing, 3 being handled by an agent
+    :param queue: the queue it is in, or was taken from
+    :param is_online: 1 while the customer is there
+    :param submitted_by: name of the client that brought it in
+    :param user_data: where it is new or changed; the option `event-user-data` decides
+    """
 
     interaction_id: str
     media_type: str
@@ -140,7 +163,11 @@ class InteractionPart(Record):
 
 
 class Actor(Record):
-    """Who caused an event: an agent at a place, a strategy of a router, or a client (media server, capture point)."""
+    """Who caused an event: an agent at a place, a strategy of a router, or a client (media server, capture point).
+
+    :param router_id: name of the routing engine's client
+    :param client_name: of any other client
+    """
 
     agent_id: str | None = None
     place_id: str | None = None
@@ -151,7 +178,11 @@ class Actor(Record):
 
 
 class Party(Record):
-    """Who was added, removed or took the interaction. ``type`` 1 is a strategy, 2 an agent."""
+    """Who was added, removed or took the interaction.
+
+    :param type: 1 a strategy, 2 an agent
+    :param router_id: name of the routing engine's client
+    """
 
     type: int
     agent_id: str | None = None
@@ -161,7 +192,13 @@ class Party(Record):
 
 
 class AgentPart(Record):
-    """An agent as events show it, after the change. ``media`` holds each media type with 0 not ready, 1 ready."""
+    """An agent as events show it, after the change.
+
+    :param session: names this agent session, from login to logout
+    :param media_type: the one that was changed, in events about one media type
+    :param media: each media type with 0 not ready, 1 ready
+    :param reason: as the request gave it
+    """
 
     agent_id: str | None = None
     place_id: str | None = None
@@ -175,9 +212,23 @@ class AgentPart(Record):
 class ReportingEvent(Message):
     """One event of the reporting stream. ``topic`` is the class in its topic: interaction, agent, esp, custom, system.
 
-    ``seq`` rises by 1 per node; ``time`` is the node's logical clock in seconds. ``echo`` is set where another node
-    speaks for the same agent operation: the merged stream leaves such events out. ``echoes`` counts those directly
-    before this event, so ``seq == last + 1 + echoes`` holds for a reader of the merged stream.
+    :param node: where it happened; in a proxy's own system events the proxy
+    :param seq: rises by 1 per node, across restarts and failovers; 0 in a proxy's own system events
+    :param time: the node's logical clock in seconds
+    :param tenant_id: whose event it is; 0 for the cluster's own
+    :param interaction: in events about an interaction
+    :param actor: who caused it; absent when the server did by itself
+    :param party: who was added, removed, invited or took the interaction
+    :param old_queue: the queue it was in before
+    :param old_state: the state it was in before
+    :param agent: in events about an agent
+    :param reason: as the request gave it; of what a server does by itself `{"reason_system_name": …}`
+    :param cause: name of the request that caused it
+    :param body: what the event's own description says
+    :param echo: another node speaks for this agent operation; a node's own stream has it, the merged one leaves it out
+    :param echoes: how many echoes of this node stand directly before this event, so that
+        `seq == last seq + 1 + echoes` holds for a reader of the merged stream
+    :param late: the merged stream had gone on without the node; the event belongs to an earlier time
     """
 
     topic: ClassVar[str] = "interaction"

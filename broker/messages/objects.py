@@ -9,17 +9,27 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Raw
 
-from .kinds import EMPTY, Record, Workbin
+from .kinds import EMPTY, Document, Record, Workbin
 
 InteractionId = Annotated[str, Meta(min_length=1, max_length=64, description="the interaction's identifier")]
 TenantId = Annotated[int, Meta(ge=1, description="the tenant's number")]
 MAX_NAME = 255
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+AgentId = Annotated[Name, Meta(description="the agent's id")]
+PlaceId = Annotated[Name, Meta(description="the place's id")]
+AskingAgent = Annotated[Name, Meta(description="which of the session's agents asks, where it has several")]
+AskingPlace = Annotated[Name, Meta(description="the same by its place")]
+MediaType = Annotated[Name, Meta(description="one of the tenant's media types, such as `voice` or `email`")]
+QueueName = Annotated[Name, Meta(description="one of the tenant's queues")]
+ViewId = Annotated[Name, Meta(description="the view's name in the configuration, such as `Inbound/all`")]
+StrategyId = Annotated[Name, Meta(description="the strategy that the routing engine acts for; events show it")]
+Reason = Annotated[Document, Meta(description="why: any JSON; the events that this causes carry it")]
 Seconds = Annotated[float, Meta(ge=0)]
 Timestamp = Annotated[float, Meta(ge=0, description="seconds since the Unix epoch, UTC")]
 Count = Annotated[int, Meta(ge=1, le=10_000)]
+Flag = Annotated[int, Meta(ge=0, le=1)]
 Properties = dict[str, Any]
-MediaList = dict[str, Annotated[int, Meta(ge=0, le=1)]]
+MediaList = Annotated[dict[str, Flag], Meta(description="media types, each with 0 not ready or 1 ready")]
 
 QUEUED, CACHED, ROUTING, HANDLING = 0, 1, 2, 3
 """``interaction_state``: queued; fetched for a strategy; being processed by routing; being handled by an agent."""
@@ -28,9 +38,39 @@ STATES = ("queued", "cached", "routing", "handling")
 
 
 class Interaction(Record, gc=False):
-    """An interaction: what a node keeps of it and what replies show of it.
+    """An interaction: what a node keeps of it and what replies show of it. Times are seconds since the Unix epoch.
 
-    ``user_data`` is the JSON object as bytes, as it came in where nobody changed it.
+    :param interaction_id: the cluster's (16 characters, it names the node), or the client's own
+    :param interaction_type: `Inbound`, `Outbound`, `Internal`
+    :param interaction_state: 0 queued, 2 being processed by routing, 3 being handled by an agent
+    :param queue: the queue it is in, or was taken from
+    :param priority: for the order of views; higher is more urgent where a view says `priority desc`
+    :param is_online: 1 while the customer is there
+    :param received_at: when it came to the media server; the default order of views
+    :param submitted_at: when it came to the node
+    :param submit_seq: rises with every submit at this node
+    :param place_in_queue_seq: rises with every placement in a queue at this node
+    :param is_locked: not set by any request of this release
+    :param is_held: not set by any request of this release
+    :param parent_id: the interaction that this one answers or belongs to
+    :param external_id: the media server's own id
+    :param workbin: not set by any request of this release
+    :param in_queues: suggested next queues
+    :param out_queues: suggested queues for its children
+    :param submitted_by: name of the client that brought it in
+    :param placed_in_queue_at: of the last placement in a queue
+    :param moved_to_queue_at: of the first placement in its present queue; coming back to the same queue changes nothing
+    :param delivered_at: when it was first offered to an agent
+    :param abandoned_at: when `is_online` became 0
+    :param assigned_to: the agent that handles it, or the place of one without an id
+    :param assigned_at: since when
+    :param completed_at: not set by any request of this release
+    :param scheduled_at: kept, and usable in conditions; a view does not hide it before that time by itself
+    :param held_at: not set by any request of this release
+    :param snapshot_id: not set by any request of this release
+    :param service_type: the business layer's, kept as it is
+    :param service_objective: the business layer's, seconds, kept as it is
+    :param user_data: the JSON object as it came in; where nobody changed it, byte for byte
     """
 
     interaction_id: str

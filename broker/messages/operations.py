@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta
 
 from .kinds import OPERATORS, ClientType, Merge, Reply, Request, Route
 from .objects import Name
@@ -12,6 +14,7 @@ class RequestGetStatus(Request):
     """How the server sees the cluster, the node or itself; the document of ``ixn status``."""
 
     reply: ClassVar[str] = "EventStatus"
+    example: ClassVar[dict[str, Any]] = {}
 
 
 class RequestSwitchover(Request):
@@ -20,12 +23,18 @@ class RequestSwitchover(Request):
     senders: ClassVar[frozenset[ClientType]] = OPERATORS
     route: ClassVar[Route] = Route.NODE
     merge: ClassVar[Merge] = Merge.PASS
+    causes: ClassVar[tuple[str, ...]] = ("EventNodeActive",)
+    example: ClassVar[dict[str, Any]] = {"node": "n1"}
 
-    node: Name
+    node: Annotated[Name, Meta(description="the node's name in the configuration")]
 
 
 class EventStatus(Reply):
-    """The status document: ``state``, ``nodes``, ``proxies`` (operations page)."""
+    """The status document, see [operations.md](operations.md#status).
+
+    :param state: `healthy`, `degraded` or `down`
+    :param why: a sentence for everything that is not as it should be
+    """
 
     state: str
     nodes: dict[str, Any] = {}

@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta
 
-from .kinds import ClientType, Document, Merge, Record, Reply, Request, Route
-from .objects import Interaction, InteractionId, Name, TenantId
+from .kinds import ClientType, Merge, Record, Reply, Request, Route
+from .objects import AskingAgent, AskingPlace, Interaction, InteractionId, Reason, StrategyId, TenantId, ViewId
 
 BY_IDS = "_system_"
 """The view whose pull takes the interactions that ``pull_parameters`` names."""
@@ -35,20 +35,27 @@ class RequestPull(Request):
     example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "view_id": "Inbound/all", "count": 1}
 
     tenant_id: TenantId
-    view_id: Name
-    count: Annotated[int, Meta(ge=1, le=1000)] = 1
-    pull_parameters: PullParameters | None = None
-    ignore_hold: bool = False
-    agent_id: Name | None = None
-    place_id: Name | None = None
-    strategy_id: Name | None = None
-    reason: Document = UNSET
-    below: list[Any] | None = None
-    """From a proxy only: take only what comes before this key of the view, the head of another node."""
+    view_id: Annotated[ViewId, Meta(description="such as `Inbound/all`; `_system_` takes by ids")]
+    count: Annotated[int, Meta(ge=1, le=1000, description="interactions at most; the view's first ones")] = 1
+    pull_parameters: Annotated[
+        PullParameters | None, Meta(description='which ids, for `_system_`: `{"interaction_ids": […]}`')
+    ] = None
+    ignore_hold: Annotated[bool, Meta(description="by ids: take it even while it is held")] = False
+    agent_id: AskingAgent | None = None
+    place_id: AskingPlace | None = None
+    strategy_id: StrategyId | None = None
+    reason: Reason = UNSET
+    below: Annotated[
+        list[Any] | None,
+        Meta(description="a proxy's own: only what comes before this key of the view, the head of another node"),
+    ] = None
 
 
 class Granted(Interaction):
-    """A pulled interaction with the token of its grant."""
+    """A pulled interaction: an [Interaction](#interaction) with the token of its grant.
+
+    :param token: to be given back with requests about it; one of an earlier grant is refused
+    """
 
     token: int = 0
 
@@ -56,7 +63,7 @@ class Granted(Interaction):
 class EventPulledInteractions(Reply):
     """The interactions that the puller holds now, in the view's order; none when there was nothing.
 
-    By ids through a proxy: ``errors`` says what became of the ids that are not among them.
+    :param errors: of a pull by ids: what became of the ids that are not among them, `{id: {"code": …, "text": …}}`
     """
 
     interactions: list[Granted]
@@ -69,12 +76,18 @@ class RequestWatchView(Request):
     senders: ClassVar[frozenset[ClientType]] = frozenset({ClientType.PROXY})
     route: ClassVar[Route] = Route.SCATTER
     reply: ClassVar[str] = "EventViewHead"
+    example: ClassVar[dict[str, Any]] = {"view_id": "Inbound/all"}
 
-    view_id: Name
+    view_id: ViewId
 
 
 class EventViewHead(Reply):
-    """The key of the first interaction that a pull from the view would take (see conditions.Order), None when empty."""
+    """The key of the first interaction that a pull from the view would take; a proxy that watches the view gets it anew
+    when it has changed.
+
+    :param head: the values that the view's order compares, the id last; null when the view is empty
+    :param depth: interactions in the view
+    """
 
     view_id: str
     head: list[Any] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Raw, field
 
@@ -20,18 +20,23 @@ class RequestStartPlaceAgentStateReportingAll(Request):
     route: ClassVar[Route] = Route.STREAM
     merge: ClassVar[Merge] = Merge.STATES
     reply: ClassVar[str] = "EventPlaceAgentState"
+    example: ClassVar[dict[str, Any]] = {"tenant_id": 101}
 
-    tenant_id: TenantId | None = None
+    tenant_id: Annotated[TenantId | None, Meta(description="absent: all of the session's")] = None
 
 
 class RequestStopPlaceAgentStateReportingAll(Request):
     """The published end of the reporting; the subscription itself is the SUB socket's."""
 
     senders: ClassVar[frozenset[ClientType]] = REPORTERS
+    example: ClassVar[dict[str, Any]] = {}
 
 
 class AgentState(AgentPart):
-    """A logged-in agent or place. ``echo``, between nodes and proxies only: another node speaks for the agent."""
+    """A logged-in agent or place: an [AgentPart](#agentpart) with its tenant.
+
+    :param echo: between nodes and proxies only: another node speaks for the agent
+    """
 
     tenant_id: int
     echo: bool = False
@@ -42,6 +47,8 @@ class EventPlaceAgentState(Reply):
 
     :param agents: every logged-in agent or place with ``tenant_id`` and its media
     :param queues: ``{tenant: {queue: {"queued": n, "routing": n, "handling": n}}}``, by the queue of the interaction
+    :param complete: from a proxy: false when nodes did not answer
+    :param missing: which
     """
 
     cursor: str
@@ -58,13 +65,24 @@ class RequestReplayEvents(Request):
     route: ClassVar[Route] = Route.STREAM
     merge: ClassVar[Merge] = Merge.EVENTS
     reply: ClassVar[str] = "EventReplayedEvents"
+    example: ClassVar[dict[str, Any]] = {"from": "1790000000250001-n1", "count": 500}
 
-    start: str | None = field(default=None, name="from")
-    count: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+    start: Annotated[str | None, Meta(description="the cursor to go on after; absent: from the oldest kept")] = field(
+        default=None, name="from"
+    )
+    count: Annotated[int, Meta(ge=1, le=10_000, description="events at most; a reply may have fewer, with `more`")] = (
+        1000
+    )
 
 
 class EventReplayedEvents(Reply):
-    """Events in order. ``cursor`` is the last one's; ``more``: there are further ones now."""
+    """Events in order.
+
+    :param events: their payloads, as they were published
+    :param cursor: where to go on
+    :param more: there are further ones now
+    :param missing: from a proxy: nodes that did not answer; the cursor stays behind for them
+    """
 
     events: list[Raw]
     cursor: str | None = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta
 
 from .interactions import InteractionRequest
 from .kinds import AGENTS, ClientType, Notification, ReportingEvent
-from .objects import Interaction, Name, Seconds
+from .objects import Interaction, Name, Seconds, StrategyId
 
 
 class RequestDeliver(InteractionRequest):
@@ -19,11 +21,17 @@ class RequestDeliver(InteractionRequest):
         "EventPartyRemoved",
         "EventRevoked",
         "EventRejected",
+        "EventPlacedInQueue",
+        "EventAbandoned",
     )
-    example: ClassVar[dict[str, Any]] = {"interaction_id": "…", "agent_id": "VICKY"}
+    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI", "agent_id": "VICKY", "timeout": 20}
 
-    timeout: Seconds | None = None
-    strategy_id: Name | None = None
+    agent_id: Annotated[Name, Meta(description="the agent to invite")] | None = None
+    place_id: Annotated[Name, Meta(description="the place to invite, where no agent is named")] | None = None
+    timeout: Annotated[
+        Seconds | None, Meta(description="seconds that the invitation stands; absent: `delivering-timeout`")
+    ] = None
+    strategy_id: StrategyId | None = None
 
 
 class InvitationRequest(InteractionRequest):
@@ -31,23 +39,33 @@ class InvitationRequest(InteractionRequest):
 
     senders: ClassVar[frozenset[ClientType]] = AGENTS
 
-    ticket_id: int
+    ticket_id: Annotated[int, Meta(description="of the EventInvite")]
 
 
 class RequestAccept(InvitationRequest):
     """The invited agent takes the interaction."""
 
     causes: ClassVar[tuple[str, ...]] = ("EventPartyAdded",)
+    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI", "ticket_id": 1790000000310002}
 
 
 class RequestReject(InvitationRequest):
     """The invited agent does not take it; it goes back to its queue."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventRejected", "EventPlacedInQueue")
+    causes: ClassVar[tuple[str, ...]] = ("EventRejected", "EventPlacedInQueue", "EventAbandoned")
+    example: ClassVar[dict[str, Any]] = {
+        "interaction_id": "30FGHMI2NBPV2PWI",
+        "ticket_id": 1790000000310002,
+        "reason": {"reason_system_name": "NotMine"},
+    }
 
 
 class EventInvite(Notification):
-    """An agent is offered an interaction: accept or reject with this ticket within ``timeout`` seconds."""
+    """An agent is offered an interaction: accept or reject with this ticket within ``timeout`` seconds.
+
+    :param token: of the grant, once the agent has accepted
+    :param visibility_mode: always 0 in this release
+    """
 
     ticket_id: int
     token: int
@@ -59,15 +77,18 @@ class EventInvite(Notification):
 
 
 class EventAgentInvited(ReportingEvent):
-    """An agent was offered the interaction."""
+    """The agent in ``party`` was offered the interaction."""
 
 
 class EventRejected(ReportingEvent):
-    """The invited agent rejected."""
+    """The agent in ``party`` rejected the invitation."""
 
 
 class EventAbandoned(Notification):
-    """A routing engine's interaction was taken from it (stopped, or timed out)."""
+    """A routing engine's interaction was taken from it, or the agent it was delivered to has not taken it.
+
+    :param reason: such as `Stopped`, `Rejected`, `Expired`
+    """
 
     interaction_id: str
     reason: str

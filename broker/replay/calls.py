@@ -177,7 +177,7 @@ def _agent(row: dict[str, str]) -> str:
 
 def _happened(row: dict[str, str], time: str, duration: str) -> bool:
     """``0:00:00`` with a duration of 0 says that it did not; with one, that it was at midnight."""
-    return row[time] != _NEVER or _whole(row, duration) != 0
+    return _whole(row, duration) != 0 or row[time] != _NEVER
 
 
 def _seconds(row: dict[str, str], column: str) -> int:

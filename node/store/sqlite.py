@@ -290,7 +290,9 @@ class SqliteStore:
         rows, size = list[Any](), 0
         cursor = self._db.execute(sql, given)
         for row in cursor:
-            size += sum(len(value) for value in row[-2:] if type(value) is bytes)
+            for value in row[-2:]:
+                if type(value) is bytes:
+                    size += len(value)
             if rows and size > max_bytes:
                 break
             rows.append(row)

@@ -103,7 +103,9 @@ class Peer:
         for ref, payload in zip(pairs[::2], pairs[1::2], strict=True):
             reply = self._answer(json.loads(payload))
             if reply is not None and not self.silent:
-                self._router.send_multipart([client, ref, reply if isinstance(reply, bytes) else json.dumps(reply).encode()])
+                self._router.send_multipart(
+                    [client, ref, reply if isinstance(reply, bytes) else json.dumps(reply).encode()]
+                )
 
     def _answer(self, request: dict[str, Any]) -> Reply:
         self.requests.append(request)

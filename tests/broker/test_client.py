@@ -266,7 +266,12 @@ class Stream:
 
     def __call__(self, request: dict[str, Any]) -> Reply:
         if request["message"] == "RequestStartPlaceAgentStateReportingAll":
-            return {"message": "EventPlaceAgentState", "cursor": message(self.upto)[1].decode(), "agents": [], "queues": {}}
+            return {
+                "message": "EventPlaceAgentState",
+                "cursor": message(self.upto)[1].decode(),
+                "agents": [],
+                "queues": {},
+            }
         if request["message"] == "RequestReplayEvents":
             return self._replay(request.get("from"), request["count"])
         return echo(request)
@@ -368,5 +373,8 @@ def test_a_stream_without_an_address_is_refused(context: Context) -> None:
     # Given a server whose event address is not known, when its stream is asked for, then the client says what is needed
     with Peer(Stream(1)) as peer:
         requests = Endpoint.of(peer.endpoint).requests
-        with Client(Endpoint(requests, ""), "desk", context=context) as client, pytest.raises(ValueError, match="EVENTS"):
+        with (
+            Client(Endpoint(requests, ""), "desk", context=context) as client,
+            pytest.raises(ValueError, match="EVENTS"),
+        ):
             client.events()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from broker.following import MAX_KEPT_BACK, Following, after
-from broker.messages.reporting import EventReplayedEvents
+from broker.messages.reporting import EventReplayedEvents, RequestReplayEvents
 from broker.positions import OLDEST, Position, read_cursor, times_of
 from broker.wire import make_cursor
 
@@ -196,7 +196,9 @@ def test_events_of_the_state_that_the_start_is_ahead_with_are_not_doubled() -> N
     publish(follower, "n1", 2, 31, echoes=0)
     # Then the first is part of the state already; the cursor keeps that as long as it matters
     assert follower.question() is not None, "n1's first event needs a look, for its seq is not 1"
-    follower.replayed(EventReplayedEvents(events=[Raw(event("n1", 2, BASE_US + 31))], cursor=cursor(BASE_US + 31, "n1")))
+    follower.replayed(
+        EventReplayedEvents(events=[Raw(event("n1", 2, BASE_US + 31))], cursor=cursor(BASE_US + 31, "n1"))
+    )
     first, second = follower.take()
     assert read_cursor(first.cursor).after("n1") == BASE_US + 30 and second.cursor == cursor(BASE_US + 31, "n1")
 
@@ -327,50 +329,76 @@ ACTS = st.lists(
 )
 
 
+class History:
+    """A follower in the model's hands: what it has given out, and the question it has on its way."""
+
+    def __init__(self) -> None:
+        self.cluster = Cluster()
+        self.follower = Following(None)
+        self.given_out: list[tuple[str, int]] = []
+        self._asked: list[RequestReplayEvents] = []
+
+    def do(self, act: str, what: Any, more: Any) -> None:
+        """One act of the history; one that cannot be is none."""
+        {
+            "commit": lambda: self.cluster.commit(what, more),
+            "publish": lambda: self._publish(lost=what),
+            "replay": lambda: self.replay(more, what),
+            "lose replay": self._lose_replay,
+            "doubt": self.follower.doubt,
+            "move": self.follower.moved,
+        }[act]()
+        self.given_out += seqs(self.follower)
+
+    def _publish(self, *, lost: bool) -> None:
+        if self.cluster.out < len(self.cluster.events):
+            message = self.cluster.publish()
+            if message is not None and not lost:
+                self.follower.published(*message)
+
+    def replay(self, count: int, without: str | None) -> bool:
+        """Has the next question answered. False: there is none."""
+        self._ask()
+        if not self._asked:
+            return False
+        self.follower.replayed(self.cluster.replay(self._asked.pop().start, count, without))
+        return True
+
+    def _lose_replay(self) -> None:
+        self._ask()
+        if self._asked:
+            self._asked.pop()
+            self.follower.unanswered()
+
+    def _ask(self) -> None:
+        question = self.follower.question()
+        if question is not None:
+            self._asked.append(question)
+
+    def heal(self) -> None:
+        """All that is left is published and lost; then replays work until there is nothing to ask."""
+        for _ in range(self.cluster.out, len(self.cluster.events)):
+            self._publish(lost=True)
+        self.follower.doubt()
+        while self.replay(3, None):
+            pass
+        self.given_out += seqs(self.follower)
+
+    def expected(self, node: str) -> list[int]:
+        """The seqs of a node's events that are no echoes."""
+        said = [json.loads(payload) for _, name, payload in self.cluster.events if name == node]
+        return [one["seq"] for one in said if not one.get("echo")]
+
+
 @settings(max_examples=300, deadline=None)
 @given(ACTS)
 def test_every_event_comes_once_and_in_its_nodes_order(acts: list[tuple[str, Any, Any]]) -> None:
     """Given any history of commits, lost messages, replays without a node, moves and lost answers, when at the end
     all is well, then the follower has given out every event that is no echo, once, each node's in order."""
-    cluster, follower = Cluster(), Following(None)
-    asked: list[Any] = []
-    given_out: list[tuple[str, int]] = []
-
-    def put() -> None:
-        question = follower.question()
-        if question is not None:
-            asked.append(question)
-
-    for act, what, more in acts:
-        if act == "commit":
-            cluster.commit(what, more)
-        elif act == "publish" and cluster.out < len(cluster.events):
-            message = cluster.publish()
-            if message is not None and not what:
-                follower.published(*message)
-        elif act == "replay":
-            put()
-            if asked:
-                follower.replayed(cluster.replay(asked.pop().start, more, what))
-        elif act == "lose replay":
-            put()
-            if asked:
-                asked.pop()
-                follower.unanswered()
-        elif act == "doubt":
-            follower.doubt()
-        elif act == "move":
-            follower.moved()
-        given_out += seqs(follower)
-    while cluster.out < len(cluster.events):
-        cluster.publish()
-    follower.doubt()
-    put()
-    while asked:
-        follower.replayed(cluster.replay(asked.pop().start, 3, None))
-        put()
-    given_out += seqs(follower)
-    said = [json.loads(payload) for _, _, payload in cluster.events]
-    expected = {node: [one["seq"] for one in said if one["node"] == node and not one.get("echo")] for node in cluster.seqs}
-    assert {node: [seq for name, seq in given_out if name == node] for node in cluster.seqs} == expected
-    assert follower.live and follower.unreadable == 0
+    history = History()
+    for act in acts:
+        history.do(*act)
+    history.heal()
+    for node in history.cluster.seqs:
+        assert [seq for name, seq in history.given_out if name == node] == history.expected(node)
+    assert history.follower.live and history.follower.unreadable == 0

@@ -26,7 +26,7 @@ from broker.replay.tally import Tally
 RUN = "run1"
 
 
-def call(row: int, *, answered: bool = True, entered: int = 0, wait: int = 5, service: int = 10, agent: str = "AVI") -> Call:
+def call(row: int, *, answered: bool = True, entered: int = 0, wait: int = 5, service: int = 10) -> Call:
     return Call(
         row=row,
         fate=Fate.ANSWERED if answered else Fate.ABANDONED,
@@ -38,7 +38,7 @@ def call(row: int, *, answered: bool = True, entered: int = 0, wait: int = 5, se
         entered=entered,
         left=entered + wait,
         ended=entered + wait + (service if answered else 0),
-        agent=agent if answered else "",
+        agent=f"agent {row % 4}" if answered else "",
     )
 
 
@@ -144,7 +144,10 @@ class Cluster:
         self._numbers += 1
         found |= {"state": "routing", "token": self._numbers}
         self._say("EventPartyAdded", name, party={"type": 1, "strategy_id": "s"})
-        return {"message": "EventPulledInteractions", "interactions": [{"interaction_id": name, "token": found["token"]}]}
+        return {
+            "message": "EventPulledInteractions",
+            "interactions": [{"interaction_id": name, "token": found["token"]}],
+        }
 
     def RequestDeliver(self, client: str, request: dict[str, Any]) -> dict[str, Any]:
         found = self.interactions[request["interaction_id"]]
@@ -211,10 +214,16 @@ class Cluster:
 
     def _say(self, message: str, name: str, **parts: Any) -> None:
         data = parts.pop("user_data", None)
-        interaction = {"interaction_id": name, "queue": self.interactions.get(name, {}).get("queue"), "media_type": "voice"}
+        interaction = {
+            "interaction_id": name,
+            "queue": self.interactions.get(name, {}).get("queue"),
+            "media_type": "voice",
+        }
         if data is not None:
             interaction["user_data"] = data
-        self.events.append(json.dumps({"message": message, "time": self.now, "interaction": interaction, **parts}).encode())
+        self.events.append(
+            json.dumps({"message": message, "time": self.now, "interaction": interaction, **parts}).encode()
+        )
 
 
 def error(code: int) -> dict[str, Any]:
@@ -236,8 +245,7 @@ def matches(calls: list[Call], cluster: Cluster) -> bool:
 
 def day(count: int) -> list[Call]:
     return [
-        call(row, answered=row % 3 != 0, entered=row * 2, wait=row % 7, service=row % 11, agent=f"agent {row % 4}")
-        for row in range(1, count + 1)
+        call(row, answered=row % 3 != 0, entered=row * 2, wait=row % 7, service=row % 11) for row in range(1, count + 1)
     ]
 
 
@@ -250,18 +258,20 @@ def test_a_day_is_played_and_the_stream_says_the_same_as_the_file() -> None:
     assert not cluster.interactions and not cluster.agents and matches(calls, cluster)
 
 
+PERCENT = st.integers(0, 20)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(0, 2**32), st.integers(0, 25), st.integers(0, 25), st.integers(0, 20), st.integers(0, 10), st.booleans()
+    st.integers(0, 2**32),
+    st.builds(Faults, lost=PERCENT, refused=PERCENT, uninvited=PERCENT, logged_out=st.integers(0, 10)),
+    st.sampled_from([None, 10.0]),
 )
-def test_whatever_the_cluster_does_the_day_is_played(
-    seed: int, lost: int, refused: int, uninvited: int, logged_out: int, paced: bool
-) -> None:
+def test_whatever_the_cluster_does_the_day_is_played(seed: int, faults: Faults, speed: float | None) -> None:
     """Given a cluster that loses replies, refuses in passing, does not tell of invitations and forgets agents, when a
     day is played, then every call is done once, and the counts are the file's."""
     calls = day(25)
-    faults = Faults(lost=lost, refused=refused, uninvited=uninvited, logged_out=logged_out)
-    play, cluster = played(calls, faults, seed, 10.0 if paced else None)
+    play, cluster = played(calls, faults, seed, speed)
     assert play.phase is Phase.OVER and not cluster.interactions and matches(calls, cluster)
 
 
@@ -372,5 +382,9 @@ def test_a_pull_through_a_proxy_may_carry_its_error_inside() -> None:
     # Given a pull by id, when the reply is positive but for that id, then it is looked at as an error
     task = Task("1", "AVI", step=Step.PULL, interaction_id="i1")
     for code, expected in ((46, Verdict.ANEW), (2003, Verdict.ANEW), (43, Verdict.FAILED)):
-        reply = {"message": "EventPulledInteractions", "interactions": [], "errors": {"i1": {"code": code, "text": "x"}}}
+        reply = {
+            "message": "EventPulledInteractions",
+            "interactions": [],
+            "errors": {"i1": {"code": code, "text": "x"}},
+        }
         assert verdict(task, reply) is expected

@@ -17,7 +17,12 @@ RUN = "run1"
 
 
 def event(message: str, interaction_id: str, time: float, **parts: Any) -> bytes:
-    interaction = {"interaction_id": interaction_id, "media_type": "voice", "queue": "PS", **parts.pop("interaction", {})}
+    interaction = {
+        "interaction_id": interaction_id,
+        "media_type": "voice",
+        "queue": "PS",
+        **parts.pop("interaction", {}),
+    }
     return json.dumps({"message": message, "node": "n1", "time": time, "interaction": interaction, **parts}).encode()
 
 
@@ -172,8 +177,7 @@ def test_the_document() -> None:
     # Given a report, when it is made a document, then it has the fields that the operations page names
     calls = recorded([(Fate.ANSWERED, "PS", 0, 5, 10, "AVI"), (Fate.PHANTOM, "PS", 0, 0, 0, "")])
     document = report(calls, tally(*events_of(calls)), Effort(RUN, 60.0, 1.23456, 2)).document()
-    assert {name: document[name] for name in ("calls", "vru_only", "phantom", "match", "seconds", "events")} == {
-        **{"calls": 2, "vru_only": 0, "phantom": 1, "match": True, "seconds": 1.235, "events": 4}
-    }
+    named = {"calls": 2, "vru_only": 0, "phantom": 1, "match": True, "seconds": 1.235, "events": 4}
+    assert {name: document[name] for name in named} == named
     assert document["stream"]["handled_by"] == {"AVI": 1} and document["file"]["queues"]["PS"]["p90_wait"] == 5.0
     assert document["speed"] == 60.0 and json.dumps(document)

@@ -60,7 +60,8 @@ class Writer:
 
     def acked(self) -> list[int]:
         """Every revision it has acked, when it has ended or stopped."""
-        while select.select([self.process.stdout], [], [], 0)[0] and self.read():
+        stdout: IO[bytes] = self.process.stdout  # type: ignore[assignment]
+        while select.select([stdout], [], [], 0)[0] and self.read():
             pass
         return [int(line) for line in self.said if line.isdecimal()]
 
@@ -105,7 +106,7 @@ def follow(store: SqliteStore, rows: list[Row]) -> None:
 
 
 def test_killed_writers_lose_nothing_they_acked(path: str, start: Callable[[str, str], Writer]) -> None:
-    """Given a standby that tails; when the writer is killed under load, ten times; then all it acked is there, right."""
+    """Given a standby that tails; when ten writers are killed under load; then all they acked is there."""
     store = SqliteStore(path, node="n1")
     rows: list[Row] = []
     writers = [start(path, "load") for _ in range(10)]
@@ -133,7 +134,7 @@ def test_killed_writers_lose_nothing_they_acked(path: str, start: Callable[[str,
 
 
 def test_a_writer_that_stopped_inside_a_transaction(path: str, start: Callable[[str, str], Writer]) -> None:
-    """Given a holder stopped with the lock in its hand; when its lease runs out; then the pair kills it and takes over."""
+    """Given a holder stopped with the lock in its hand; when its lease runs out; then it is killed and followed."""
     writer = start(path, "inside")
     store = SqliteStore(path, node="n1")
     writer.begin()
@@ -159,7 +160,7 @@ def test_a_writer_that_stopped_inside_a_transaction(path: str, start: Callable[[
 
 
 def test_a_writer_that_stopped_between_look_and_commit(path: str, start: Callable[[str, str], Writer]) -> None:
-    """Given a holder stopped after a look at its lease; when it goes on after a take-over; then its commit is fenced."""
+    """Given a holder stopped after a look at its lease; when it goes on after a take-over; then it is fenced."""
     writer = start(path, "before")
     store = SqliteStore(path, node="n1")
     writer.begin()
@@ -196,13 +197,17 @@ def test_who_is_alive() -> None:
 def test_only_the_recorded_process_is_killed() -> None:
     """Given a process; when told to kill one of another start, boot, or itself; then nothing is; the right one is."""
     here = this_holder("primary")
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    echo = "while True: print(input(), flush=True)"
+    child = subprocess.Popen([sys.executable, "-c", echo], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None and child.stdout is not None
     started = int(Path(f"/proc/{child.pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
     holder = msgspec.structs.replace(here, pid=child.pid, started=started)
     assert not kill(here)
     assert not kill(msgspec.structs.replace(holder, boot="other"))
     assert kill(msgspec.structs.replace(holder, started=started + 1)), "that one is gone"
-    assert child.poll() is None
+    child.stdin.write(b"still here\n")
+    child.stdin.flush()
+    assert child.stdout.readline() == b"still here\n"
     child.send_signal(signal.SIGSTOP)
     assert kill(holder) and child.wait() == -signal.SIGKILL
     child.communicate()

@@ -1,0 +1,313 @@
+"""The proxy's core: what clients ask goes to the nodes that it concerns, what nodes answer becomes one reply.
+
+    receive   filter    a head is decoded (heads), the session looked up (sessions), refused what may not be
+              route     by the request's Route: forward, agents, pulls, byids, the stream's replays and states, own
+              forward   the payload goes on as it is, under one number to all nodes that are asked (gather, links)
+    replies   gather    an ask is over when all its nodes have answered, or are known not to in time
+              merge     by the request's Merge the answers become one
+              reply     once per call (calls)
+    heard     heartbeats say which member of a pair serves (links); events go to the merged stream
+    tick      deadlines: asks, holds, sessions, silent members
+    take      what the shell shall send: replies, packed requests by node and member, merged events
+
+Nothing waits, and nothing is raised whatever comes. A request class of a known Route and Merge needs nothing here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from broker.config.objects import Configuration
+from broker.errors import Code, Refusal
+from broker.messages import error_payload
+from broker.messages.connection import RequestRegisterClient
+from broker.messages.kinds import Request, Route
+from broker.messages.pulls import BY_IDS
+from broker.messages.reporting import RequestReplayEvents, RequestStartPlaceAgentStateReportingAll
+from broker.wire import PackedEvents, PackedReplies, PackedRequest
+
+from .agents import Agents
+from .byids import ByIds
+from .calls import Answered, Call, Calls
+from .desk import Desk
+from .forward import Forward
+from .gather import Done, Gather
+from .heads import HEADS, as_answered, decode_head, request_of
+from .links import SILENCE_S, Links
+from .own import Own, Self
+from .pulls import Pulls
+from .replays import Replays
+from .route import Routes
+from .sessions import Session, Sessions, hello
+from .states import States
+from .stream import MergeStream
+from .whereis import WhereIs
+
+
+LONGEST_STEP_S = 1.0
+
+
+class Outbox(NamedTuple):
+    """What the shell shall send.
+
+    :param replies: ``(source, ref, payload)``; ``ref`` None is a notification
+    :param links: packed requests by node and member; :param settled: of each of these nodes
+    :param publish: ``(topic, cursor, payload)`` of the merged stream, in order
+    """
+
+    replies: list[Answered]
+    links: dict[tuple[str, str], list[PackedRequest]]
+    settled: dict[str, int]
+    publish: list[tuple[bytes, bytes, bytes]]
+
+
+class ProxyCore:
+    """One proxy's decisions.
+
+    :param boot: random hex of this start; it is part of the sessions at the nodes and never shown to clients
+    :param member: ``primary`` or ``backup``; :param pid: of the process
+    """
+
+    def __init__(
+        self, name: str, boot: str, configuration: Configuration, *, member: str = "primary", pid: int = 0
+    ) -> None:
+        self.name = name
+        self.now = 0.0
+        self._wall: float | None = None
+        self.counts: Counter[str] = Counter()
+        self.settings = settings = configuration.proxies[name].settings
+        nodes = configuration.nodes_of(name)
+        tenants = frozenset(configuration.tenants)
+        self.sessions = Sessions(name, boot, tenants, settings.max_clients, settings.keepalive_interval)
+        self.links = Links(nodes, hello(name, boot), self._introduction, settings.request_timeout, self.counts)
+        slowest = max((configuration.nodes[node].settings.heartbeat_interval for node in nodes), default=0.0)
+        self.links.silence_s = max(SILENCE_S, 4 * slowest)
+        self.gather = Gather(self.links, self.counts)
+        self.calls = Calls(settings.max_pending, self.counts)
+        desk = Desk(
+            configuration=configuration,
+            settings=settings,
+            counts=self.counts,
+            links=self.links,
+            gather=self.gather,
+            calls=self.calls,
+            routes=Routes(configuration, nodes),
+            whereis=WhereIs(nodes, settings.interaction_cache_size),
+        )
+        self.forward = Forward(desk)
+        self.agents = Agents(desk)
+        self.pulls = Pulls(desk)
+        self.byids = ByIds(desk)
+        self.own = Own(Self(name, member, pid), desk, self.sessions, self.agents)
+        self.stream = MergeStream(name, nodes, settings.stream_stall_timeout, settings.stream_buffer)
+        self.replays = Replays(self.stream, self.ask, nodes, settings)
+        self.states = States(self.stream, self.ask, nodes, settings)
+        takers = self._takers()
+        self._plans = {head: (request, takers[request.route]) for head, request in HEADS.items()}
+
+    def _takers(self) -> dict[Route, Callable[[Call], None]]:
+        """Who takes a request, by its route."""
+        return {
+            Route.HERE: self.own.answer,
+            Route.INTERACTION: self.forward.to_interaction,
+            Route.AGENT: self.agents.request,
+            Route.SUBMIT: self.forward.submit,
+            Route.SCATTER: self.forward.scatter,
+            Route.PULL: self._pull,
+            Route.STREAM: self._stream,
+            Route.NODE: self.forward.to_node,
+        }
+
+    # -- clients
+
+    def receive(self, now: float, source: bytes, ref: Any, payload: bytes) -> None:
+        """One request of a client. Whatever it is, it is answered, now or later.
+
+        :param ref: opaque; comes back with the reply
+        """
+        self._live(now)
+        session = self.sessions.by_source.get(source)
+        if session is not None:
+            session.heard = self.now
+        request: type[Request] | None = None
+        try:
+            if len(payload) > self.settings.max_message_size:
+                raise Refusal(Code.MALFORMED, f"a payload has at most {self.settings.max_message_size} bytes")
+            head = decode_head(payload)
+            request, take = self._plans[type(head)]
+            if session is None:
+                self.calls.outgoing.append((source, ref, self.own.unregistered(self.now, source, head)))
+            elif session.type not in request.senders:
+                raise Refusal(Code.ACCESS_DENIED, f"not for clients of type {session.type.value}")
+            else:
+                take(Call(session, ref, request, head, payload, self.now + self.settings.request_timeout))
+        except Refusal as refusal:
+            if request is None:
+                request = request_of(payload)
+                refusal = self._fault(refusal, request, session)
+            self.counts["refused"] += 1
+            self.calls.outgoing.append((source, ref, error_payload(refusal, _name(request))))
+
+    def _fault(self, refusal: Refusal, request: type[Request] | None, session: Session | None) -> Refusal:
+        """A request that cannot be decoded, as it is answered. Who is not registered is told that first."""
+        if session is None and request is not RequestRegisterClient and refusal.code is not Code.MALFORMED:
+            return Refusal(Code.NOT_REGISTERED, f"{self.name} does not know this client")
+        return as_answered(refusal, request)
+
+    def lost(self, now: float, source: bytes) -> None:
+        """A client cannot be reached any more. Its session waits for it as long as for any silent one."""
+        self._live(now)
+        self.sessions.lost(source)
+
+    def _introduction(self, client: int) -> bytes | None:
+        return self.own.introduction(client)
+
+    def _pull(self, call: Call) -> None:
+        """Route PULL: from a view, or by ids."""
+        if call.head.view_id == BY_IDS:
+            self.byids.request(call)
+        else:
+            self.pulls.request(call)
+
+    def _stream(self, call: Call) -> None:
+        """Route STREAM: what the merged stream has, or has had."""
+        handler = _STREAM.get(call.request)
+        if handler is None:
+            raise Refusal(Code.UNSUPPORTED, "the stream does not answer this")
+        self.calls.begin(call)
+        try:
+            handler(self)(self.now, call.head, call.session.tenants, partial(self._finish, call))
+        except Refusal as refusal:
+            self.calls.refuse(call, refusal)
+
+    def _finish(self, call: Call, now: float, reply: bytes | Refusal) -> None:
+        if isinstance(reply, Refusal):
+            self.calls.refuse(call, reply)
+        else:
+            self.calls.answer(call, reply)
+
+    # -- nodes
+
+    def heard(self, now: float, published: PackedEvents) -> None:
+        """Anything a member published: its role, epoch and status, and the node's events."""
+        self._live(now)
+        self.links.heard(self.now, published)
+        self._follow()
+        self.stream.heard(self.now, published)
+
+    def replies(self, now: float, node: str, member: str, packed: PackedReplies) -> None:
+        """What came on a link. What the node says of heads of views counts before what it gave from them."""
+        self._live(now)
+        for reply in self.links.replies(self.now, node, member, packed):
+            if not reply.client and reply.payload.startswith(_VIEW_HEAD):
+                self._learn_head(node, reply.payload)
+            if reply.number:
+                self.gather.answer(node, reply)
+            elif reply.client:
+                self._notify(node, reply.client, reply.payload)
+        self._settle()
+
+    def _learn_head(self, node: str, payload: bytes) -> None:
+        try:
+            self.pulls.learn(node, payload)
+        except (ValueError, RecursionError):
+            self.counts["garbage"] += 1
+
+    def _notify(self, node: str, client: int, payload: bytes) -> None:
+        """A node tells a client something."""
+        session = self.sessions.by_client.get(client)
+        if session is None:
+            self.counts["client gone"] += 1
+        elif self.agents.lets_pass(session, node, payload):
+            self.calls.tell(session, payload)
+
+    def unsent(self, now: float, node: str, member: str, requests: list[PackedRequest]) -> None:
+        """The shell could not send these to a member; they are tried again."""
+        self._live(now)
+        self.links.unsent(self.now, node, member, requests)
+
+    def ask(self, nodes: list[str], payload: bytes, deadline: float, done: Done) -> None:
+        """A request of the proxy's own to nodes; ``done(now, answers)`` is called once, later."""
+        self.gather.ask(nodes, payload, deadline, done)
+
+    def _follow(self) -> None:
+        """What follows from links that have come or gone."""
+        links = self.links
+        while links.went or links.ready or links.given_up:
+            went, links.went = links.went, []
+            ready, links.ready = links.ready, []
+            given_up, links.given_up = links.given_up, []
+            for node in went:
+                self.pulls.went(node)
+            for node, forgot in ready:
+                self.agents.ready(node, forgot, self.sessions.by_client.__contains__)
+                self.pulls.ready(node)
+                self.forward.ready()
+            for node, number in given_up:
+                self.gather.silent(node, number)
+
+    def _settle(self) -> None:
+        """Everything that is over has its consequences."""
+        self._follow()
+        self.gather.settle(self.now)
+        self.pulls.settle()
+
+    # -- time
+
+    def _live(self, now: float) -> None:
+        """The core's own clock: a wall clock that jumps, or a process that stood still, is nobody's silence and no
+        request's time, so no single step counts for more than a second and none goes back."""
+        if self._wall is None:
+            self.now = now
+        elif now > self._wall:
+            self.now += min(now - self._wall, LONGEST_STEP_S)
+        self._wall = now
+        self.gather.now = self.now
+
+    def tick(self, now: float) -> None:
+        """Does what has come due."""
+        self._live(now)
+        now = self.now
+        self.links.tick(now)
+        self._follow()
+        self.gather.tick(now)
+        self._settle()
+        self.pulls.tick(now)
+        self.forward.tick(now)
+        self.own.tick(now)
+        self.stream.tick(now)
+
+    @property
+    def wake_at(self) -> float:
+        """When :meth:`tick` wants to be called next, in seconds of the caller's clock."""
+        parts = (
+            self.links, self.gather, self.pulls, self.forward, self.sessions, self.stream, self.replays, self.states,
+        )  # fmt: skip
+        return min([part.wake_at for part in parts]) - self.now + (self._wall or 0.0)
+
+    def take(self) -> Outbox:
+        """What the shell shall send now."""
+        publish = self.stream.take()
+        self.replays.tick(self.now)
+        self.states.tick(self.now)
+        self._settle()
+        replies, self.calls.outgoing = self.calls.outgoing, []
+        links, settled = self.links.take()
+        return Outbox(replies, links, settled, publish)
+
+
+def _name(request: type[Request] | None) -> str | None:
+    """A request's name on the wire."""
+    return None if request is None else str(request.__struct_config__.tag)
+
+
+_VIEW_HEAD = b'{"message":"EventViewHead"'
+
+_STREAM: dict[type[Request], Callable[[ProxyCore], Callable[..., None]]] = {
+    RequestReplayEvents: lambda core: core.replays.replay,
+    RequestStartPlaceAgentStateReportingAll: lambda core: core.states.state,
+}
+"""What the merged stream answers."""

@@ -1,0 +1,27 @@
+"""What the parts of the core share: how nodes are asked, how clients are answered, what is known of the cluster."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+from broker.config.objects import Configuration, ProxySettings
+
+from .calls import Calls
+from .gather import Gather
+from .links import Links
+from .route import Routes
+from .whereis import WhereIs
+
+
+class Desk(NamedTuple):
+    """The shared parts of one core. :param settings: the proxy's own options; :param counts: by reason"""
+
+    configuration: Configuration
+    settings: ProxySettings
+    counts: Counter[str]
+    links: Links
+    gather: Gather
+    calls: Calls
+    routes: Routes
+    whereis: WhereIs

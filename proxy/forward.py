@@ -1,0 +1,155 @@
+"""Requests that go to their nodes as they came, and whose answers are merged in one step: by interaction, by tenant and
+media type, new interactions, to a named node.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from broker.errors import Code, Refusal
+from broker.messages.kinds import ClientType, Merge
+
+from .calls import Call
+from .desk import Desk
+from .gather import Answers, Asker
+from .merge import MERGES, Terms, lost
+from .route import Nodes, checked_tenant, no_servers
+
+_PROXIES = frozenset({ClientType.PROXY})
+
+
+class Forward:
+    """Forwarding; and the submits that wait for any node that takes them."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._custom = desk.configuration.custom_properties
+        self._counts = desk.counts
+        self._gather = desk.gather
+        self._calls = desk.calls
+        self._links = desk.links
+        self._routes = desk.routes
+        self._whereis = desk.whereis
+        self._parked: deque[tuple[Call, Nodes]] = deque()
+
+    # -- by interaction
+
+    def to_interaction(self, call: Call) -> None:
+        """Route INTERACTION: to the node that holds it, or to all that could."""
+        there = self._whereis.find(call.head.interaction_id)
+        certain = there.certain and len(there.nodes) == 1
+        self._forward(call, there.nodes, self._merged if certain else self._found)
+
+    def _found(self, call: Call, now: float, answers: Answers) -> None:
+        """Nodes that may hold the interaction have answered. Where a remembered one does not have it, the others are
+        asked: its id may have been used again."""
+        others = tuple(node for node in self._routes.nodes if node not in answers)
+        if others and all(reply and reply.code == Code.UNKNOWN_INTERACTION for reply in answers.values()):
+            self._ask(call, others, partial(self._found_elsewhere, answers))
+            return
+        holders = [node for node, reply in answers.items() if reply is not None and not reply.code]
+        if len(holders) == 1:
+            self._whereis.learn(call.head.interaction_id, holders[0])
+        self._merged(call, now, answers)
+
+    def _found_elsewhere(self, before: Answers, call: Call, now: float, answers: Answers) -> None:
+        self._found(call, now, {**before, **answers})
+
+    # -- new interactions
+
+    def submit(self, call: Call) -> None:
+        """Route SUBMIT: to one node that takes new interactions of this tenant and media type, each in turn.
+
+        With an id of the client's own: to the id's home, where a duplicate is seen. With a dedup_id: to its home, where
+        a repetition is seen.
+        """
+        head, session = call.head, call.session
+        if head.tenant_id not in session.tenants:
+            raise no_servers({head.tenant_id})
+        eligible = self._routes.submitting(head.tenant_id, head.media_type)
+        if head.interaction_id is not None:
+            home = self._whereis.home(head.interaction_id, eligible)
+            if home is None:
+                raise Refusal(Code.NO_SERVERS, "the node that this id names does not take it", field="interaction_id")
+            self._forward(call, (home,), self._submitted)
+        elif head.dedup_id is not None:
+            home = self._routes.home(f"{session.name}\0{head.dedup_id}", eligible)
+            self._forward(call, (home,), self._merged)
+        else:
+            self._calls.begin(call)
+            self._submit_in_turn(call, eligible)
+
+    def _submit_in_turn(self, call: Call, eligible: Nodes) -> None:
+        """To the next node that is there; when none is, the call waits for the first that comes back."""
+        ready = tuple(filter(self._links.is_ready, eligible))
+        if ready:
+            self._ask(call, (self._routes.turn(eligible, ready),), self._merged)
+        else:
+            self._parked.append((call, eligible))
+
+    def _submitted(self, call: Call, now: float, answers: Answers) -> None:
+        """The home of a client's own id has answered, or not."""
+        for node, reply in answers.items():
+            if reply is not None and not reply.code:
+                self._whereis.learn(call.head.interaction_id, node)
+        self._merged(call, now, answers)
+
+    def ready(self) -> None:
+        """A node is back: submits that have waited for one go on."""
+        parked, self._parked = self._parked, deque()
+        for call, eligible in parked:
+            self._submit_in_turn(call, eligible)
+
+    def tick(self, now: float) -> None:
+        """Ends the submits that no node has come back for in time."""
+        while self._parked and self._parked[0][0].deadline <= now:
+            call, eligible = self._parked.popleft()
+            self._calls.refuse(call, lost(call.request, eligible))
+
+    @property
+    def wake_at(self) -> float:
+        """When :meth:`tick` has something to end next."""
+        return self._parked[0][0].deadline if self._parked else float("inf")
+
+    # -- by tenant and media type, by name
+
+    def scatter(self, call: Call) -> None:
+        """Route SCATTER: to all nodes that serve the tenant (without one: any of the session's) and media type."""
+        if call.request.senders <= _PROXIES:
+            raise Refusal(Code.UNSUPPORTED, "this is between a proxy and its nodes")
+        tenants = call.session.tenants
+        tenant = getattr(call.head, "tenant_id", None)
+        if tenant is not None:
+            tenants = checked_tenant(tenant, tenants)
+        nodes = self._routes.serving(tenants, getattr(call.head, "media_type", None))
+        self._forward(call, nodes, self._merged)
+
+    def to_node(self, call: Call) -> None:
+        """Route NODE: to the node that is named."""
+        if call.head.node not in self._routes.nodes:
+            raise Refusal(Code.WRONG_VALUE, f"no node {call.head.node}", field="node")
+        self._forward(call, (call.head.node,), self._merged)
+
+    # -- all of them
+
+    def _forward(self, call: Call, nodes: Nodes, done: Callable[[Call, float, Answers], None]) -> None:
+        """:raises Refusal: ``BUSY``"""
+        self._calls.begin(call)
+        self._ask(call, nodes, done)
+
+    def _ask(self, call: Call, nodes: Nodes, done: Callable[[Call, float, Answers], None]) -> None:
+        self._gather.ask(nodes, call.payload, call.deadline, partial(done, call), Asker(call.session.client))
+
+    def _merged(self, call: Call, now: float, answers: Answers) -> None:
+        """The nodes' answers become the reply, as the request's Merge has it."""
+        if len(answers) == 1 and call.request.merge is not Merge.ORDERED:
+            (reply,) = answers.values()
+            if reply is not None:  # hot path: every merge but that one passes a single reply on as it is
+                self._calls.answer(call, reply.payload)
+                return
+        terms = Terms(call.request, call.head, self._custom, self._counts)
+        try:
+            self._calls.answer(call, MERGES[call.request.merge](terms, answers))
+        except Refusal as refusal:
+            self._calls.refuse(call, refusal)

@@ -1,0 +1,150 @@
+"""What the proxy answers itself (Route HERE): registration, liveness, its own state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from broker.errors import Code, Refusal
+from broker.messages import encode
+from broker.messages.connection import (
+    EventAck,
+    EventPong,
+    RequestPing,
+    RequestRegisterClient,
+    RequestUnregisterClient,
+)
+from broker.messages.kinds import Request
+from broker.messages.operations import RequestGetStatus
+from broker.messages.reporting import RequestStopPlaceAgentStateReportingAll
+
+from .agents import Agents
+from .calls import Call
+from .desk import Desk
+from .sessions import Session, Sessions
+from .status import Status
+
+KIND = "Interaction Server Proxy"
+PROTOCOL = 1
+
+
+class Self(NamedTuple):
+    """Who this proxy member is."""
+
+    name: str
+    member: str
+    pid: int
+
+
+class Own:
+    """The proxy's own answers."""
+
+    def __init__(self, self_: Self, desk: Desk, sessions: Sessions, agents: Agents) -> None:
+        self._self = self_
+        self._calls = desk.calls
+        self._links = desk.links
+        self._counts = desk.counts
+        self._keepalive_interval = desk.settings.keepalive_interval
+        self._status = Status(desk.configuration, desk.links)
+        self._sessions = sessions
+        self._agents = agents
+        self._ending: dict[int, Session] = {}
+
+    def answer(self, call: Call) -> None:
+        """Route HERE. :raises Refusal: this is not for a proxy to answer"""
+        handler = HANDLERS.get(call.request)
+        if handler is None:
+            raise Refusal(Code.UNSUPPORTED, "a proxy does not answer this")
+        self._calls.say(call, handler(self, call))
+
+    def unregistered(self, now: float, source: bytes, head: Any) -> bytes:
+        """What is served before registration. :raises Refusal: all else"""
+        if type(head) is RequestRegisterClient:
+            return self.register(now, source, head)
+        if type(head) is RequestPing:
+            return self.pong()
+        raise Refusal(Code.NOT_REGISTERED, f"{self._self.name} does not know this client")
+
+    # -- sessions
+
+    def register(self, now: float, source: bytes, request: RequestRegisterClient) -> bytes:
+        """A client's registration, or its return. :raises Refusal: see :meth:`Sessions.register`"""
+        session, replaced = self._sessions.register(now, source, request)
+        if replaced is not None:
+            self.end(replaced)
+        if session.changed:
+            self._links.introduce_again(session.client)
+            session.changed = False
+        return encode(
+            EventAck(
+                server=self._self.name,
+                kind=KIND,
+                protocol=PROTOCOL,
+                session_id=session.session_id,
+                keepalive_interval=self._keepalive_interval,
+            )
+        )
+
+    def _register_again(self, call: Call) -> bytes:
+        source = call.session.source
+        assert source is not None, "a request comes from somewhere"
+        return self.register(call.session.heard, source, call.head)
+
+    def _unregister(self, call: Call) -> bytes:
+        self._sessions.end(call.session)
+        self.end(call.session)
+        return encode(EventAck())
+
+    def end(self, session: Session) -> None:
+        """A session is over: its agents are logged out, then the nodes are told."""
+        self._ending[session.client] = session
+        self._agents.end(session)
+
+    def tick(self, now: float) -> None:
+        """Ends the sessions of silent clients; forgets ended ones whose nodes have been told."""
+        for session in self._sessions.silent(now):
+            self._counts["silent client"] += 1
+            self.end(session)
+        for client in [client for client in self._ending if not self._agents.is_busy(client)]:
+            del self._ending[client]
+
+    def introduction(self, client: int) -> bytes | None:
+        """How a client is introduced to a node; None for one that is not here any more."""
+        session = self._sessions.by_client.get(client) or self._ending.get(client)
+        return None if session is None else session.introduction
+
+    # -- state
+
+    def pong(self) -> bytes:
+        """The proxy lives."""
+        return encode(
+            EventPong(
+                server=self._self.name,
+                kind=KIND,
+                member=self._self.member,
+                role="active",
+                pid=self._self.pid,
+                clients=len(self._sessions),
+            )
+        )
+
+    def _get_status(self, call: Call) -> bytes:
+        member = {
+            "role": "active",
+            "pid": self._self.pid,
+            "clients": len(self._sessions),
+            "pending": len(self._calls),
+            "counts": dict(self._counts),
+        }
+        proxies = {self._self.name: {"state": "healthy", "members": {self._self.member: member}}}
+        return self._status.payload(call.session.heard, proxies)
+
+
+HANDLERS: dict[type[Request], Callable[[Own, Call], bytes]] = {
+    RequestRegisterClient: Own._register_again,
+    RequestUnregisterClient: Own._unregister,
+    RequestPing: lambda own, call: own.pong(),
+    RequestGetStatus: Own._get_status,
+    RequestStopPlaceAgentStateReportingAll: lambda own, call: encode(EventAck()),
+}
+"""What the proxy answers itself. The end of the reporting is the end of the client's own subscription."""

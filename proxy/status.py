@@ -1,0 +1,74 @@
+"""The status document: nodes as their members say of themselves in heartbeats, and this proxy (operations page)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from broker.config.objects import Configuration
+from broker.messages import encode
+from broker.messages.operations import EventStatus
+
+from .links import READY, Link, Links, Member
+
+Document = dict[str, Any]
+
+
+class Status:
+    """What GetStatus answers. :param silence_s: after which a member counts as unreachable"""
+
+    def __init__(self, configuration: Configuration, links: Links) -> None:
+        self._links = links
+        self._expected = {
+            name: ["primary", "backup"] if configuration.nodes[name].backup is not None else ["primary"]
+            for name in links.links
+        }
+
+    def payload(self, now: float, proxies: Document) -> bytes:
+        """The EventStatus. :param proxies: what the proxy says of itself"""
+        why: list[str] = []
+        nodes = {name: self._node(now, link, why) for name, link in self._links.links.items()}
+        states = {node["state"] for node in nodes.values()}
+        state = "healthy" if states <= {"healthy"} else "down" if states == {"down"} else "degraded"
+        return encode(EventStatus(state=state, nodes=nodes, proxies=proxies, why=why))
+
+    def _node(self, now: float, link: Link, why: list[str]) -> Document:
+        """One node: down without an active member, degraded when the other member is missing."""
+        names = sorted({*self._expected[link.name], *link.members}, key=lambda name: (name != "primary", name))
+        members = {name: self._member(now, link.members.get(name)) for name in names}
+        faults = [f"{link.name}: {name} is {one['role']}" for name, one in members.items() if one["role"] not in _FINE]
+        serves = link.state is READY
+        if not serves:
+            faults.insert(0, f"{link.name}: no active member")
+        why += faults
+        figures: Document = {"backlog": None}
+        for name, one in members.items():
+            said = one.pop("node", None)
+            if name == link.active and isinstance(said, dict):
+                figures.update(said)
+        state = "healthy" if not faults else "degraded" if serves else "down"
+        return {"state": state, **figures, "event_rate": round(link.event_rate, 1), "members": members}
+
+    def _member(self, now: float, member: Member | None) -> Document:
+        """One member's own words; of one that is silent, the last ones, but for its role."""
+        shown: Document = {"role": "unreachable", "pid": None, "epoch": None, "rev": None, "why": None}
+        if member is None:
+            return {**shown, "why": "never heard"}
+        shown.update(_said(member.status), epoch=member.epoch, role=member.role)
+        silent_s = now - member.heard
+        if silent_s > self._links.silence_s:
+            shown.update(role="unreachable", why=f"not heard for {silent_s:.1f} s")
+        return shown
+
+
+_FINE = ("active", "standby")
+
+
+def _said(status: bytes) -> Document:
+    """A heartbeat's status; nothing where it cannot be read."""
+    try:
+        said = msgspec.json.decode(status) if status else {}
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}

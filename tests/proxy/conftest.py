@@ -1,0 +1,267 @@
+"""A proxy core with a clock of its own, clients that speak JSON to it, and scripted nodes behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from broker.config.objects import (
+    Addresses,
+    Configuration,
+    MediaType,
+    Node,
+    NodeClusterSettings,
+    Proxy,
+    ProxySettings,
+    Queue,
+    Tenant,
+    View,
+)
+from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
+from proxy.core import ProxyCore
+
+START = 1_790_000_000.0
+STEP_S = 0.02
+
+Answer = dict[str, Any] | bytes | None
+
+
+def make_configuration(
+    names: tuple[str, ...] = ("n1", "n2", "n3"),
+    cluster: dict[str, NodeClusterSettings] | None = None,
+    **settings: Any,
+) -> Configuration:
+    """Nodes behind one proxy ``p1``, two tenants; ``settings`` are the proxy's, ``cluster`` those of single nodes."""
+    addresses = Addresses(requests="tcp://127.0.0.1:1", events="tcp://127.0.0.1:2")
+    media = {"voice": MediaType(), "email": MediaType(), "fax": MediaType(enabled=False)}
+    return Configuration(
+        tenants={101: Tenant(name="Bank", media_types=media), 102: Tenant(name="Shop", media_types=media)},
+        nodes={
+            name: Node(
+                database=f"sqlite:///{name}.db",
+                primary=addresses,
+                backup=addresses,
+                cluster_settings=(cluster or {}).get(name, NodeClusterSettings()),
+            )
+            for name in names
+        },
+        proxies={"p1": Proxy(primary=addresses, connections=list(names), settings=ProxySettings(**settings))},
+        queues={"Inbound": Queue(tenant=101), "Shop": Queue(tenant=102)},
+        views={
+            "Inbound/all": View(queue="Inbound", order="priority desc, received_at"),
+            "Shop/all": View(queue="Shop"),
+        },
+    )
+
+
+class FakeNode:
+    """A node that answers as it was told to.
+
+    ``script[message]`` is a reply (dict or bytes), a function of the request that gives one, or None for silence. What is
+    not in the script is acknowledged. ``log`` has the clients' requests, ``seen`` the link's own.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.active: str | None = "primary"
+        self.epoch = 1
+        self.deaf = False
+        self.script: dict[str, Any] = {}
+        self.log: list[tuple[PackedRequest, dict[str, Any]]] = []
+        self.seen: list[tuple[PackedRequest, dict[str, Any]]] = []
+        self.known: set[int] = set()
+        self.heads: dict[str, list[Any] | None] = {}
+        self.outgoing: list[PackedReply] = []
+
+    def take(self, member: str, requests: list[PackedRequest]) -> None:
+        """What the proxy has sent to one of the members."""
+        if self.deaf or member != self.active:
+            return
+        for entry in requests:
+            request = json.loads(entry.payload)
+            answer = self._answer(entry, request)
+            if answer is not None:
+                self.reply(entry, answer)
+
+    def _answer(self, entry: PackedRequest, request: dict[str, Any]) -> Answer:
+        message = request["message"]
+        own = message in OWN or entry.client == 0
+        (self.seen if own else self.log).append((entry, request))
+        if message == "RequestRegisterClient" and message not in self.script:
+            self.known.add(entry.client)
+            return {"message": "EventAck"}
+        if entry.client not in self.known:
+            return {"message": "EventError", "code": 1, "text": "Client is not registered"}
+        if message in self.script:
+            said = self.script[message]
+            return said(request) if callable(said) else said
+        if message == "RequestWatchView":
+            return self.head(request["view_id"])
+        return {"message": "EventAck"}
+
+    def head(self, view_id: str) -> dict[str, Any]:
+        """The head of a view, as a reply and as a push."""
+        return {"message": "EventViewHead", "view_id": view_id, "head": self.heads.get(view_id)}
+
+    def reply(self, entry: PackedRequest, answer: dict[str, Any] | bytes) -> None:
+        """Answers a request, now or again."""
+        payload = answer if isinstance(answer, bytes) else json.dumps(answer, separators=(",", ":")).encode()
+        code = answer.get("code", 0) if isinstance(answer, dict) and answer["message"] == "EventError" else 0
+        self.outgoing.append(PackedReply(entry.number, entry.client, code, payload))
+
+    def push(self, view_id: str, head: list[Any] | None) -> None:
+        """Tells the proxy of a new head."""
+        self.heads[view_id] = head
+        payload = json.dumps(self.head(view_id), separators=(",", ":")).encode()
+        self.outgoing.append(PackedReply(0, 0, 0, payload))
+
+    def notify(self, client: int, **note: Any) -> None:
+        """Tells a client something."""
+        self.outgoing.append(PackedReply(0, client, 0, json.dumps(note).encode()))
+
+    def beat(self, now: float, **fields: Any) -> PackedEvents:
+        """A heartbeat of the active member."""
+        values = {"role": "active", "member": self.active, "epoch": self.epoch, **fields}
+        return PackedEvents(node=self.name, us=int(now * 1e6), next_seq=1, first_seq=1, events=[], status=b"", **values)
+
+    def fail_over(self) -> None:
+        """The other member takes over; it knows none of the links' sessions."""
+        self.active = "backup" if self.active == "primary" else "primary"
+        self.epoch += 1
+        self.known.clear()
+        self.outgoing.clear()
+
+    def asked(self, message: str = "") -> list[dict[str, Any]]:
+        """The clients' requests that have come, of one name or all."""
+        return [request for _, request in self.log if message in ("", request["message"])]
+
+    def flags(self, message: str) -> list[int]:
+        """The flags they came with."""
+        return [entry.flags for entry, request in self.log if request["message"] == message]
+
+
+OWN = ("RequestRegisterClient", "RequestUnregisterClient", "RequestWatchView", "RequestGetStatus")
+
+
+class World:
+    """A proxy core among its nodes."""
+
+    def __init__(self, configuration: Configuration, *, beaten: bool = True) -> None:
+        self.configuration = configuration
+        self.now = START
+        self.core = ProxyCore("p1", "b007", configuration)
+        self.nodes = {name: FakeNode(name) for name in configuration.nodes_of("p1")}
+        self.replies: dict[tuple[bytes, Any], list[dict[str, Any]]] = {}
+        self.notes: dict[bytes, list[dict[str, Any]]] = {}
+        self._refs = 0
+        if beaten:
+            self.beat()
+            self.flow()
+
+    def __getitem__(self, name: str) -> FakeNode:
+        return self.nodes[name]
+
+    # -- time
+
+    def beat(self) -> None:
+        """A heartbeat of every node that has an active member and is not deaf."""
+        for node in self.nodes.values():
+            if node.active is not None and not node.deaf:
+                self.core.heard(self.now, node.beat(self.now))
+
+    def flow(self) -> None:
+        """Carries requests and replies until all is quiet."""
+        self.core.tick(self.now)
+        for _ in range(1000):
+            if not self._carry():
+                return
+        raise AssertionError("the proxy and its nodes do not come to rest")
+
+    def _carry(self) -> bool:
+        out = self.core.take()
+        for source, ref, payload in out.replies:
+            said = json.loads(payload)
+            if ref is None:
+                self.notes.setdefault(source, []).append(said)
+            else:
+                self.replies.setdefault((source, ref), []).append(said)
+        for (name, member), requests in out.links.items():
+            assert out.settled[name] <= min(entry.number for entry in requests)
+            self.nodes[name].take(member, requests)
+        return self._return() or bool(out.links)
+
+    def _return(self) -> bool:
+        moved = False
+        for name, node in self.nodes.items():
+            if node.outgoing:
+                moved = True
+                replies, node.outgoing = node.outgoing, []
+                self.core.replies(self.now, name, node.active or "primary", PackedReplies(node.epoch, replies))
+        return moved
+
+    def run(self, seconds: float) -> None:
+        """Lets time pass, in steps of a heartbeat."""
+        until = self.now + seconds
+        while self.now < until - 1e-9:
+            self.now = min(self.now + STEP_S, until)
+            self.beat()
+            self.flow()
+
+    def kill(self, name: str) -> None:
+        """Nobody serves the node any more, and nobody says so."""
+        self.nodes[name].active = None
+
+    # -- clients
+
+    def client(self, source: bytes, kind: str = "AgentApplication", **fields: Any) -> bytes:
+        """Registers a client; returns its source."""
+        reply = self.ask(source, "RequestRegisterClient", client_name=source.decode(), client_type=kind, **fields)
+        assert reply["message"] == "EventAck", reply
+        return source
+
+    def send(self, source: bytes, message: str | bytes, **fields: Any) -> Any:
+        """Sends a request without waiting; returns its ref."""
+        self._refs += 1
+        payload = message if isinstance(message, bytes) else json.dumps({"message": message, **fields}).encode()
+        self.core.receive(self.now, source, self._refs, payload)
+        return self._refs
+
+    def ask(self, source: bytes, message: str | bytes, **fields: Any) -> dict[str, Any]:
+        """The reply to a request that is answered without time passing."""
+        ref = self.send(source, message, **fields)
+        self.flow()
+        return self.reply(source, ref)
+
+    def reply(self, source: bytes, ref: Any) -> dict[str, Any]:
+        """The one reply to a request."""
+        replies = self.replies.get((source, ref), [])
+        assert len(replies) == 1, f"{len(replies)} replies"
+        return replies[0]
+
+    def is_answered(self, source: bytes, ref: Any) -> bool:
+        """Whether a request has its reply."""
+        return (source, ref) in self.replies
+
+    def number_of(self, source: bytes) -> int:
+        """A client's number in packed frames."""
+        return self.core.sessions.by_source[source].client
+
+
+@pytest.fixture
+def make_world() -> Callable[..., World]:
+    """``make_world(names, cluster=…, beaten=…, **settings)``: a proxy and its nodes, linked unless ``beaten`` is False."""
+
+    def make(names: tuple[str, ...] = ("n1", "n2", "n3"), **settings: Any) -> World:
+        beaten = settings.pop("beaten", True)
+        return World(make_configuration(names, **settings), beaten=beaten)
+
+    return make
+
+
+@pytest.fixture
+def world() -> World:
+    """A proxy with three nodes, all there."""
+    return World(make_configuration())
