@@ -68,18 +68,14 @@ def _place(node: NodeCore, request: RequestAgentLogin) -> str | None:
 
 def _logged_in(node: NodeCore, request: RequestAgentLogin, place_id: str | None) -> AgentRow | None:
     """The same agent's session at the same place. :raises Refusal: place occupied, or agent at another place"""
-    memory = node.memory
-    by_place = memory.by_place.get((request.tenant_id, place_id)) if place_id else None
-    by_agent = memory.by_agent.get((request.tenant_id, request.agent_id)) if request.agent_id else None
-    if by_place is not None and by_place != by_agent:
-        occupant = memory.agents.rows[by_place]
+    table = node.memory.agents
+    occupant = table.one("place", (request.tenant_id, place_id)) if place_id else None
+    agent = table.one("agent", (request.tenant_id, request.agent_id)) if request.agent_id else None
+    if occupant is not None and occupant is not agent:
         if occupant.agent_id != request.agent_id:
             raise Refusal(Code.PLACE_OCCUPIED, f"place {place_id} is occupied by {occupant.agent_id or 'a login'}")
         return occupant
-    if by_agent is None:
-        return None
-    agent = memory.agents.rows[by_agent]
-    if agent.place_id != place_id:
+    if agent is not None and agent.place_id != place_id:
         raise Refusal(Code.AGENT_ELSEWHERE, f"agent {request.agent_id} is logged in at {agent.place_id or 'no place'}")
     return agent
 
@@ -145,7 +141,7 @@ def _logout(node: NodeCore, agent: AgentRow, why: str, call: Call | None = None)
 
 def disconnect(node: NodeCore, session_id: str, why: str) -> None:
     """A client session has ended: agents that have no other connection are logged out."""
-    for key in sorted(node.memory.agents_of.get(session_id, ())):
+    for key in node.memory.agents.keys("session", session_id):
         agent = node.memory.agents.rows[key]
         left = [name for name in agent.sessions if name != session_id]
         if left:
@@ -160,7 +156,7 @@ def asking(node: NodeCore, call: Call) -> AgentRow:
     :raises Refusal: ``NOT_LOGGED_IN``; ``MISSING_ATTRIBUTE`` when the session has several and none is named
     """
     request: AgentRequest = call.request
-    own = node.memory.agents_of.get(call.session.session_id, set())
+    own = node.memory.agents.keys("session", call.session.session_id)
     for key in own:
         agent = node.memory.agents.rows[key]
         if request.agent_id is None and request.place_id is None:

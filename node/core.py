@@ -35,9 +35,10 @@ from broker.wire import ECHO, RESENT, Events, PackedEvent, PackedRequests, unpac
 from . import agents, finding, interactions, operations, properties, pulls, reporting, routing, sessions
 from .calls import UNASKED, Batch, Call, Cause, Outgoing, Read, Source
 from .journal import decode_changes
-from .memory import Memory, answer_key
+from .memory import Memory
 from .records import Answer
 from .sessions import Sessions
+from .tables import answer_key
 
 Handler = Callable[["NodeCore", Call], Reply | None]
 
@@ -338,8 +339,10 @@ class NodeCore:
             self.deadline(to_seconds(invitation.deadline_us), routing.expired, ticket)
         for key, answer in memory.answers.rows.items():
             self.deadline(to_seconds(answer.us) + self.settings.dedup_window, _forget_reply, key)
-        waiting = set(memory.agents_of) | {name for name in memory.held_by if "@" not in name}
-        for session_id in waiting:
+        waiting = memory.agents.values("session") | {
+            holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
+        }
+        for session_id in sorted(map(str, waiting)):
             self.orphans.add(session_id)
             self.deadline(now + 3 * self.settings.keepalive_interval, sessions.orphaned, session_id)
         body = Raw(encode({"member": self.member, "epoch": epoch, "why": why}))

@@ -14,9 +14,10 @@ from broker.messages.objects import Interaction
 
 from .journal import encode_row
 from .memory import Memory
+from .records import COUNTERS
 from .store import Fold
 
-COUNTERS = ("counters", "node")
+COUNTERS_ROW = (COUNTERS, "node")
 
 
 class Folding:
@@ -74,7 +75,7 @@ class Folding:
         if last:
             self.running = False
             self.folded_rev = self._mark
-            rows.append((*COUNTERS, encode_row(self.memory.counters)))
+            rows.append((*COUNTERS_ROW, encode_row(self.memory.counters)))
         return Fold(interactions, gone, rows, dropped, self._mark if last else None)
 
     def _next_interactions(self, limit: int) -> tuple[list[Interaction], list[str]]:

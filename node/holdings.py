@@ -65,7 +65,7 @@ def holder_of(node: NodeCore, call: Call, holding: Holding) -> Holder | None:
     A routing engine that had to register anew shows by its name and the grant's token that it is the same one.
     """
     session = call.session
-    own = node.memory.agents_of.get(session.session_id, ())
+    own = node.memory.agents.keys("session", session.session_id)
     for holder in holding.holders:
         if holder.agent:
             if holder.agent in own:
@@ -169,11 +169,10 @@ def revoke(node: NodeCore, interaction: Interaction, holding: Holding, why: str,
 
 def uninvite(node: NodeCore, interaction: Interaction, why: str) -> Invitation | None:
     """Withdraws a pending invitation: the agent is told, the event says so. Returns it, if there was one."""
-    ticket = node.memory.invited.get(interaction.interaction_id)
-    invitation = node.memory.invitations.get(ticket) if ticket else None
-    if ticket is None or invitation is None:
+    invitation = node.memory.invitations.one("interaction", interaction.interaction_id)
+    if invitation is None:
         return None
-    node.memory.drop(node.memory.invitations, ticket)
+    node.memory.drop(node.memory.invitations, str(invitation.ticket_id))
     agent = node.memory.agents.get(invitation.agent)
     node.event(EventRevoked, interaction, because(why), party=agent.party() if agent else None)
     node.tell_agent(
@@ -188,17 +187,17 @@ def give_back(node: NodeCore, name: str, why: str) -> None:
 
     :param name: the session's id or the agent's key
     """
-    for interaction_id in sorted(node.memory.held_by.get(name, ())):
+    for interaction_id in node.memory.holdings.keys("holder", name):
         interaction = node.memory.interactions[interaction_id]
         holding = node.memory.holdings.get(interaction_id)
         if holding is None:
             continue
-        staying = [holder for holder in holding.holders if (holder.agent or holder.session_id) != name]
+        staying = [holder for holder in holding.holders if holder.name != name]
         if staying:
             _leave(node, interaction, holding, staying, why)
         else:
             remove_parties(node, interaction, holding, because(why))
-            if interaction_id not in node.memory.invited:
+            if node.memory.invitations.one("interaction", interaction_id) is None:
                 place_back(node, interaction, holding, why)
 
 

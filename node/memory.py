@@ -7,9 +7,8 @@ and note the change for the journal. A standby and a starting member apply the s
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, cast
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -18,25 +17,9 @@ from broker.config.objects import Configuration
 from broker.messages.objects import Interaction
 
 from .journal import FIELDS, Change, Drop, Gone, New, Patch, Put, Set, Settled, encode_row
-from .records import TABLES, AgentRow, Answer, Counters, Holding, Invitation
+from .records import COUNTERS, TABLES, AgentRow, Answer, Counters, Holding, Invitation
+from .tables import Row, Settling, Table
 from .views import Views
-
-Row = TypeVar("Row", bound=msgspec.Struct)
-
-
-class Table(Generic[Row]):
-    """Rows by key. ``by_session`` finds the keys of rows that belong to a client session."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.rows: dict[str, Row] = {}
-        self.decode = msgspec.json.Decoder(TABLES[name]).decode
-
-    def get(self, key: str) -> Row | None:
-        return self.rows.get(key)
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 class Memory:
@@ -49,23 +32,17 @@ class Memory:
         self.interactions: dict[str, Interaction] = {}
         self.by_external_id: dict[str, set[str]] = {}
         self.views = Views(configuration)
-        self.agents: Table[AgentRow] = Table("agents")
-        self.holdings: Table[Holding] = Table("holdings")
-        self.invitations: Table[Invitation] = Table("invitations")
-        self.answers: Table[Answer] = Table("answers")
         self.tables: dict[str, Table[Any]] = {
-            table.name: table for table in (self.agents, self.holdings, self.invitations, self.answers)
+            name: (Settling if name == "answers" else Table)(name, kind) for name, kind in TABLES.items()
         }
+        self.agents: Table[AgentRow] = self.tables["agents"]
+        self.holdings: Table[Holding] = self.tables["holdings"]
+        self.invitations: Table[Invitation] = self.tables["invitations"]
+        self.answers: Settling[Answer] = cast("Settling[Answer]", self.tables["answers"])
         self.counters = Counters()
         self.changes: list[Change] = []
         self.dirty: dict[str, None] = {}
         self.dirty_rows: dict[tuple[str, str], None] = {}
-        self.by_agent: dict[tuple[int, str], str] = {}
-        self.by_place: dict[tuple[int, str], str] = {}
-        self.agents_of: dict[str, set[str]] = {}
-        self.held_by: dict[str, set[str]] = {}
-        self.invited: dict[str, str] = {}
-        self.unsettled: dict[str, deque[int]] = {}
         self.queue_counts: dict[str, list[int]] = {}
 
     # -- interactions
@@ -149,69 +126,22 @@ class Memory:
 
     def settle(self, link: str, below: int) -> None:
         """A proxy has every reply below this number."""
-        numbers = self.unsettled.get(link)
-        if numbers and numbers[0] < below:
-            self._settle(link, below)
+        if self._settle(link, below):
             self.changes.append(Settled(link, below))
 
     def _put(self, table: Table[Any], key: str, row: Any) -> None:
-        old = table.rows.get(key)
-        if old is not None:
-            self._unindex(table, key, old)
-        table.rows[key] = row
-        self._index(table, key, row)
+        table.set(key, row)
         self.dirty_rows[(table.name, key)] = None
 
     def _drop(self, table: Table[Any], key: str) -> None:
-        row = table.rows.pop(key, None)
-        if row is not None:
-            self._unindex(table, key, row)
+        table.delete(key)
         self.dirty_rows[(table.name, key)] = None
 
-    def _settle(self, link: str, below: int) -> None:
-        numbers = self.unsettled.get(link)
-        while numbers and numbers[0] < below:
-            self._drop(self.answers, answer_key(link, numbers[0]))
-        if not numbers:
-            self.unsettled.pop(link, None)
-
-    def _index(self, table: Table[Any], key: str, row: Any) -> None:
-        if table is self.agents:
-            if row.agent_id:
-                self.by_agent[row.tenant_id, row.agent_id] = key
-            if row.place_id:
-                self.by_place[row.tenant_id, row.place_id] = key
-            for session_id in row.sessions:
-                self.agents_of.setdefault(session_id, set()).add(key)
-        elif table is self.holdings:
-            for holder in row.holders:
-                self.held_by.setdefault(holder.agent or holder.session_id, set()).add(key)
-        elif table is self.invitations:
-            self.invited[row.interaction_id] = key
-        elif table is self.answers:
-            link, number = split_answer_key(key)
-            if number is not None:
-                self.unsettled.setdefault(link, deque()).append(number)
-
-    def _unindex(self, table: Table[Any], key: str, row: Any) -> None:
-        if table is self.agents:
-            self.by_agent.pop((row.tenant_id, row.agent_id), None)
-            self.by_place.pop((row.tenant_id, row.place_id), None)
-            for session_id in row.sessions:
-                _discard(self.agents_of, session_id, key)
-        elif table is self.holdings:
-            for holder in row.holders:
-                _discard(self.held_by, holder.agent or holder.session_id, key)
-        elif table is self.invitations:
-            self.invited.pop(row.interaction_id, None)
-        elif table is self.answers:
-            link, number = split_answer_key(key)
-            if number is not None and link in self.unsettled:
-                numbers = self.unsettled[link]
-                if numbers and numbers[0] == number:
-                    numbers.popleft()
-                elif number in numbers:
-                    numbers.remove(number)
+    def _settle(self, link: str, below: int) -> bool:
+        keys = self.answers.settled(link, below)
+        for key in keys:
+            self._drop(self.answers, key)
+        return bool(keys)
 
     # -- the journal's side
 
@@ -231,29 +161,10 @@ class Memory:
 
     def load_row(self, table: str, key: str, data: bytes) -> None:
         """A row from the tables, at start."""
-        if table == "counters":
+        if table == COUNTERS:
             self.counters = msgspec.json.decode(data, type=Counters)
         else:
             self._put(self.tables[table], key, self.tables[table].decode(data))
-
-
-def _discard(index: dict[str, set[str]], name: str, key: str) -> None:
-    keys = index.get(name)
-    if keys is not None:
-        keys.discard(key)
-        if not keys:
-            del index[name]
-
-
-def answer_key(scope: str, key: str | int) -> str:
-    """The key of a stored reply: of a link's request number, or of a client name's dedup_id."""
-    return f"#{scope}\n{key}" if isinstance(key, int) else f"@{scope}\n{key}"
-
-
-def split_answer_key(key: str) -> tuple[str, int | None]:
-    """The scope and, of a link's reply, the number."""
-    scope, _, rest = key[1:].partition("\n")
-    return scope, int(rest) if key[0] == "#" else None
 
 
 def _apply_new(memory: Memory, change: New) -> None:

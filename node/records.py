@@ -9,6 +9,8 @@ from msgspec import UNSET
 
 from broker.messages.kinds import AGENT, Actor, AgentPart, Document, Party, Record, Workbin
 
+from .tables import Kind
+
 
 class AgentRow(Record):
     """A logged-in agent, place, or agent at a place.
@@ -62,6 +64,11 @@ class Holder(Record):
     client_name: str
     agent: str | None = None
 
+    @property
+    def name(self) -> str:
+        """What holds: the agent's key, or the session's id."""
+        return self.agent or self.session_id
+
 
 class Holding(Record):
     """An interaction that is out of its queue: who holds it, by which grant, and where it goes back to.
@@ -104,11 +111,22 @@ class Counters(Record):
     echo_run: int = 0
 
 
-TABLES: dict[str, type[Any]] = {
-    "agents": AgentRow,
-    "holdings": Holding,
-    "invitations": Invitation,
-    "answers": Answer,
-    "counters": Counters,
+COUNTERS = "counters"
+"""The table of the one row of counters; it is no :class:`~node.tables.Table`, for it changes with everything."""
+
+TABLES: dict[str, Kind[Any]] = {
+    "agents": Kind(
+        AgentRow,
+        {
+            "agent": lambda row: [(row.tenant_id, row.agent_id)] if row.agent_id else [],
+            "place": lambda row: [(row.tenant_id, row.place_id)] if row.place_id else [],
+            "session": lambda row: row.sessions,
+        },
+    ),
+    "holdings": Kind(Holding, {"holder": lambda row: [holder.name for holder in row.holders]}),
+    "invitations": Kind(
+        Invitation, {"interaction": lambda row: [row.interaction_id], "agent": lambda row: [row.agent]}
+    ),
+    "answers": Kind(Answer),
 }
-"""Table name -> class of its rows."""
+"""Table name -> what it is of. A new kind of row is a class above and a line here."""

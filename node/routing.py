@@ -48,12 +48,11 @@ def deliver(node: NodeCore, call: Call) -> EventAck:
 def _target(node: NodeCore, request: RequestDeliver, interaction: Interaction) -> AgentRow:
     """The agent at the target. :raises Refusal: ``BAD_TARGET`` when it cannot be invited, and why"""
     memory, tenant = node.memory, interaction.tenant_id
-    key = memory.by_agent.get((tenant, request.agent_id)) if request.agent_id else None
-    if key is None and request.place_id:
-        key = memory.by_place.get((tenant, request.place_id))
+    agent = memory.agents.one("agent", (tenant, request.agent_id)) if request.agent_id else None
+    if agent is None and request.place_id:
+        agent = memory.agents.one("place", (tenant, request.place_id))
     if not request.agent_id and not request.place_id:
         raise Refusal(Code.MISSING_ATTRIBUTE, "agent_id or place_id of the target", field="agent_id")
-    agent = memory.agents.get(key) if key else None
     target = request.agent_id or request.place_id
     if agent is None:
         raise Refusal(Code.BAD_TARGET, f"{target} is not logged in", field="agent_id")
@@ -150,8 +149,8 @@ def expired(node: NodeCore, ticket: str) -> None:
 
 def withdraw(node: NodeCore, agent: str, why: str) -> None:
     """Takes back all invitations of an agent that is leaving."""
-    for invitation in [row for row in node.memory.invitations.rows.values() if row.agent == agent]:
-        _take_back(node, invitation, why)
+    for ticket in node.memory.invitations.keys("agent", agent):
+        _take_back(node, node.memory.invitations.rows[ticket], why)
 
 
 def _take_back(node: NodeCore, invitation: Invitation, why: str) -> None:

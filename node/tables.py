@@ -1,0 +1,119 @@
+"""Tables: a node's durable rows by key, found by what they say of themselves.
+
+A table is declared by its row class in :data:`node.records.TABLES` together with its indexes, each a function from a
+row to the values it is to be found by. Rows are replaced, never changed in place, so the indexes stay right.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from typing import Generic, NamedTuple, TypeVar
+
+import msgspec
+
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+Find = Callable[[Row], Iterable[Hashable]]
+"""The values that a row is found by."""
+
+
+class Kind(NamedTuple, Generic[Row]):
+    """What a table is of. :param indexes: name -> what its rows are found by"""
+
+    row: type[Row]
+    indexes: dict[str, Find[Row]] = {}
+
+
+class Table(Generic[Row]):
+    """Rows by key."""
+
+    def __init__(self, name: str, kind: Kind[Row]) -> None:
+        self.name = name
+        self.rows: dict[str, Row] = {}
+        self.decode = msgspec.json.Decoder(kind.row).decode
+        self._indexes = [(find, dict[Hashable, set[str]]()) for find in kind.indexes.values()]
+        self._by_name = dict(zip(kind.indexes, (keys for _, keys in self._indexes), strict=True))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def get(self, key: str) -> Row | None:
+        """The row at ``key``."""
+        return self.rows.get(key)
+
+    def keys(self, index: str, value: Hashable) -> list[str]:
+        """The keys of all rows that are found by ``value``, sorted, so that every member goes through them alike."""
+        return sorted(self._by_name[index].get(value, ()))
+
+    def one(self, index: str, value: Hashable) -> Row | None:
+        """The row that is found by ``value``, where there is at most one."""
+        for key in self._by_name[index].get(value, ()):
+            return self.rows[key]
+        return None
+
+    def values(self, index: str) -> set[Hashable]:
+        """All that rows are found by."""
+        return set(self._by_name[index])
+
+    def set(self, key: str, row: Row) -> None:
+        """Puts a row in, in the place of an older one."""
+        old = self.rows.get(key)
+        if old is not None:
+            self._leave(key, old)
+        self.rows[key] = row
+        for find, keys in self._indexes:
+            for value in find(row):
+                keys.setdefault(value, set()).add(key)
+
+    def delete(self, key: str) -> None:
+        """Takes a row out, if there is one."""
+        row = self.rows.pop(key, None)
+        if row is not None:
+            self._leave(key, row)
+
+    def _leave(self, key: str, row: Row) -> None:
+        for find, keys in self._indexes:
+            for value in find(row):
+                found = keys.get(value)
+                if found is not None:
+                    found.discard(key)
+                    if not found:
+                        del keys[value]
+
+
+class Settling(Table[Row]):
+    """The stored replies: those to a link's numbers are also kept in their order, to be let go of together."""
+
+    def __init__(self, name: str, kind: Kind[Row]) -> None:
+        super().__init__(name, kind)
+        self._numbers: dict[str, deque[int]] = {}
+
+    def set(self, key: str, row: Row) -> None:
+        link, number = split_answer_key(key)
+        if number is not None and key not in self.rows:
+            self._numbers.setdefault(link, deque()).append(number)
+        super().set(key, row)
+
+    def settled(self, link: str, below: int) -> list[str]:
+        """The keys of a link's replies below this number; they are no longer remembered as open."""
+        numbers = self._numbers.get(link)
+        keys = []
+        while numbers and numbers[0] < below:
+            keys.append(answer_key(link, numbers.popleft()))
+        if not numbers:
+            self._numbers.pop(link, None)
+        return [key for key in keys if key in self.rows]
+
+
+def answer_key(scope: str, key: str | int) -> str:
+    """The key of a stored reply: of a link's request number, or of a client name's dedup_id."""
+    return f"#{scope}\n{key}" if isinstance(key, int) else f"@{scope}\n{key}"
+
+
+def split_answer_key(key: str) -> tuple[str, int | None]:
+    """The scope and, of a link's reply, the number."""
+    if key[0] != "#":
+        return key, None
+    scope, _, number = key[1:].rpartition("\n")
+    return scope, int(number)
