@@ -154,7 +154,7 @@ def _look_through(database: apsw.Connection, path: str) -> None:
     :raises Corrupt: it found something
     """
     until = time.monotonic() + LOOK_S
-    database.set_progress_handler(lambda: time.monotonic() > until, 50)
+    database.set_progress_handler(lambda: time.monotonic() > until, 10)
     try:
         finding = database.execute("PRAGMA quick_check(1)").get
     except apsw.InterruptError:
