@@ -67,6 +67,7 @@ def ask(
 
 
 REGISTER = {"message": "RequestRegisterClient", "client_name": "bench", "client_type": "Monitor"}
+UNREGISTER = {"message": "RequestUnregisterClient"}
 
 
 class Cluster:
@@ -142,8 +143,8 @@ class Cluster:
 
     def status(self, name: str = "p1") -> dict[str, Any] | None:
         """A proxy's or node's ``EventStatus``; None: it did not answer."""
-        replies = self.ask(self.requests(name), REGISTER, {"message": "RequestGetStatus"})
-        return replies[1] if len(replies) == 2 else None
+        replies = self.ask(self.requests(name), REGISTER, {"message": "RequestGetStatus"}, UNREGISTER)
+        return replies[1] if len(replies) > 1 else None
 
     def active(self, node: str) -> str | None:
         """The member of ``node`` that says it is active; None: none does."""

@@ -167,7 +167,8 @@ def refuse_busy_ports(configuration: Configuration) -> None:
     addresses = [address for member in members for address in (member.requests, member.events)]
     busy = [address for address in addresses if address.startswith("tcp://") and is_busy(address)]
     if busy:
-        raise TourFailure(f"Somebody listens at {', '.join(busy)} already. Does a cluster run in another terminal?")
+        others = f" and {len(busy) - 1} more of this cluster's addresses" if busy[1:] else ""
+        raise TourFailure(f"Somebody listens at {busy[0]}{others} already. Does a cluster run in another terminal?")
 
 
 def is_busy(address: str) -> bool:

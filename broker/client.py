@@ -10,7 +10,7 @@ for longer than the keep-alive interval it should call :meth:`Client.idle` now a
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from math import ceil
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,7 +28,7 @@ from broker.conversation import (
     Unavailable,
     error_of,
 )
-from broker.link import Link, clock, turn
+from broker.link import IN, IN_OUT, Link, clock, turn
 from broker.messages import encode
 from broker.messages.connection import EventPong, RequestPing, RequestRegisterClient, RequestUnregisterClient
 from broker.messages.kinds import ClientType, Request
@@ -103,7 +103,8 @@ class Client:
         self._endpoints = _endpoints(endpoints)
         self._conversation = Conversation(register, len(self._endpoints), timing)
         self._link: Link | None = None
-        self._looked_at = 0.0
+        self._looked_at = self._wake_at = 0.0
+        self._stuck = False
         self._answers: dict[int, Answer] = {}
         self._callbacks: dict[int, Callable[[Answer], None]] = {}
         try:
@@ -202,8 +203,11 @@ class Client:
 
     def told(self) -> list[dict[str, Any]]:
         """The notifications that are here already."""
-        notes = [_decoded(payload) for payload in self._conversation.notifications]
-        self._conversation.notifications.clear()
+        told = self._conversation.notifications
+        if not told:
+            return []
+        notes = [_decoded(payload) for payload in told]
+        told.clear()
         return notes
 
     def events(self, start: str | None = None, topics: Sequence[str] = ("",)) -> Events:
@@ -245,18 +249,22 @@ class Client:
         if self._conversation.state is State.SEEKING:
             self._seek(now)
         self._flush(now)
-        return self._conversation.wake_at if not self._conversation.answers else now
+        self._wake_at = self._conversation.wake_at if not self._conversation.answers else now
+        return self._wake_at
 
     def sockets(self) -> list[tuple[Socket, int]]:
         """The link's sockets."""
         if self._link is None:
             return []
-        waiting = zmq.POLLOUT if self._conversation.outgoing() else 0
-        return [(self._link.socket, zmq.POLLIN | waiting), (self._link.monitor, zmq.POLLIN)]
+        return [(self._link.socket, IN_OUT if self._stuck else IN), (self._link.monitor, IN)]
 
-    def end(self, now: float) -> None:
+    def end(self, now: float, ready: Container[Socket]) -> None:
         """Takes in what has come, sends what that has freed, and hands out answers."""
-        self._take_in(now)
+        link = self._link
+        if link is not None and (link.socket in ready or link.monitor in ready):
+            self._take_in(now)
+        elif now < self._wake_at:
+            return
         self._conversation.tick(now)
         self._flush(now)
         self._hand_out()
@@ -285,8 +293,11 @@ class Client:
             self._conversation.opened(now)
 
     def _flush(self, now: float) -> None:
+        """Sends what is to be sent, as far as the link takes it."""
+        self._stuck = False
         while self._link is not None and (pairs := self._conversation.outgoing()):
             if not _try_to_send(self._link.socket, pairs):
+                self._stuck = True
                 return
             self._conversation.sent(now, pairs)
 

@@ -197,7 +197,7 @@ class Conversation:
         """What is to be sent next, as one message; say :meth:`sent` when it was."""
         if self._control:
             return list(self._control)
-        if self.state is not State.READY:
+        if not self._unsent or self.state is not State.READY:
             return []
         self._drop_answered()
         pairs: list[Pair] = []

@@ -6,7 +6,7 @@ libzmq connects again by itself and hides what happened; a client has to know, b
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from math import ceil
 from typing import NamedTuple, Protocol
 
@@ -15,21 +15,25 @@ from zmq.utils.monitor import recv_monitor_message
 
 from broker.sockets import Socket
 
-_LOST = (
-    zmq.EVENT_DISCONNECTED
-    | zmq.EVENT_CONNECT_RETRIED
+_FRUITLESS = (
+    zmq.EVENT_CONNECT_RETRIED
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
-_UP = zmq.EVENT_HANDSHAKE_SUCCEEDED
+_LOST, _UP = zmq.EVENT_DISCONNECTED, zmq.EVENT_HANDSHAKE_SUCCEEDED
 MESSAGES_PER_DRAIN = 1000
+IN, IN_OUT = int(zmq.POLLIN), int(zmq.POLLIN | zmq.POLLOUT)
 clock = time.monotonic
 """The clock of all turns, in seconds."""
 
 
 class Change(NamedTuple):
-    """What became of a connection since the last look. Both, when it was lost and came back."""
+    """What became of a connection since the last look.
+
+    :param lost: there was one and it is gone, or it cannot be made now; what was sent may not have arrived
+    :param up: it was made; with ``lost``, it is another one than before
+    """
 
     lost: bool
     up: bool
@@ -40,16 +44,24 @@ class Link:
 
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
-        self.monitor: Socket = socket.get_monitor_socket(_LOST | _UP)
+        self.monitor: Socket = socket.get_monitor_socket(_LOST | _FRUITLESS | _UP)
 
     def change(self) -> Change:
         """What has happened to the connection since the last call."""
-        seen = 0
+        gone = fruitless = up = False
+        for event in self._events():
+            gone = gone or event == _LOST
+            up = up or event == _UP
+            # An attempt that failed is forgotten when the next one succeeds.
+            fruitless = event != _UP and (fruitless or event != _LOST)
+        return Change(gone or fruitless, up)
+
+    def _events(self) -> Iterator[int]:
         while True:
             try:
-                seen |= recv_monitor_message(self.monitor, zmq.DONTWAIT)["event"]
+                yield recv_monitor_message(self.monitor, zmq.DONTWAIT)["event"]
             except zmq.Again:
-                return Change(bool(seen & _LOST), bool(seen & _UP))
+                return
 
     def messages(self) -> Iterator[list[bytes]]:
         """What has come, a bounded part of it."""
@@ -75,8 +87,8 @@ class Turning(Protocol):
     def sockets(self) -> list[tuple[Socket, int]]:
         """What to wait for, with the flags of :meth:`zmq.Poller.register`."""
 
-    def end(self, now: float) -> None:
-        """Takes in what has come, and does what is due."""
+    def end(self, now: float, ready: Container[Socket]) -> None:
+        """Takes in what has come at the sockets that are ready, and does what is due."""
 
 
 def turn(things: Sequence[Turning], timeout_s: float) -> None:
@@ -85,12 +97,12 @@ def turn(things: Sequence[Turning], timeout_s: float) -> None:
     It returns as soon as anything has come or is due for any of them, so call it in a loop.
     """
     now = clock()
-    wake_at = min([now + timeout_s, *(thing.begin(now) for thing in things)])
+    wake_at = min([now + timeout_s, *[thing.begin(now) for thing in things]])
     poller = zmq.Poller()
     for thing in things:
         for socket, flags in thing.sockets():
             poller.register(socket, flags)
-    poller.poll(ceil(max(wake_at - clock(), 0.0) * 1000))
+    ready = dict(poller.poll(ceil(max(wake_at - clock(), 0.0) * 1000)))
     now = clock()
     for thing in things:
-        thing.end(now)
+        thing.end(now, ready)

@@ -6,15 +6,14 @@ through the client; when the client moves to another proxy, so does it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
-import zmq
 
 from broker.conversation import Answer, error_of
 from broker.following import OWN_WORDS, Followed, Following
-from broker.link import Link, Turning, clock, turn
+from broker.link import IN, Link, Turning, clock, turn
 from broker.messages.kinds import Request
 from broker.messages.reporting import (
     EventReplayedEvents,
@@ -130,14 +129,16 @@ class Events:
         """The link's sockets."""
         if self._link is None:
             return []
-        return [(self._link.socket, zmq.POLLIN), (self._link.monitor, zmq.POLLIN)]
+        return [(self._link.socket, IN), (self._link.monitor, IN)]
 
-    def end(self, now: float) -> None:
+    def end(self, now: float, ready: Container[Socket]) -> None:
         """Takes in what was published."""
         if self._link is None:
             return
-        if self._link.change().up:
+        if self._link.monitor in ready and self._link.change().up:
             self._following.moved()
+        if self._link.socket not in ready:
+            return
         for frames in self._link.messages():
             self._heard_at = now
             if len(frames) == 3:

@@ -361,6 +361,10 @@ class Links:
 
     def _greet(self, now: float, link: Link, member: str, epoch: int) -> None:
         """-> GREETING: the member is the one to talk to."""
+        self._turn_to(now, link, member, epoch)
+        self._say_hello(now, link)
+
+    def _turn_to(self, now: float, link: Link, member: str, epoch: int) -> None:
         self._lose(now, link)
         link.state = GREETING
         link.active = member
@@ -372,10 +376,6 @@ class Links:
         link.bounced.clear()
         link.leaving.update(link.parting)
         link.paused_until = 0.0
-        if 0 <= now - link.greeted_at < RETRY_S:
-            link.probe_at = link.greeted_at + RETRY_S
-        else:
-            self._say_hello(now, link)
 
     def _say_hello(self, now: float, link: Link) -> None:
         link.greeted_at = now
@@ -514,7 +514,8 @@ class Links:
         if link.state is READY:
             self.counts["link forgotten"] += 1
             self._forgot.add(link.name)
-            self._greet(now, link, link.active or "", link.epoch)
+            self._turn_to(now, link, link.active or "", link.epoch)
+            link.probe_at = max(now, link.greeted_at + RETRY_S)
 
     def _send_all(self, link: Link) -> None:
         """Sends everything open, in order; what went out before is marked."""

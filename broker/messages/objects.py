@@ -43,7 +43,7 @@ class Interaction(Record, gc=False):
     :param interaction_id: the cluster's (16 characters, it names the node), or the client's own
     :param interaction_type: `Inbound`, `Outbound`, `Internal`
     :param interaction_state: 0 queued, 2 being processed by routing, 3 being handled by an agent
-    :param queue: the queue it is in, or was taken from
+    :param queue: the queue it is in, or was taken from; null: none
     :param priority: for the order of views; higher is more urgent where a view says `priority desc`
     :param is_online: 1 while the customer is there
     :param received_at: when it came to the media server; the default order of views

@@ -1,13 +1,12 @@
 """The documentation pages of the messages, made of the classes: requests, events, errors.
 
-``python -m broker.messages.page requests > docs/requests.md`` writes one anew; so do ``events`` and ``errors``.
+``python -m broker.messages.page``, in the project's folder, writes them anew.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, get_args
@@ -27,7 +26,7 @@ from .wording import default_of, in_words, kind_of, link, params, plain, story
 UNREGISTERED = (RequestPing, RequestRegisterClient)
 """Served before registration."""
 
-_MADE = "<!-- Made by `python -m broker.messages.page {0} > docs/{0}.md`; a test checks that it is up to date. -->"
+_MADE = "<!-- Made by `python -m broker.messages.page`; a test checks that it is up to date. -->"
 
 
 # ---- tables
@@ -99,7 +98,7 @@ Any request may be refused with:
 def requests_page() -> str:
     """The page of requests, in Markdown."""
     introduction = _REQUESTS.format(
-        made=_MADE.format("requests"),
+        made=_MADE,
         unregistered=" and ".join(f"`{_tag(cls)}`" for cls in UNREGISTERED),
         common="\n".join(_fields(msgspec.structs.fields(Request), {}, asked=True)),
         general="\n".join(f"| {_code(code)} | {when} |" for code, when in GENERAL.items()),
@@ -183,7 +182,7 @@ def events_page() -> str:
     """The page of everything a server says, in Markdown."""
     topics = list(dict.fromkeys(cls.topic for cls in EVENTS.values()))
     introduction = _EVENTS.format(
-        made=_MADE.format("events"),
+        made=_MADE,
         classes=", ".join(f"`{topic}`" for topic in topics),
         common="\n".join(_fields(msgspec.structs.fields(ReportingEvent), params(ReportingEvent))),
     )
@@ -271,7 +270,7 @@ _ABOUT = {Route.INTERACTION: "all requests about an interaction", Route.AGENT: "
 def errors_page() -> str:
     """The page of error codes, in Markdown."""
     rows = "\n".join(f"| {int(code)} | {code.text} | {code.note} | {_refused_with(code)} |" for code in sorted(Code))
-    return _page(_ERRORS.format(made=_MADE.format("errors"), rows=rows))
+    return _page(_ERRORS.format(made=_MADE, rows=rows))
 
 
 def _refused_with(code: Code) -> str:
@@ -287,6 +286,6 @@ PAGES: dict[str, Callable[[], str]] = {"requests": requests_page, "events": even
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] not in [[name] for name in PAGES]:
-        sys.exit(f"usage: python -m broker.messages.page {'|'.join(PAGES)}")
-    print(PAGES[sys.argv[1]](), end="")
+    for name, make in PAGES.items():
+        with open(f"docs/{name}.md", "w", encoding="utf-8") as file:
+            file.write(make())

@@ -32,7 +32,7 @@ PAUSE_S = 0.1
 """Between a step that failed in passing and its repetition."""
 PATIENCE_S = 60.0
 """A decision that is not done after this long ends the replay."""
-_INVITATION_MARGIN_S = 1.0
+_INVITATION_MARGIN_S = 0.5
 
 
 class Phase(Enum):

@@ -29,8 +29,8 @@ from broker.messages.routing import RequestAccept, RequestDeliver
 from .calls import Action, Call
 
 MEDIA_TYPE = "voice"
-INVITATION_S = 10.0
-"""How long an agent's invitation stands; the agents of a replay accept at once."""
+INVITATION_S = 3.0
+"""How long an agent's invitation stands. The agents of a replay accept at once, so one that takes longer was lost."""
 
 MEDIA, ENGINE = "media", "engine"
 

@@ -36,7 +36,9 @@ def happened(
     return EVENTS[name](node="n1", seq=1, time=1.0, tenant_id=tenant, interaction=part, **parts)
 
 
-def did(name: str, agent: str | None = "VICKY", place: str | None = None, *, echo: bool = False, **part: Any) -> ReportingEvent:
+def did(
+    name: str, agent: str | None = "VICKY", place: str | None = None, *, echo: bool = False, **part: Any
+) -> ReportingEvent:
     """An event about an agent who is as ``part`` says after it."""
     about = AgentPart(agent_id=agent, place_id=place, **part)
     return EVENTS[name](node="n1", seq=1, time=1.0, tenant_id=101, agent=about, echo=echo)
@@ -82,7 +84,10 @@ def test_a_call_from_submit_to_stop() -> None:
 @pytest.mark.parametrize(
     "event, wanted",
     [
-        (happened("EventTakenFromQueue", "a", HANDLING, old_queue="In", old_state=QUEUED), {"queued": 4, "handling": 6}),
+        (
+            happened("EventTakenFromQueue", "a", HANDLING, old_queue="In", old_state=QUEUED),
+            {"queued": 4, "handling": 6},
+        ),
         (happened("EventPlacedInQueue", "a", QUEUED, old_queue="In", old_state=HANDLING), {"queued": 6, "handling": 4}),
         (happened("EventProcessingStopped", "a", HANDLING, old_queue="In", old_state=HANDLING), {"handling": 4}),
         (happened("EventProcessingStopped", "a", HANDLING), {"handling": 4}),
@@ -113,7 +118,7 @@ def test_from_queue_to_queue_and_no_queue() -> None:
 
 def test_two_events_of_one_move_count_once() -> None:
     # Given both the party's and the queue's event speak of the same move
-    move = {"old_queue": "In", "old_state": HANDLING}
+    move: dict[str, Any] = {"old_queue": "In", "old_state": HANDLING}
     board = after(
         happened("EventPartyRemoved", "a", QUEUED, **move),
         happened("EventPlacedInQueue", "a", QUEUED, **move),
@@ -206,14 +211,19 @@ def test_queue_counts_add_up() -> None:
 # -- rubbish, and a model
 
 
-@given(st.binary() | st.recursive(st.none() | st.integers() | st.text(), lambda x: st.dictionaries(st.text(), x)).map(encode))
+@given(
+    st.binary()
+    | st.recursive(st.none() | st.integers() | st.text(), lambda x: st.dictionaries(st.text(), x)).map(encode)
+)
 def test_rubbish_is_counted_and_changes_nothing(payload: bytes) -> None:
     board = Board()
     assert board.apply(payload) is False
     assert board.unreadable == 1 and not board.agents and not board.queues
 
 
-@pytest.mark.parametrize("payload", [b"[" * 100_000, b'{"message":"EventAgentLogin","tenant_id":1,"agent":[]}', b"\xff"])
+@pytest.mark.parametrize(
+    "payload", [b"[" * 100_000, b'{"message":"EventAgentLogin","tenant_id":1,"agent":[]}', b"\xff"]
+)
 def test_more_rubbish(payload: bytes) -> None:
     assert Board().apply(payload) is False
 
@@ -231,7 +241,9 @@ moves = st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["In", "Out", None
 
 @given(moves, st.integers(0, 40))
 @settings(deadline=None)
-def test_a_board_that_starts_in_the_middle_comes_to_the_same_counts(found: list[tuple[int, str | None, int]], at: int) -> None:
+def test_a_board_that_starts_in_the_middle_comes_to_the_same_counts(
+    found: list[tuple[int, str | None, int]], at: int
+) -> None:
     # Given interactions that come, move and go; when a board is loaded in the middle and moved on
     model: dict[str, tuple[str | None, int]] = {}
     board = Board()

@@ -147,7 +147,7 @@ def test_notifications(connect: Callable[..., Client]) -> None:
 
 
 def test_a_restarted_server_is_registered_with_again(connect: Callable[..., Client]) -> None:
-    # Given a client of a server that is gone, when another is there at the same address
+    # Given a client that has seen its server go, when another is there at the same address
     with Peer(echo) as first:
         client = connect(first)
         first.stop()

@@ -43,7 +43,10 @@ def test_a_moved_position_has_the_times_it_was_given(position: Position, us: int
     assert times_of(moved, wanted) == wanted and moved[:2] == (us, node)
 
 
-@pytest.mark.parametrize("text", ["", "-", "n1", "12", "x-n1", "-5-n1", "12-n1;n2", "12-n1;n2=", f"{LAST_US + 1}-n1", f"1-n1;n2={LAST_US + 1}"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "-", "n1", "12", "x-n1", "-5-n1", "12-n1;n2", "12-n1;n2=", f"{LAST_US + 1}-n1", f"1-n1;n2={LAST_US + 1}"],
+)
 def test_what_is_no_cursor(text: str) -> None:
     with pytest.raises(ValueError, match="cursor"):
         read_cursor(text)

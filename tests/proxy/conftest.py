@@ -60,8 +60,8 @@ def make_configuration(
 class FakeNode:
     """A node that answers as it was told to.
 
-    ``script[message]`` is a reply (dict or bytes), a function of the request that gives one, or None for silence. What is
-    not in the script is acknowledged. ``log`` has the clients' requests, ``seen`` the link's own.
+    ``script[message]`` is a reply (dict or bytes), a function of the request that gives one, or None for silence. What
+    is not in the script is acknowledged. ``log`` has the clients' requests, ``seen`` the link's own.
     """
 
     def __init__(self, name: str) -> None:
@@ -252,7 +252,7 @@ class World:
 
 @pytest.fixture
 def make_world() -> Callable[..., World]:
-    """``make_world(names, cluster=…, beaten=…, **settings)``: a proxy and its nodes, linked unless ``beaten`` is False."""
+    """``make_world(names, cluster=…, beaten=…, **settings)``: a proxy and its nodes, linked unless not ``beaten``."""
 
     def make(names: tuple[str, ...] = ("n1", "n2", "n3"), **settings: Any) -> World:
         beaten = settings.pop("beaten", True)

@@ -91,7 +91,9 @@ def told(page: dict[str, Any]) -> list[str]:
     return [f"{past['node']}@{past['us'] - US}" + (" late" if past.get("late") else "") for past in page["events"]]
 
 
-THREE = logs(event("n1", US + 10), event("n2", US + 20), event("n2", US + 30), event("n3", US + 30), event("n1", US + 40))
+THREE = logs(
+    event("n1", US + 10), event("n2", US + 20), event("n2", US + 30), event("n3", US + 30), event("n1", US + 40)
+)
 
 
 def test_pages_follow_each_other_from_the_oldest_to_the_last() -> None:
@@ -182,10 +184,14 @@ def test_no_node_answers() -> None:
     cluster.away = {"n1", "n2", "n3"}
     cluster.replays.replay(T0, RequestReplayEvents(), None, cluster._reply)
     (refusal,) = cluster.replies
-    assert isinstance(refusal, Refusal) and refusal.code is Code.LOST_CONNECTION and refusal.missing == ("n1", "n2", "n3")
+    assert (
+        isinstance(refusal, Refusal) and refusal.code is Code.LOST_CONNECTION and refusal.missing == ("n1", "n2", "n3")
+    )
 
 
-@pytest.mark.parametrize("start", ["", "x", "12", "x-n1", "12-n1;", "12-n1;n2", "12-n1;n2=x", "9" * 20 + "-n1", "9" * 5000 + "-n"])
+@pytest.mark.parametrize(
+    "start", ["", "x", "12", "x-n1", "12-n1;", "12-n1;n2", "12-n1;n2=x", "9" * 20 + "-n1", "9" * 5000 + "-n"]
+)
 def test_a_cursor_that_is_none(start: str) -> None:
     with pytest.raises(Refusal) as caught:
         Cluster(THREE).begin().replay(start)

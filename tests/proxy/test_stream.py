@@ -494,7 +494,9 @@ def test_rubbish_of_nodes_raises_nothing(said: list[PackedEvents], data: st.Data
         stream.heard(T0 + number / 3, published)
         stream.tick(T0 + number / 3)
         for fetch in stream.wanted():
-            events = data.draw(st.lists(st.builds(PackedEvent, numbers, st.just(0), st.binary(), st.binary()), max_size=3))
+            events = data.draw(
+                st.lists(st.builds(PackedEvent, numbers, st.just(0), st.binary(), st.binary()), max_size=3)
+            )
             stream.fetched(T0 + number / 3, fetch.node, Replayed(data.draw(numbers), events, data.draw(numbers), False))
         stream.take()
         assert stream.buffered <= 5 + 5 or len(stream.stalled) >= 1

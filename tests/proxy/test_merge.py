@@ -1,0 +1,271 @@
+"""Merges: one reply of the nodes' replies."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.conditions import compile_order
+from broker.errors import Code, Refusal
+from broker.messages import REQUESTS, encode
+from broker.messages.kinds import Merge
+from broker.messages.objects import Interaction
+from broker.wire import PackedReply
+from proxy.gather import Answers
+from proxy.merge import MERGES, Terms, acknowledged, ordered, passed, positive
+
+STOP = REQUESTS["RequestStopProcessing"]
+FIND = REQUESTS["RequestFindInteractions"]
+
+
+class Head(msgspec.Struct):
+    """Of a find."""
+
+    order: str = ""
+    count: int = 100
+    require_complete: bool = False
+
+
+def terms(request: Any = STOP, **head: Any) -> Terms:
+    """What a merge may look at."""
+    return Terms(request, Head(**head), {}, Counter())
+
+
+def said(code: int = 0, **fields: Any) -> PackedReply:
+    """A node's reply, negative with a code."""
+    message = {"message": "EventError", "code": code} if code else {"message": "EventAck"}
+    return PackedReply(1, 1, code, json.dumps({**message, **fields}).encode())
+
+
+def found(interactions: list[Interaction], more: bool = False) -> PackedReply:
+    """A node's EventInteractionsFound."""
+    body = {"message": "EventInteractionsFound", "interactions": interactions, **({"more": True} if more else {})}
+    return PackedReply(1, 1, 0, msgspec.json.encode(body))
+
+
+def interaction(ident: str, priority: int = 0, received_at: float = 0.0) -> Interaction:
+    """An interaction that waits."""
+    return Interaction(
+        interaction_id=ident,
+        tenant_id=101,
+        media_type="email",
+        interaction_type="Inbound",
+        interaction_state=0,
+        queue="Inbound",
+        priority=priority,
+        is_online=0,
+        received_at=received_at,
+        submitted_at=received_at,
+        submit_seq=1,
+        place_in_queue_seq=1,
+    )
+
+
+def test_every_merge_of_one_step_is_here() -> None:
+    # given the words for merges
+    # when those that take steps of their own are left out
+    # then each of the others has its function
+    assert set(MERGES) == set(Merge) - {Merge.GRANTS, Merge.EVENTS, Merge.STATES}
+
+
+# -- one positive
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        ({"n1": 0}, "n1"),
+        ({"n1": 43}, "n1"),
+        ({"n1": None}, Code.NOT_ACCESSIBLE),
+        ({"n1": 43, "n2": 0, "n3": 43}, "n2"),
+        ({"n1": 43, "n2": 0, "n3": None}, "n2"),
+        ({"n1": 43, "n2": 43, "n3": 43}, "n1"),
+        ({"n1": 43, "n2": None, "n3": 43}, Code.NOT_ACCESSIBLE),
+        ({"n1": None, "n2": None}, Code.NOT_ACCESSIBLE),
+        ({"n1": 0, "n2": 0, "n3": 43}, Code.SEVERAL_OWNERS),
+        ({"n1": 43, "n2": 46, "n3": None}, "n2"),
+        ({"n1": 91, "n2": 46}, "n2"),
+        ({"n1": 43, "n2": 91}, "n2"),
+        ({"n1": 0, "n2": 46}, "n1"),
+    ],
+)
+def test_positive(codes: dict[str, int | None], expected: str | Code) -> None:
+    # given what nodes said: 0 positive, None nothing
+    answers: Answers = {node: None if code is None else said(code, node=node) for node, code in codes.items()}
+    # when that is merged
+    try:
+        reply = json.loads(positive(terms(), answers))
+    except Refusal as refusal:
+        # then it is the proxy's own refusal, which names who was silent
+        assert refusal.code is expected
+        silent = tuple(sorted(node for node, code in codes.items() if code is None))
+        assert refusal.missing == (silent if refusal.code is Code.NOT_ACCESSIBLE else ())
+    else:
+        # or one node's words
+        assert reply["node"] == expected
+
+
+def test_two_owners_are_named() -> None:
+    # given two nodes that both did it
+    with pytest.raises(Refusal) as raised:
+        positive(terms(), {"n2": said(), "n1": said(), "n3": said(43)})
+    # when the client looks at the error
+    # then it says which they are
+    assert raised.value.detail == "n1 and n2 hold it"
+
+
+@given(st.dictionaries(st.sampled_from(["n1", "n2", "n3", "n4"]), st.sampled_from([0, 43, 46, 91, None]), min_size=1))
+@settings(max_examples=300, deadline=None)
+def test_positive_never_says_not_found_while_a_node_might_hold_it(codes: dict[str, int | None]) -> None:
+    # given anything that nodes may say
+    answers: Answers = {node: None if code is None else said(code) for node, code in codes.items()}
+    # when that is merged
+    try:
+        code = json.loads(positive(terms(), answers)).get("code", 0)
+    except Refusal as refusal:
+        code = int(refusal.code)
+    # then "not found" needs every node's word, done needs exactly one that did it, and silence is never overheard
+    values = list(codes.values())
+    assert (code == 43) == all(value == 43 for value in values)
+    assert (code == 0) == (values.count(0) == 1)
+    assert (code == 2005) == (values.count(0) > 1)
+    if code == 2003:
+        assert None in values and not {0, 46, 91} & set(values)
+
+
+# -- the others
+
+
+def test_passed() -> None:
+    # given one answer, none, and several
+    # when they are merged
+    # then it is the one as it is, a refusal of the route's kind, the first positive one
+    assert passed(terms(), {"n1": said(46)}) == said(46).payload
+    assert passed(terms(), {"n1": said(46), "n2": said(0)}) == said(0).payload
+    for request, code in ((STOP, Code.NOT_ACCESSIBLE), (FIND, Code.LOST_CONNECTION)):
+        with pytest.raises(Refusal) as raised:
+            passed(terms(request), {"n1": None})
+        assert (raised.value.code, raised.value.missing) == (code, ("n1",))
+
+
+def test_acknowledged() -> None:
+    # given answers of which all, not all, and none are positive
+    # when they are merged
+    # then it is an ack, the refusal, the loss
+    assert acknowledged(terms(FIND), {"n1": said(), "n2": said()}) == said().payload
+    assert acknowledged(terms(FIND), {"n1": said(), "n2": said(30), "n3": None}) == said(30).payload
+    with pytest.raises(Refusal) as raised:
+        acknowledged(terms(FIND), {"n1": said(), "n2": None})
+    assert (raised.value.code, raised.value.missing) == (Code.LOST_CONNECTION, ("n2",))
+
+
+# -- ordered
+
+
+def test_ordered_keeps_order_and_limit_exactly() -> None:
+    # given two nodes' lists in the asked order
+    answers: Answers = {
+        "n1": found([interaction("a", 5), interaction("d", 1)]),
+        "n2": found([interaction("b", 4), interaction("c", 2), interaction("e", 0)]),
+    }
+    # when they are merged with a limit
+    reply = json.loads(ordered(terms(FIND, order="priority desc", count=3), answers))
+    # then the first three of both are there in order, and there are more
+    assert [one["interaction_id"] for one in reply["interactions"]] == ["a", "b", "c"]
+    assert (reply["more"], reply["complete"]) == (True, True)
+
+
+def test_ordered_passes_interactions_byte_for_byte() -> None:
+    # given an interaction whose user data is spelled in an unusual way
+    raw = encode(interaction("a"))[:-1] + b',"user_data":{"n": 1.50, "\\u0041" :"\\/"}}'
+    answers: Answers = {
+        "n1": PackedReply(1, 1, 0, b'{"message":"EventInteractionsFound","interactions":[' + raw + b"]}"),
+        "n2": found([]),
+    }
+    # when it is merged
+    # then it is spelled so still
+    assert raw in ordered(terms(FIND), answers)
+
+
+def test_a_single_relevant_node_is_passed_through() -> None:
+    # given the only node that there is to ask
+    reply = found([interaction("a")], more=True)
+    # when its answer is merged
+    # then it is that answer, which is complete
+    assert ordered(terms(FIND), {"n1": reply}) == reply.payload[:-1] + b',"complete":true}'
+
+
+def test_ordered_without_a_node() -> None:
+    # given a node that is silent and one that answers garbage
+    answers: Answers = {"n1": None, "n2": PackedReply(1, 1, 0, b'{"interactions":5}'), "n3": found([interaction("a")])}
+    what = terms(FIND)
+    # when they are merged
+    reply = json.loads(ordered(what, dict(answers)))
+    # then both are missing, and the answer says that it is not complete; where that is required, it is refused
+    assert (reply["complete"], reply["missing"], len(reply["interactions"])) == (False, ["n1", "n2"], 1)
+    assert what.counts["garbage"] == 1
+    with pytest.raises(Refusal) as raised:
+        ordered(terms(FIND, require_complete=True), dict(answers))
+    assert (raised.value.code, raised.value.missing) == (Code.LOST_CONNECTION, ("n1", "n2"))
+    with pytest.raises(Refusal) as raised:
+        ordered(terms(FIND), {"n1": None, "n2": None})
+    assert raised.value.code is Code.LOST_CONNECTION
+
+
+def test_ordered_without_a_node_whose_list_holds_something_else() -> None:
+    # given a node whose list holds something in its middle that is no interaction
+    bad = b'{"interactions":[%b,{"priority":"x"},%b]}' % (encode(interaction("a")), encode(interaction("b")))
+    answers: Answers = {"n1": PackedReply(1, 1, 0, bad), "n2": found([interaction("c")])}
+    what = terms(FIND, order="priority desc")
+    # when it is merged
+    reply = json.loads(ordered(what, answers))
+    # then the node counts as silent
+    assert [one["interaction_id"] for one in reply["interactions"]] == ["c"]
+    assert reply["missing"] == ["n1"] and what.counts["garbage"] == 1
+
+
+def test_ordered_with_a_refusal() -> None:
+    # given a condition that nodes cannot understand
+    # when their answers are merged
+    # then it is that error; also when the proxy itself cannot understand the order
+    assert ordered(terms(FIND), {"n1": said(62), "n2": found([])}) == said(62).payload
+    with pytest.raises(Refusal) as raised:
+        ordered(terms(FIND, order="no such thing"), {"n1": found([]), "n2": found([])})
+    assert raised.value.code is Code.BAD_CONDITION
+
+
+interactions = st.builds(
+    interaction,
+    ident=st.integers(0, 10**6).map(str),
+    priority=st.integers(-2, 2),
+    received_at=st.floats(0, 1e9),
+)
+
+
+@given(
+    st.lists(st.lists(interactions, max_size=6), min_size=2, max_size=4),
+    st.integers(1, 8),
+    st.sampled_from(["", "priority desc, received_at", "received_at desc", "queue, priority"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_ordered_is_what_one_node_with_all_of_them_would_say(
+    lists: list[list[Interaction]], count: int, order: str
+) -> None:
+    # given interactions spread over nodes, each of which gives its first in the asked order
+    key = compile_order(order).key
+    answers: Answers = {}
+    for at, one in enumerate(lists):
+        mine = sorted(one, key=key)
+        answers[f"n{at}"] = found(mine[:count], more=len(mine) > count)
+    # when their answers are merged
+    reply = json.loads(ordered(terms(FIND, order=order, count=count), answers))
+    # then it is what one node would answer that had them all
+    every = sorted((one for mine in lists for one in mine), key=key)
+    assert [key(msgspec.convert(one, Interaction)) for one in reply["interactions"]] == [key(x) for x in every[:count]]
+    assert reply.get("more", False) == (len(every) > count)
