@@ -1,4 +1,4 @@
-"""Routing engines deliver, agents are invited and answer (domain 1.5, 1.6).
+"""Routing engines deliver, agents are invited and answer.
 
 Deliver takes the interaction from the strategy and invites the agent; the invitation stands until the agent accepts,
 rejects, or ``delivering-timeout`` passes. Then it is the agent's, or it goes back to the queue it was taken from.

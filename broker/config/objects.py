@@ -15,7 +15,7 @@ LICENSES = {"ics_multi_media_agent_seat": "agents that may be logged in at this 
 """The licences a node enforces, and what they count. The lowest count of all nodes is the cluster's (guide)."""
 
 UNSERVED_LICENSES = ("ics_email_seat", "ics_chat_seat", "ics_sms_seat", "ics_open_media_seat")
-"""The seats per media type (domain facts, 4.4; the names are ours): known, but not enforced in this release, so a
+"""The seats per media type (the names are ours): known, but not enforced in this release, so a
 file that counts on them is refused."""
 
 LAST_TENANT = 2**31 - 1

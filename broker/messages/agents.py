@@ -1,4 +1,4 @@
-"""Agents: login, media, readiness (domain 1.4). A proxy does each on every node of the tenant."""
+"""Agents: login, media, readiness. A proxy does each on every node of the tenant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interactions: submit, move, change, stop, read (domain 1.6)."""
+"""Interactions: submit, move, change, stop, read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routing engines deliver, agents are invited and answer (domain 1.5, 1.6)."""
+"""Routing engines deliver, agents are invited and answer."""
 
 from __future__ import annotations
 

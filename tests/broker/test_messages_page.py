@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -64,6 +65,30 @@ def test_links_lead_somewhere() -> None:
         if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
             dead.append(f"{origin}: {target.name}#{anchor}")
     assert dead == []
+
+
+def test_the_readme_shows_the_example_as_it_is() -> None:
+    """Given the example of a bare client, when the README shows it, then it shows the very file."""
+    assert (PROJECT / "examples/bare_client.py").read_text() in (PROJECT / "README.md").read_text()
+
+
+def defined_in(path: Path) -> set[str]:
+    """The names of the tests in a file, those of classes with the class in front."""
+    found = set()
+    for thing in ast.parse(path.read_text()).body:
+        inner = thing.body if isinstance(thing, ast.ClassDef) else [thing]
+        prefix = f"{thing.name}::" if isinstance(thing, ast.ClassDef) else ""
+        found |= {f"{prefix}{one.name}" for one in inner if isinstance(one, ast.FunctionDef)}
+    return found
+
+
+def test_promises_name_tests_that_exist() -> None:
+    """Given the page of promises, when it names a test, then there is one."""
+    text = (PROJECT / "docs/reliability.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::([\w:]+)`", text)
+    missing = [f"{file}::{test}" for file, test in named if test not in defined_in(PROJECT / file)]
+    assert named
+    assert missing == []
 
 
 # ---- the catalogue behind them
