@@ -153,7 +153,7 @@ class Agents:
             self._finish(change, lost(change.request, [change.speaking]))
         elif reply.code:
             if change.is_logout and reply.code == Code.NOT_LOGGED_IN:
-                self._roster.discard(change.agent)
+                self._logged_out(change)
             self._finish(change, reply.payload)
         elif change.others and not change.is_logout:
             self._ask(change.others, change, partial(self._echoed, reply.payload))
@@ -211,7 +211,7 @@ class Agents:
     def _agreed(self, change: _Change, done: list[str]) -> None:
         """All nodes that are there have made the change: it is noted."""
         if change.is_logout:
-            self._roster.discard(change.agent)
+            self._logged_out(change)
             return
         if change.agent is None and change.is_login:
             change.agent = Agent(change.session, change.head, change.speaking)
@@ -227,6 +227,12 @@ class Agents:
             agent.nodes.update(done)
         for node in agent.nodes.difference(done, change.others):
             self._miss(change, node)
+
+    def _logged_out(self, change: _Change) -> None:
+        """The agent is logged in nowhere any more, but for nodes that are away: these are told when they are back."""
+        if change.agent is not None:
+            self._doubt(change, sorted(change.agent.nodes - {change.speaking}))
+        self._roster.discard(change.agent)
 
     def _miss(self, change: _Change, node: str) -> None:
         """A node has not got the change: it gets it later (:meth:`_catch_up`), or the whole login."""
@@ -285,10 +291,10 @@ class Agents:
         """A login may have been executed, or a logout not: these nodes are told to log out when they are back."""
         if not change.is_login and not change.is_logout:
             return
-        head = change.head
+        who = change.agent or change.head
         for node in nodes:
             doubtful = self._doubtful.setdefault(node, {})
-            doubtful[change.session.client, head.agent_id, head.place_id] = encode(RequestAgentLogout(**ids(head)))
+            doubtful[change.session.client, who.agent_id, who.place_id] = encode(RequestAgentLogout(**ids(who)))
             if len(doubtful) > MAX_DOUBTFUL:
                 del doubtful[next(iter(doubtful))]
 

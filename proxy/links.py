@@ -197,7 +197,7 @@ class Links:
                 link.rate_at, link.rate_seq = now, said.next_seq
             if said.epoch > link.epoch or (link.state is AWAY and said.epoch == link.epoch):
                 self._greet(now, link, said.member, said.epoch)
-        elif link.active == said.member and said.epoch >= link.epoch:
+        elif link.active == said.member:
             self._leave(now, link)
 
     def replies(self, now: float, node: str, member: str, packed: PackedReplies) -> list[PackedReply]:
@@ -342,6 +342,8 @@ class Links:
         return min((self._wake_at(link) for link in self.links.values()), default=float("inf"))
 
     def _wake_at(self, link: Link) -> float:
+        if link.flowing and not link.owed and link.active is not None:  # hot path: so it is nearly always
+            return min(link.probe_at, link.members[link.active].heard + self.silence_s + 0.001)
         at = link.away_since + self._patience if link.open and link.state is not READY else float("inf")
         if link.active is None or link.state is AWAY:
             return at

@@ -116,6 +116,8 @@ class MergeStream:
         self._said: list[Published] = []
         self._now: float | None = None
         self._lived = 0.0
+        self._news = True
+        self._wake_at: float | None = None
         self._heard_first_at: float | None = None
 
     # -- what comes
@@ -187,21 +189,33 @@ class MergeStream:
     # -- time
 
     def _live(self, now: float) -> None:
-        """The stream's own clock: what passed while this process stood still, or a jump of ``now``, is not the nodes'
-        silence, so no single step counts for more than a quarter of the timeout."""
+        """Something has come, or it is time, so there may be something to publish. The stream's own clock: what passed
+        while this process stood still, or a jump of ``now``, is not the nodes' silence, so no single step counts for
+        more than a quarter of the timeout."""
         if self._now is not None:
             self._lived += min(max(now - self._now, 0.0), self._timeout_s / 4)
         self._now = now
+        self._news = True
+        self._wake_at = None
 
     @property
     def wake_at(self) -> float:
         """When :meth:`tick` should be called next, in seconds of ``now``."""
+        if self._wake_at is None:
+            self._wake_at = self._next_wake()
+        return self._wake_at
+
+    def _next_wake(self) -> float:
         if self._now is None or self._heard_first_at is None:
             return float("inf")
-        due = [self._heard_first_at if self.position is None else float("inf")]
-        due += [source.advanced_at for source in self._holders()]
-        retries = [source.retry_at for source in self._sources.values() if source.gap and not source.asking]
-        at = min([min(due) + self._timeout_s, *retries])
+        waited_since = self._heard_first_at if self.position is None else float("inf")
+        retry_at = float("inf")
+        for source in self._sources.values():  # hot path: no lists
+            if source.advanced_at < waited_since and source.standing is not Standing.STALLED:
+                waited_since = source.advanced_at
+            if source.retry_at < retry_at and source.gap and not source.asking:
+                retry_at = source.retry_at
+        at = min(waited_since + self._timeout_s, retry_at)
         return float("inf") if at == float("inf") else self._now + min(max(at - self._lived, 0.0), self._timeout_s / 4)
 
     def tick(self, now: float) -> None:
@@ -223,6 +237,7 @@ class MergeStream:
             self.counts["stalls"] += 1
             self._say(EventStreamStalled, source, self._behind())
         source.standing = Standing.STALLED
+        source.floor = min(source.floor, source.out_us)
         self._given_up.add(source)
 
     def _resume(self, source: Source) -> None:
@@ -269,8 +284,10 @@ class MergeStream:
 
     def take(self) -> list[Published]:
         """What is to be published now, in this order."""
-        if self.position is None and not self._begin():
+        if not self._news or (self.position is None and not self._begin()):
             return []
+        self._news = False
+        self._wake_at = None
         published = self._flush()
         for source in self._sources.values():
             published += self._late(source)
@@ -363,6 +380,15 @@ class MergeStream:
         firsts = {source.name: source.ready[0][0] for source in self._sources.values() if source.ready}
         late = {name: us - 1 for name, us in firsts.items() if us <= self.position}
         return _below({source.name: source.out_us for source in away}, self.position) | late
+
+    @property
+    def settled(self) -> bool:
+        """Whether all nodes in the stream have come to the position. Just after the beginning some have not: what they
+        have up to there is history, but they may not have said it yet."""
+        position = self.position
+        return position is not None and all(
+            source.out_us >= position for source in self._sources.values() if source.standing is Standing.IN
+        )
 
     @property
     def stalled(self) -> set[str]:

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.timeout(120)
 
 SEED, SECONDS = 1999, 6.0
 GROWTH_MIB = 150
-"""What a process may hold more than before: the longest messages that are allowed, once or twice, and what the allocator
-keeps. The attackers send several hundred."""
+"""What a process may hold more than before: a few of the longest messages, and what the allocator keeps. The attackers
+send several hundred."""
 SLOWEST_S = 2.0
 """Attackers and clients share two cores with the cluster, so this says only that nobody hangs."""
 

@@ -453,6 +453,24 @@ def test_the_agents_application_hears_of_a_change_once(world: Any) -> None:
     assert [note["ticket_id"] for note in notes if note["message"] == "EventInvite"] == [5]
 
 
+def test_the_application_hears_of_a_login_once_though_it_is_under_way(world: Any) -> None:
+    # given a login that the speaking node has acknowledged and another one has not answered
+    client = world.client(b"desk")
+    world.ask(client, "RequestAgentLogin", **LOGIN)
+    first = speaking(world)
+    world.ask(client, "RequestAgentLogout")
+    for name, node in world.nodes.items():
+        node.script["RequestAgentLogin"] = {"message": "EventAck"} if name == first else None
+    world.send(client, "RequestAgentLogin", **LOGIN)
+    world.flow()
+    # when every node tells of the agent's state
+    for node in world.nodes.values():
+        node.notify(world.number_of(client), message="EventCurrentAgentStatus", agent_id="V", by=node.name)
+    world.flow()
+    # then the application sees the speaking node's word
+    assert [note["by"] for note in world.notes[client]] == [first]
+
+
 def test_a_closed_connection_is_heard_of_once_and_the_agent_forgotten(world: Any) -> None:
     # given an agent that logs in from elsewhere
     client, _, _ = logged_in(world)

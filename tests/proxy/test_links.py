@@ -78,11 +78,12 @@ def test_a_silent_member_is_away_after_a_second(make_world: Any) -> None:
     assert len([request for _, request in world["n1"].seen if request["message"] == "RequestRegisterClient"]) == 2
 
 
-def test_a_member_that_steps_down_is_away_at_once(make_world: Any) -> None:
+@pytest.mark.parametrize(("role", "epoch"), [("standby", 1), ("starting", 0)])
+def test_a_member_that_steps_down_or_starts_again_is_away_at_once(make_world: Any, role: str, epoch: int) -> None:
     # given a link
     world = make_world(("n1",))
-    # when the member says that it is standby now
-    world.core.heard(world.now, world["n1"].beat(world.now, role="standby"))
+    # when the member says that it does not serve now, or not yet
+    world.core.heard(world.now, world["n1"].beat(world.now, role=role, epoch=epoch))
     # then nothing is sent to it any more
     assert link_of(world).state is AWAY
 

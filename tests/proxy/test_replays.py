@@ -249,6 +249,22 @@ def test_a_replay_that_comes_before_the_stream_has_begun_waits_for_it() -> None:
     assert isinstance(alone.replies[0], Refusal) and alone.replays.wake_at == float("inf")
 
 
+def test_a_replay_waits_until_the_stream_has_settled() -> None:
+    # Given n1's time is behind the other's, where the stream begins
+    cluster = Cluster(THREE)
+    for name, us in (("n1", US + 20), ("n2", US + 50), ("n3", US + 50)):
+        cluster.stream.heard(T0, PackedEvents(name, "primary", "active", 1, us, 1, 1, []))
+    assert cluster.stream.take() == [] and cluster.stream.position == US + 50
+    cluster.replays.replay(T0, RequestReplayEvents(), None, cluster._reply)
+    cluster.replays.tick(T0)
+    assert cluster.asked == []
+    # When n1 has come there, then a replay has all up to there
+    cluster.stream.heard(T0, PackedEvents("n1", "primary", "active", 1, US + 50, 1, 1, []))
+    cluster.replays.tick(T0)
+    (reply,) = cluster.replies
+    assert isinstance(reply, bytes) and len(json.loads(reply)["events"]) == 5
+
+
 def test_replays_are_bounded() -> None:
     # Given as many replays as may be under way
     cluster = Cluster(THREE).begin()
