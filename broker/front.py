@@ -16,10 +16,12 @@ import zmq
 from broker.errors import Code, Refusal
 from broker.messages import error_payload
 from broker.sockets import Socket, routed
-from broker.wire import MAX_REF, BadFrames, split_pairs
+from broker.wire import MAX_FRAMES, MAX_REF, BadFrames, split_pairs
 
 NOTIFICATION = b""
 """The ``ref`` of what was not asked for."""
+PASSED_OVER = 5_000
+"""Frames of a message that is too long that are read at once: some milliseconds."""
 
 
 class Grouped(NamedTuple):
@@ -48,10 +50,30 @@ class Front:
         self.counts = counts
         self._message = count(1)
         self._lost: set[bytes] = set()
+        self._in_a_rest = False
 
     def messages(self, limit: int) -> Iterator[tuple[bytes, list[bytes]]]:
-        """What has arrived, at most ``limit`` messages, as the peer and its frames."""
-        return routed(self.socket, limit)
+        """What has arrived, as the peer and its frames: no further message once there are ``limit`` pairs.
+
+        The rest of a message that is too long is passed over, a stretch in each call, so that nobody waits long for it.
+        """
+        if self._in_a_rest:
+            self._in_a_rest = not self._pass_over()
+        left = 0 if self._in_a_rest else limit
+        for peer, frames in routed(self.socket, left):
+            yield peer, frames
+            left -= (len(frames) + 1) // 2
+            self._in_a_rest = len(frames) > MAX_FRAMES and bool(self.socket.rcvmore)
+            if left <= 0 or self._in_a_rest:
+                return
+
+    def _pass_over(self) -> bool:
+        """Reads on in a message that is too long. :returns: whether its end was reached"""
+        for _ in range(PASSED_OVER):
+            self.socket.recv(zmq.NOBLOCK)
+            if not self.socket.rcvmore:
+                return True
+        return False
 
     def pairs(self, peer: bytes, frames: list[bytes]) -> list[Asked]:
         """A client's message as its pairs. What does not parse is answered and counted here."""

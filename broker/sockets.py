@@ -22,7 +22,7 @@ import zmq
 import zmq.backend
 
 from broker.config.objects import Limits
-from broker.wire import PACKED_TOPIC
+from broker.wire import MAX_FRAMES, PACKED_TOPIC
 
 Socket: TypeAlias = zmq.Socket[bytes]
 Context: TypeAlias = zmq.Context[Socket]
@@ -145,7 +145,11 @@ class Lean(zmq.Socket[bytes]):
 
 
 def routed(socket: Socket, limit: int) -> Iterator[tuple[bytes, list[bytes]]]:
-    """What has arrived at a ROUTER, at most ``limit`` messages, as the peer and its frames."""
+    """What has arrived at a ROUTER, at most ``limit`` messages, as the peer and its frames.
+
+    Of a message that is too long, only the first frames are given, one more than ``MAX_FRAMES``; what comes next from
+    the socket is the rest of it.
+    """
     for _ in range(limit):
         try:
             peer = _receive(socket, _NOBLOCK)
@@ -155,7 +159,7 @@ def routed(socket: Socket, limit: int) -> Iterator[tuple[bytes, list[bytes]]]:
         while more:
             frame = _receive(socket, _NOBLOCK, False)
             frames.append(frame.bytes)
-            more = frame.more
+            more = frame.more and len(frames) <= MAX_FRAMES
         yield peer, frames
         if len(frames) == 1 and not _waits(socket):
             return

@@ -30,7 +30,7 @@ from broker.messages.connection import EventPong, RequestPing, RequestRegisterCl
 from broker.messages.kinds import AgentPart, InteractionPart, Notification, Reply, ReportingEvent, Request
 from broker.messages.objects import Interaction
 from broker.messages.reporting import EventNodeActive
-from broker.wire import ECHO, RESENT, Events, PackedEvent, PackedRequests, unpack_events
+from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
 
 from . import agents, finding, interactions, operations, properties, pulls, reporting, routing, sessions
 from .calls import UNASKED, Batch, Call, Cause, Outgoing, Read, Source
@@ -95,9 +95,22 @@ class NodeCore:
         self.now = now
         link = self.sessions.by_source.get((peer, 0))
         if link is not None:
+            link.settled = max(link.settled, packed.settled)
             self.memory.settle(link.session_id, packed.settled)
         for request in packed.requests:
-            self.receive(now, (peer, request.client), request.number, request.payload, request.flags)
+            link = link or self.sessions.by_source.get((peer, 0))
+            if link is None and request.client:
+                self._send_back(peer, request.number)
+            elif link is not None and request.number < link.settled:
+                self.counts["settled requests"] += 1  # it came late, or twice: the proxy has its reply
+            else:
+                self.receive(now, (peer, request.client), request.number, request.payload, request.flags)
+
+    def _send_back(self, peer: bytes, number: int) -> None:
+        """Whose client asks is not known: a connection was made anew. The proxy itself (client 0) is told, and
+        introduces itself first."""
+        refusal = Refusal(Code.NOT_REGISTERED, f"{self.name} does not know this link")
+        self.outgoing.append(((peer, 0), number, error_payload(refusal, None), int(refusal.code)))
 
     def receive(self, now: float, source: Source, ref: Any, payload: bytes, flags: int = 0) -> None:
         """One request. Whatever it is, it is answered, now or later; nothing is raised.
@@ -163,9 +176,8 @@ class NodeCore:
 
         :raises Refusal: executed, but the reply is no longer kept
         """
-        if not call.flags & RESENT and call.request.dedup_id is None:
-            return False
-        for key in self._keys(call):
+        call.keys = self._keys(call)
+        for key in call.keys:
             answer = self.memory.answers.get(key)
             if answer is not None:
                 if answer.payload is UNSET:
@@ -182,7 +194,7 @@ class NodeCore:
         payload = encode(reply)
         self.outgoing.append((call.source, call.ref, payload, 0))
         if changed and call.request.once:
-            for key in self._keys(call):
+            for key in call.keys:
                 self.memory.put(self.memory.answers, key, Answer(us=self.clock.last_us, payload=Raw(payload)))
                 if key[0] == "@":
                     self.deadline(self.now + self.settings.dedup_window, _forget_reply, key)

@@ -46,8 +46,8 @@ from .states import States
 from .stream import MergeStream
 from .whereis import WhereIs
 
-
 LONGEST_STEP_S = 1.0
+"""What one step of the caller's clock counts for at most; a healthy loop comes by several times a second."""
 
 
 class Outbox(NamedTuple):
@@ -243,7 +243,7 @@ class ProxyCore:
             for node in went:
                 self.pulls.went(node)
             for node, forgot in ready:
-                self.agents.ready(node, forgot, self.sessions.by_client.__contains__)
+                self.agents.arrears.ready(node, forgot)
                 self.pulls.ready(node)
                 self.forward.ready()
             for node, number in given_up:
@@ -277,6 +277,7 @@ class ProxyCore:
         self._settle()
         self.pulls.tick(now)
         self.forward.tick(now)
+        self.agents.arrears.tick(now)
         self.own.tick(now)
         self.stream.tick(now)
 
@@ -284,7 +285,8 @@ class ProxyCore:
     def wake_at(self) -> float:
         """When :meth:`tick` wants to be called next, in seconds of the caller's clock."""
         parts = (
-            self.links, self.gather, self.pulls, self.forward, self.sessions, self.stream, self.replays, self.states,
+            self.links, self.gather, self.pulls, self.forward, self.sessions, self.agents.arrears, self.stream,
+            self.replays, self.states,
         )  # fmt: skip
         return min([part.wake_at for part in parts]) - self.now + (self._wall or 0.0)
 

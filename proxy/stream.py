@@ -224,21 +224,21 @@ class MergeStream:
         if self.position is None:
             self._begin()
             return
-        for source in self._holders():
-            if self._lived - source.advanced_at >= self._timeout_s:
-                self._stall(source)
+        self._stall(*[found for found in self._holders() if self._lived - found.advanced_at >= self._timeout_s])
 
     def _holders(self) -> list[Source]:
         """The nodes that the stream waits for."""
         return [source for source in self._sources.values() if source.standing is not Standing.STALLED]
 
-    def _stall(self, source: Source) -> None:
-        if source.standing is Standing.IN:
+    def _stall(self, *sources: Source) -> None:
+        said = [source for source in sources if source.standing is Standing.IN]
+        for source in sources:
+            source.standing = Standing.STALLED
+            source.floor = min(source.floor, source.out_us)
+            self._given_up.add(source)
+        for source in said:
             self.counts["stalls"] += 1
             self._say(EventStreamStalled, source, self._behind())
-        source.standing = Standing.STALLED
-        source.floor = min(source.floor, source.out_us)
-        self._given_up.add(source)
 
     def _resume(self, source: Source) -> None:
         """A returning node that has come to the position is in the stream again."""
@@ -267,18 +267,18 @@ class MergeStream:
         if len(heard) < len(self._sources) and not waited:
             return False
         self.position = self.began_us = max(source.floor for source in heard)
-        for source in self._sources.values():
-            self._admit(source, self.position)
+        self._stall(*[source for source in self._sources.values() if not self._admitted(source, self.position)])
         return True
 
-    def _admit(self, source: Source, position: int) -> None:
+    def _admitted(self, source: Source, position: int) -> bool:
+        """Gives a node its place at the beginning; whether it is in the stream."""
         if source.expected == UNKNOWN:
             source.begin_unheard(position - self._timeout_us)
-            self._stall(source)
-        elif self._in_reach(source):
+            return False
+        if self._in_reach(source):
             source.forget(position)
-        else:
-            self._stall(source)
+            return True
+        return False
 
     # -- what is to be published
 
@@ -369,17 +369,16 @@ class MergeStream:
 
     @property
     def behind(self) -> dict[str, int]:
-        """The nodes that the stream goes on without, and the times (µs) up to which their events are published."""
+        """The nodes that have not come to the position, and the times (µs) up to which their events are published."""
         return self._behind()
 
     def _behind(self) -> dict[str, int]:
         """Of a node that has late events to come, nothing from the first of them on is published."""
         if self.position is None:
             return {}
-        away = [source for source in self._sources.values() if source.standing is not Standing.IN]
         firsts = {source.name: source.ready[0][0] for source in self._sources.values() if source.ready}
         late = {name: us - 1 for name, us in firsts.items() if us <= self.position}
-        return _below({source.name: source.out_us for source in away}, self.position) | late
+        return _below({name: source.out_us for name, source in self._sources.items()}, self.position) | late
 
     @property
     def settled(self) -> bool:

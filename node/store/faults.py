@@ -20,8 +20,6 @@ _KINDS: tuple[tuple[tuple[type[apsw.Error], ...], type[StoreFailure], str], ...]
 
 def failure(path: str, error: apsw.Error) -> StoreFailure | None:
     """The exception that says what ``error`` means; None when it is no fault of the database but ours."""
-    if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA:
-        return Corrupt(path, "a page does not match its checksum")
     for kinds, named, reason in _KINDS:
         if isinstance(error, kinds):
             return named(path, f"{reason} ({error})")

@@ -269,6 +269,22 @@ def test_a_node_that_misses_a_change_gets_it_when_it_is_back(world: Any) -> None
     assert [row for row in history(world) if row[0] == others[0]] == [(others[0], "NotReadyForMedia", "echo")]
 
 
+@pytest.mark.parametrize("named", [{}, {"agent_id": "V"}])
+def test_a_node_that_misses_a_logout_is_told_when_it_is_back(world: Any, named: dict[str, str]) -> None:
+    # given an agent at all nodes, who logs out while one that does not speak is away; the client has another one
+    client, _, others = logged_in(world)
+    world.kill(others[0])
+    world.run(1.1)
+    assert world.ask(client, "RequestAgentLogout", **named) == {"message": "EventAck"}
+    world.ask(client, "RequestAgentLogin", **{**LOGIN, "agent_id": "W"})
+    # when the node is back
+    world[others[0]].active = "primary"
+    world.run(0.1)
+    # then it logs out the one and in the other
+    told = [(request["message"], request["agent_id"]) for request in world[others[0]].asked()]
+    assert told == [("RequestAgentLogout", "V"), ("RequestAgentLogin", "W")]
+
+
 def test_a_node_that_falls_silent_during_a_login_gets_it_when_it_is_back(world: Any) -> None:
     # given a node that does not answer a login
     client = world.client(b"desk")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from broker.wire import RESENT, PackedReplies, PackedReply
-from proxy.links import AWAY, GREETING, READY, Link
+from proxy.link import AWAY, GREETING, READY, Link
 
 STOP: dict[str, Any] = {"interaction_id": "one of mine"}
 ASK = "RequestStopProcessing"
@@ -176,8 +176,8 @@ def test_a_node_that_does_not_take_a_client_does_not_stop_the_proxy(make_world: 
     client = world.client(b"desk")
     # when a client asks
     reply = world.ask(client, ASK, **STOP)
-    # then it is told so, after one more try
-    assert reply["code"] == 1
+    # then the node counts as lost to it, after one more try
+    assert (reply["code"], reply["missing"]) == (2003, ["n1"])
     assert len(world["n1"].flags(ASK)) == 2
 
 

@@ -164,8 +164,12 @@ def test_a_head_that_proves_stale_is_waited_for(world: Any) -> None:
     world.ask(clients[0], "RequestPull", **PULL)
     stock.mute = True
     stock.waiting["n1"].remove(2)
-    # when clients pull all at once
+    world["n1"].script["RequestWatchView"] = None
+    # when clients pull all at once, and that node tells its head a little later than the other one serves
     refs = [world.send(client, "RequestPull", **PULL) for client in clients]
+    world.flow()
+    stock.mute = False
+    world["n1"].push(VIEW, stock.head("n1"))
     world.flow()
     # then the order holds for them
     assert [numbers(world.reply(client, ref)) for client, ref in zip(clients, refs, strict=True)] == [[5], [6], [7]]

@@ -703,6 +703,7 @@ def _check_stalls(reader: Reader, nodes: list[Node]) -> None:
 def _check_cursors(reader: Reader, nodes: list[Node], begin: int) -> None:
     """Each cursor says exactly what has been published by then; late is what stands before its base."""
     every = {(us, name) for us, name, _ in wanted_after(nodes, 0)}
+    published = {(us, name) for us, name, _ in reader.events()}
     out: set[tuple[int, str]] = set()
     said: dict[str, str] = {}
     before: Position | None = None

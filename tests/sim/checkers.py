@@ -287,7 +287,7 @@ def _finding_faults(world: World, operation: Operation, began: float, ended: flo
     if len(found) != len(operation.reply["interactions"]):
         yield f"found twice: {operation} {sorted(one['interaction_id'] for one in operation.reply['interactions'])}"
     missing = operation.reply.get("missing") or []
-    for node, model in world.models.items():
+    for node, model in world.asked_of(operation).items():
         for ident in model.interactions.versions:
             spans = list(model.interactions.spans(ident, began, ended))
             always = all(span.state is not None and holds(span.state) for span in spans)

@@ -146,9 +146,9 @@ def draw(seed: int) -> Plan:
 
 
 def _settings(random: Random) -> tuple[dict[str, Any], dict[str, Any]]:
-    keepalive = random.choice((1.0, 1.5))
+    keepalive = random.choice((0.7, 1.0))
     node = {
-        "heartbeat_interval": random.choice((0.1, 0.2, 0.4)),
+        "heartbeat_interval": random.choice((0.1, 0.2, 0.4, 0.4)),
         "lease_timeout": random.choice((0.4, 0.8, 1.5)),
         "keepalive_interval": keepalive,
         "delivering_timeout": random.choice((1.0, 3.0)),

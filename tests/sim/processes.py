@@ -150,9 +150,11 @@ class Process:
             self._heap.at(at, self._round, self._token)
 
     def _round(self, token: int) -> None:
-        if token != self._token or not self.running or self.paused:
+        if token != self._token or not self.running:
             return
         self._next_at = float("inf")
+        if self.paused:
+            return
         if self.user.next in FREEZES:
             Thread(target=self._threaded, daemon=True).start()
             self._here.acquire()
@@ -331,6 +333,7 @@ REPLACED: dict[str, dict[str, Any]] = {
         "open_store": _open_store,
         "log": _Log(),
         "FOLD_ROWS": 7,
+        "STANDBY_HEARTBEAT_S": 0.4,
     },
     "node.tenure": {
         "time": _time,
@@ -339,6 +342,7 @@ REPLACED: dict[str, dict[str, Any]] = {
         "is_alive": _is_alive,
         "kill": _kill,
         "log": _Log(),
+        "LOOK_S": 0.12,
         "FORGET_S": 1.0,
         "TAIL_ROWS": 5,
     },

@@ -33,7 +33,7 @@ from tests.sim.store import Disk
 
 Published = tuple[bytes, bytes, bytes]
 
-PEACE_S = 6.0
+PEACE_S = 5.0
 """After this long in peace, every request is answered at once and well."""
 LONGEST_S = 60.0
 """A client that has not come to its end so long after the peace never will."""
@@ -236,6 +236,11 @@ class World:
         for client in self.clients:
             yield from client.operations
 
+    def asked_of(self, operation: Operation) -> dict[str, NodeModel]:
+        """The nodes that could answer: all behind a proxy; of a direct client its own."""
+        node = operation.attempts[-1][1].partition(".")[0]
+        return {node: self.models[node]} if node in self.models else self.models
+
     # -- looking
 
     def members(self, node: str) -> list[Process]:
@@ -290,7 +295,7 @@ class World:
         if self._until(self.healed_at + PEACE_S + LONGEST_S, self._all_done):
             return
         self.closing = True
-        if self._until(self.heap.now + 3 * self.keepalive_s + 2.5):
+        if self._until(self.heap.now + 3 * self.keepalive_s + 1.5):
             return
         if self._until(self.heap.now + LONGEST_S, self._all_caught_up):
             return
