@@ -32,6 +32,10 @@ class MediaType(Options):
     enabled: Annotated[
         bool, Meta(description="false: proxies refuse submits of this media type; nodes themselves take them (guide)")
     ] = True
+    handling_timeout: Annotated[
+        Annotated[int, Meta(ge=1, le=1440)] | None,
+        Meta(description="minutes an agent may be silent while it handles one; absent: the node's own"),
+    ] = None
 
 
 class Tenant(Options):
@@ -74,6 +78,15 @@ class NodeSettings(Limits):
     delivering_timeout: Annotated[
         float, Meta(ge=1, le=86_400, description="seconds an invitation stands; then the interaction goes back")
     ] = 30.0
+    handling_timeout: Annotated[
+        int, Meta(ge=1, le=1440, description="minutes an agent may be silent while it handles an interaction")
+    ] = 180
+    routing_timeout: Annotated[
+        int, Meta(ge=20, le=525_600, description="minutes a strategy may hold an interaction; then it goes back")
+    ] = 720
+    not_ready_on_invitation_timeout: Annotated[
+        bool, Meta(description="an agent that lets an invitation expire is made not ready; false in a cluster (guide)")
+    ] = False
     agent_login_control: Annotated[
         Literal["none", "ignore"],
         Meta(description="`ignore`: the agent's own id stands for the place of a login. The same on all nodes"),

@@ -115,6 +115,16 @@ class EventCurrentAgentStatus(Notification):
     donot_disturb: bool = False
 
 
+class EventForcedAgentStateChange(Notification):
+    """The server has changed a media state of the agent; ``media_state_list`` is how all of them are now."""
+
+    agent_id: str | None = None
+    place_id: str | None = None
+    media_type: str
+    media_state_list: dict[str, int] = {}
+    reason: str
+
+
 class EventAgentConnectionClosed(Notification):
     """The agent was taken over by another connection, or logged out by the server."""
 

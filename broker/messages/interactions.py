@@ -178,7 +178,9 @@ class RequestFindInteractions(Request):
 
     tenant_id: Annotated[TenantId | None, Meta(description="absent: all of the session's")] = None
     media_type: Annotated[MediaType | None, Meta(description="absent: all")] = None
-    condition: Annotated[str, Meta(description="see [protocol.md](protocol.md#9-conditions-and-orders); empty: all")] = ""
+    condition: Annotated[
+        str, Meta(description="see [protocol.md](protocol.md#9-conditions-and-orders); empty: all")
+    ] = ""
     order: Annotated[
         str, Meta(description="such as `priority desc, received_at`; empty: `received_at`, then the id")
     ] = ""

@@ -189,6 +189,7 @@ class Party(Record):
     place_id: str | None = None
     strategy_id: str | None = None
     router_id: str | None = None
+    visibility_mode: int = 0
 
 
 class AgentPart(Record):

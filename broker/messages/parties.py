@@ -1,0 +1,170 @@
+"""Several parties: transfer, conference, intrude, leave; hold and resume; activity and custom events (domain 1.5, 1.6)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from msgspec import UNSET, Meta
+
+from .interactions import InteractionRequest
+from .kinds import (
+    AGENTS,
+    HANDLERS_OF_INTERACTIONS,
+    ClientType,
+    Document,
+    Notification,
+    Party,
+    ReportingEvent,
+    Request,
+    Route,
+)
+from .objects import Name, Seconds, TenantId
+
+VisibilityMode = Annotated[
+    int, Meta(ge=0, le=2, description="who sees the new party: 0 all (conference), 1 agents only (coaching), 2 nobody")
+]
+
+
+class OfferRequest(InteractionRequest):
+    """What requests share that offer an interaction which an agent handles to another agent.
+
+    ``agent_id`` or ``place_id`` is the one to invite. The ack comes when that agent has accepted; ``EventError`` when it
+    rejects (50), does not answer in time (51), or cannot be invited (49).
+    """
+
+    senders: ClassVar[frozenset[ClientType]] = AGENTS
+    causes: ClassVar[tuple[str, ...]] = (
+        "EventAgentInvited",
+        "EventInvite",
+        "EventPartyAdded",
+        "EventRejected",
+        "EventRevoked",
+    )
+
+    visibility_mode: VisibilityMode = 0
+    timeout: (
+        Annotated[Seconds, Meta(description="how long the invitation stands; absent: delivering-timeout")] | None
+    ) = None
+
+
+class RequestTransfer(OfferRequest):
+    """Gives the interaction to another agent. The asking agent keeps it until the other one accepts."""
+
+    causes: ClassVar[tuple[str, ...]] = (*OfferRequest.causes, "EventPartyRemoved")
+    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7", "agent_id": "ANAT"}
+
+
+class RequestConference(OfferRequest):
+    """Brings another agent in; both are parties then."""
+
+    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7", "agent_id": "ANAT"}
+
+
+class RequestIntrude(InteractionRequest):
+    """An agent that is no party joins an interaction that others handle. It is invited itself, and accepts.
+
+    ``agent_id`` or ``place_id`` say which of the session's agents wants to join. Two acks: one to the accept, then this.
+    """
+
+    senders: ClassVar[frozenset[ClientType]] = AGENTS
+    causes: ClassVar[tuple[str, ...]] = (
+        "EventAgentInvited",
+        "EventInvite",
+        "EventPartyAdded",
+        "EventRejected",
+        "EventRevoked",
+    )
+    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7", "visibility_mode": 1}
+
+    visibility_mode: VisibilityMode = 0
+    timeout: Seconds | None = None
+
+
+class RequestLeaveInteraction(InteractionRequest):
+    """The agent is no party any more. When the last one leaves, the interaction goes back to where it was taken from."""
+
+    senders: ClassVar[frozenset[ClientType]] = AGENTS
+    causes: ClassVar[tuple[str, ...]] = ("EventPartyRemoved", "EventPlacedInQueue", "EventPlacedInWorkbin")
+    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7"}
+
+
+class RequestHold(InteractionRequest):
+    """Keeps an interaction out of pulls until it is resumed; a pull with ``ignore_hold`` takes it all the same."""
+
+    causes: ClassVar[tuple[str, ...]] = ("EventHeld",)
+    example: ClassVar[dict[str, Any]] = {
+        "interaction_id": "30FGHOF2YRT5NAA7",
+        "reason": {"reason_system_name": "Lunch"},
+    }
+
+
+class RequestResume(InteractionRequest):
+    """Ends a hold."""
+
+    causes: ClassVar[tuple[str, ...]] = ("EventResumed",)
+    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7"}
+
+
+class RequestUpdateActivity(InteractionRequest):
+    """What the agent does inside the handling, for reporting; it counts as activity for ``handling-timeout``."""
+
+    senders: ClassVar[frozenset[ClientType]] = AGENTS
+    causes: ClassVar[tuple[str, ...]] = ("EventActivityReport",)
+    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7", "activity": {"Name": "Research"}}
+
+    activity: Annotated[Document, Meta(description="anything; reporting gets it as it is")] = UNSET
+
+
+class RequestDistributeEvent(Request):
+    """Puts a custom event into the reporting stream."""
+
+    senders: ClassVar[frozenset[ClientType]] = HANDLERS_OF_INTERACTIONS
+    route: ClassVar[Route] = Route.SUBMIT
+    once: ClassVar[bool] = True
+    causes: ClassVar[tuple[str, ...]] = ("EventCustomReporting",)
+    example: ClassVar[dict[str, Any]] = {
+        "tenant_id": 101,
+        "media_type": "email",
+        "event_id": 7,
+        "body": {"Step": "archived"},
+    }
+
+    tenant_id: TenantId
+    media_type: Name
+    event_id: Annotated[int, Meta(ge=0, description="what kind of event, by the site's own numbering")]
+    body: Annotated[Document, Meta(description="anything; reporting gets it as it is")] = UNSET
+
+
+class PartyChanged(Notification):
+    """What notifications to the parties of an interaction share."""
+
+    interaction_id: str
+    party: Party
+
+
+class PartyJoined(PartyChanged, tag="EventPartyAdded"):
+    """Another party handles the interaction, too."""
+
+    visibility_mode: int = 0
+
+
+class PartyLeft(PartyChanged, tag="EventPartyRemoved"):
+    """Another party handles the interaction no more."""
+
+
+class EventHeld(ReportingEvent):
+    """The interaction is kept out of pulls."""
+
+
+class EventResumed(ReportingEvent):
+    """The interaction may be pulled again."""
+
+
+class EventActivityReport(ReportingEvent):
+    """What an agent does inside the handling; ``body`` holds it."""
+
+
+class EventCustomReporting(ReportingEvent):
+    """A client's own event; ``body`` holds its id and content."""
+
+    topic: ClassVar[str] = "custom"
