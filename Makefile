@@ -18,7 +18,7 @@ run: $(READY) ## Start the default cluster, play a stretch of the sample day, go
 	@python -m bench.tour
 
 start: $(READY) ## Start the default cluster alone, until Ctrl-C
-	@honcho start
+	@honcho start || [ $$? -eq 130 ]  # 130: Ctrl-C
 
 test: lint ## Lint, then all tests, with those on real processes
 	@echo "Running all tests"

@@ -48,7 +48,8 @@ class TourFailure(Exception):
 
 def main() -> int:
     """Starts, plays, waits. Returns the exit code: 0 after Ctrl-C or SIGTERM, 1 when something went wrong."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: shells start background jobs deaf to it
+        signal.signal(number, signal.default_int_handler)
     try:
         configuration = load(os.environ.get("IXN_CONFIG", "cluster.toml"))
         refuse_busy_ports(configuration)

@@ -114,7 +114,7 @@ class Events:
 
     def begin(self, now: float) -> float:
         """Goes where the client is, and asks what is to be asked."""
-        if self._place != self._client.endpoint:
+        if self._place is None:
             self._go(now)
         if now >= self._heard_at + SILENCE_S:
             self._heard_at = now

@@ -3,7 +3,8 @@
 A round begins at a revision (the mark) with all that was changed since the last one, and is handed out in slices. A
 slice holds the *current* state of its rows, which may be later than the mark; that is safe, because a start loads the
 tables and applies every journal row after the mark again, and the last write of each field wins. Only the last slice
-moves the mark. What came and went between two rounds never touches the tables but by a deletion that finds nothing.
+moves the mark. What came and went between two rounds touches the tables only by a deletion that finds nothing: whether
+the other member has written it meanwhile is not known here.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Folding:
         self._mark = folded_rev
         self._ids: list[str] = []
         self._rows: list[tuple[str, str]] = []
-        self._stored: set[tuple[str, str]] = set()
+        self._slice: Fold | None = None
         self._older: deque[tuple[int, dict[str, None], dict[tuple[str, str], None]]] = deque()
         self.running = False
 
@@ -68,15 +69,25 @@ class Folding:
             memory.dirty, memory.dirty_rows = {}, {}
 
     def next(self, limit: int) -> Fold:
-        """The next slice of the running round, of at most ``limit`` rows."""
+        """The next slice of the running round, at most ``limit`` rows; the same again until it is :meth:`written`."""
+        if self._slice is None:
+            self._slice = self._cut(limit)
+        return self._slice
+
+    def _cut(self, limit: int) -> Fold:
         interactions, gone = self._next_interactions(limit)
         rows, dropped = self._next_rows(limit - len(interactions) - len(gone))
         last = not self._ids and not self._rows
         if last:
-            self.running = False
-            self.folded_rev = self._mark
             rows.append((*COUNTERS_ROW, encode_row(self.memory.counters)))
         return Fold(interactions, gone, rows, dropped, self._mark if last else None)
+
+    def written(self) -> None:
+        """The slice is in the tables. With the last one the round is over and the mark moves."""
+        if self._slice is not None and self._slice.folded_rev is not None:
+            self.running = False
+            self.folded_rev = self._slice.folded_rev
+        self._slice = None
 
     def _next_interactions(self, limit: int) -> tuple[list[Interaction], list[str]]:
         ids = self._ids[-limit:]
@@ -92,14 +103,8 @@ class Folding:
         rows, dropped = [], []
         for name, key in keys:
             row = self.memory.tables[name].get(key)
-            if row is not None:
-                rows.append((name, key, encode_row(row)))
-                self._stored.add((name, key))
-            elif (name, key) in self._stored:
-                self._stored.discard((name, key))
+            if row is None:
                 dropped.append((name, key))
+            else:
+                rows.append((name, key, encode_row(row)))
         return rows, dropped
-
-    def loaded(self, table: str, key: str) -> None:
-        """A row was found in the tables at start; it has to be deleted there when it is dropped."""
-        self._stored.add((table, key))

@@ -292,6 +292,7 @@ class NodeMember:
         folding = self.tenure.folding
         if folding.running:
             self.store.fold(self.core.epoch, folding.next(FOLD_ROWS))
+            folding.written()
         elif self.core.rev > folding.folded_rev and self._fold_is_due(now):
             folding.begin(self.core.rev)
         if now >= self._housekeeping_at:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import orjson
+import msgspec
 from msgspec import UNSET
 
 from broker.errors import Code, Refusal
@@ -35,6 +35,15 @@ from .views import Key, View, waits
 if TYPE_CHECKING:
     from .core import NodeCore
     from .sessions import Session
+
+
+class _Hints(msgspec.Struct):
+    """What a pull looks at in its ``extension``; all else there is anybody's."""
+
+    hold: Any = msgspec.field(default=None, name="pull-for-strategy")
+
+
+_hints = msgspec.json.Decoder(_Hints).decode
 
 
 class Pulls:
@@ -158,8 +167,10 @@ def _holds(call: Call) -> bool:
     extension = call.request.extension
     if extension is UNSET or call.session.type is not ClientType.ROUTING:
         return False
-    hints = orjson.loads(bytes(extension))
-    return isinstance(hints, dict) and hints.get("pull-for-strategy") in (1, True, "1")
+    try:
+        return _hints(extension).hold in (1, True, "1")
+    except (ValueError, RecursionError):
+        return False
 
 
 def _take(node: NodeCore, call: Call, view: View, count: int, below: Key | None) -> EventPulledInteractions:

@@ -47,6 +47,7 @@ class Tenure:
         self.folding = Folding(self.core.memory, 0)
         self.pair = self._new_pair()
         self._loaded = False
+        self._taken: tuple[int, str] | None = None
         self._renew_at = self._forget_at = 0.0
 
     def _new_core(self) -> NodeCore:
@@ -68,6 +69,8 @@ class Tenure:
             return False
         self.next_look = now + LOOK_S
         try:
+            if self._taken is not None:
+                return self._serve(now)
             self._catch_up()
             looked_at = time.monotonic()
             lease = self.store.lease()
@@ -77,7 +80,8 @@ class Tenure:
             self._fail(fault)
         except StoreFailure as fault:
             self.why = str(fault)
-            self.pair.handle(Event.STORE_FAILED)
+            if self._taken is None:
+                self.pair.handle(Event.STORE_FAILED)
         return False
 
     def _fail(self, fault: Refused) -> None:
@@ -87,29 +91,33 @@ class Tenure:
         self.pair.handle(Event.STORE_REFUSED)
 
     def _catch_up(self) -> None:
-        """Loads the tables if nothing is loaded, then applies what the journal has more."""
-        if not self._loaded:
-            self._load()
-        try:
-            while rows := self.store.tail(self.core.rev, TAIL_ROWS):
-                for row in rows:
-                    self.core.apply(row.us, row.changes, row.events)
-                    self.core.rev = row.rev
-        except JournalCut:
-            log.warning("was away for too long, loading again")
-            self._forget()
-            self._load()
+        """Loads the tables if nothing is loaded, then applies what the journal has more, to its end."""
+        while True:
+            if not self._loaded:
+                self._load()
+            try:
+                while rows := self.store.tail(self.core.rev, TAIL_ROWS):
+                    for row in rows:
+                        self.core.apply(row.us, row.changes, row.events)
+                        self.core.rev = row.rev
+                break
+            except JournalCut:
+                log.warning("was away for too long, loading again")
+                self._forget()
         self._forget_folded()
 
     def _load(self) -> None:
         began = time.monotonic()
-        loaded = self.store.load()
-        memory = self.core.memory
-        for interaction in loaded.interactions:
-            memory.load_interaction(interaction)
-        for table, key, data in loaded.records:
-            memory.load_row(table, key, data)
-            self.folding.loaded(table, key)
+        try:
+            loaded = self.store.load()
+            memory = self.core.memory
+            for interaction in loaded.interactions:
+                memory.load_interaction(interaction)
+            for table, key, data in loaded.records:
+                memory.load_row(table, key, data)
+        except StoreFailure:
+            self._forget()  # a half is not gone on from
+            raise
         self.core.rev = loaded.folded_rev
         self.folding.start(loaded.folded_rev)
         self._loaded = True
@@ -152,10 +160,17 @@ class Tenure:
             self.pair.handle(Event.FENCED)
             return False
         self.pair.acquired(asked_at)
+        self._renew_at = asked_at + self.settings.lease_timeout / RENEWALS
+        self._taken = (epoch, why)
+        return self._serve(now)
+
+    def _serve(self, now: float) -> bool:
+        """The lease is this member's: applies the journal to its end, which is the take-over's own row, and serves."""
+        assert self._taken is not None, "only after a take-over"
         self._catch_up()
+        (epoch, why), self._taken = self._taken, None
         self.core.activate(now, epoch, why)
         self.why = why
-        self._renew_at = asked_at + self.settings.lease_timeout / RENEWALS
         log.info("active", epoch=epoch, rev=self.core.rev, why=why, interactions=len(self.core.memory.interactions))
         return True
 
@@ -207,5 +222,6 @@ class Tenure:
         if self.pair.role == "active":
             self.pair.handle(Event.FENCED)
         self.why = why
+        self._taken = None
         self._forget()
         self.next_look = 0.0

@@ -229,7 +229,7 @@ class Agents:
             self._miss(change, node)
 
     def _miss(self, change: _Change, node: str) -> None:
-        """A node has not got the change: it gets it later, or the whole login."""
+        """A node has not got the change: it gets it later (:meth:`_catch_up`), or the whole login."""
         agent = change.agent
         if agent is None:
             return
@@ -237,8 +237,6 @@ class Agents:
             agent.nodes.discard(node)
         elif node in agent.nodes:
             agent.miss(node, change.payload)
-        if self._links.is_ready(node):
-            self._replay(agent, node)
 
     def _finish(self, change: _Change, answer: bytes | Refusal) -> None:
         """The end of a change, and of the waiting of what comes after it."""
@@ -253,6 +251,9 @@ class Agents:
             self._calls.refuse(change.call, answer)
         else:
             self._calls.answer(change.call, answer)
+        if change.agent is not None and change.agent in self._roster.of(change.session.client):
+            for node in self._routes.serving(frozenset({change.agent.tenant})):
+                self._catch_up(change.agent, node)
         if change.session.ended:
             self.end(change.session)
 
@@ -305,17 +306,20 @@ class Agents:
         for agent in serving:
             if forgot:
                 agent.nodes.discard(node)
-            if node not in agent.nodes or agent.missed.get(node):
-                self._replay(agent, node)
+            self._catch_up(agent, node)
 
-    def _replay(self, agent: Agent, node: str) -> None:
-        """Brings a node to the agent's state. What it has already it refuses, and nothing happens."""
+    def _catch_up(self, agent: Agent, node: str) -> None:
+        """Brings a node that is there to the agent's state. What it has already it refuses, and nothing happens."""
+        behind = node not in agent.nodes or agent.missed.get(node)
+        if not behind or node in agent.catching_up or not self._links.is_ready(node):
+            return
         asker = Asker(agent.session.client, 0 if node == agent.speaking else ECHO)
         missed = agent.missed.pop(node, [])
         if node not in agent.nodes:
             login = RequestAgentLogin(**ids(agent), tenant_id=agent.tenant, media_list=agent.media)
             deadline = self._gather.now + self._timeout
-            self._gather.ask([node], encode(login), deadline, partial(self._replayed, agent, node), asker)
+            self._gather.ask([node], encode(login), deadline, partial(self._caught_up, agent, node), asker)
+            agent.catching_up.add(node)
             if agent.donot_disturb:
                 self._tell(node, encode(RequestDoNotDisturbOn(**ids(agent))), asker)
         for payload in missed:
@@ -325,13 +329,15 @@ class Agents:
         """A request whose answer changes nothing."""
         self._gather.ask([node], payload, self._gather.now + self._timeout, _nothing, asker)
 
-    def _replayed(self, agent: Agent, node: str, now: float, answers: Answers) -> None:
+    def _caught_up(self, agent: Agent, node: str, now: float, answers: Answers) -> None:
         """A node that was away has the agent now; or it refuses, and then the agent is to be nowhere."""
+        agent.catching_up.discard(node)
         reply = answers[node]
         if reply is None or agent not in self._roster.of(agent.session.client):
             return
         if not reply.code:
             agent.nodes.add(node)
+            self._catch_up(agent, node)
         elif reply.code in DEFINITE and agent.names.isdisjoint(self._locked):
             why = f"{node} refuses the login: {DEFINITE[reply.code].text}"
             self._calls.tell(agent.session, encode(EventAgentConnectionClosed(**ids(agent), reason=why)))
@@ -341,34 +347,32 @@ class Agents:
 
     def lets_pass(self, session: Session, node: str, payload: bytes) -> bool:
         """Whether a client shall see a notification: every node sends those about agents, one of them is enough."""
-        changes, agents = self._running.get(session.client, ()), self._roster.of(session.client)
-        if not changes and not agents:
+        if not payload.startswith(_ABOUT_AGENTS):
             return True
         try:
             note = _read_note(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return False
-        if note.message not in _ABOUT_AGENTS:
-            return True
-        for change in changes:
+        for change in self._running.get(session.client, ()):
             if _is_about(note, change.head):
                 return change.speaking == node
-        agent = next((agent for agent in agents if _is_about(note, agent)), None)
-        if agent is not None and note.message == EventAgentConnectionClosed.__name__:
+        agent = next((agent for agent in self._roster.of(session.client) if _is_about(note, agent)), None)
+        if agent is not None and payload.startswith(_CLOSED):
             self._roster.discard(agent)
             return True
         return agent is not None and agent.speaking == node
 
 
 class _Note(msgspec.Struct):
-    message: str
     agent_id: str | None = None
     place_id: str | None = None
 
 
 _read_note = msgspec.json.Decoder(_Note).decode
 
-_ABOUT_AGENTS = frozenset({EventCurrentAgentStatus.__name__, EventAgentConnectionClosed.__name__})
+_CLOSED = b'{"message":"%b"' % EventAgentConnectionClosed.__name__.encode()
+_ABOUT_AGENTS = (_CLOSED, b'{"message":"%b"' % EventCurrentAgentStatus.__name__.encode())
+"""How notifications about agents begin: the name comes first in all that nodes say."""
 
 
 def _is_about(note: _Note, who: Any) -> bool:

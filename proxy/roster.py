@@ -36,9 +36,13 @@ class Agent:
 
     :param head: of its RequestAgentLogin
     :param speaking: the node that speaks for it; ``nodes``: where it is logged in
+    :param catching_up: nodes where a login that they missed is under way
     """
 
-    __slots__ = ("agent_id", "donot_disturb", "media", "missed", "nodes", "place_id", "session", "speaking", "tenant")
+    __slots__ = (
+        "agent_id", "catching_up", "donot_disturb", "media", "missed", "nodes", "place_id", "session", "speaking",
+        "tenant",
+    )  # fmt: skip
 
     def __init__(self, session: Session, head: Any, speaking: str) -> None:
         self.session = session
@@ -49,6 +53,7 @@ class Agent:
         self.donot_disturb = False
         self.speaking = speaking
         self.nodes: set[str] = set()
+        self.catching_up: set[str] = set()
         self.missed: dict[str, list[bytes]] = {}
 
     @property

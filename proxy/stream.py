@@ -301,7 +301,7 @@ class MergeStream:
             return []
         self._watch(entries)
         published: list[Published] = []
-        behind = self._behind() | self._also_late()
+        behind = self._behind()
         for us, _, flags, topic, payload in entries:
             if not flags & ECHO:
                 behind[source.name] = us
@@ -309,12 +309,6 @@ class MergeStream:
                 published.append((topic, cursor, mark_late(payload)))
         self.counts["late"] += len(published)
         return published
-
-    def _also_late(self) -> dict[str, int]:
-        """How far other nodes are that have late events to come in the same take."""
-        assert self.position is not None
-        firsts = {name: source.ready[0][0] for name, source in self._sources.items() if source.ready}
-        return {name: us - 1 for name, us in firsts.items() if us <= self.position}
 
     def _released(self) -> list[Published]:
         """The events up to the smallest watermark of the nodes that are waited for; the position moves there."""
@@ -361,12 +355,13 @@ class MergeStream:
         return self._behind()
 
     def _behind(self) -> dict[str, int]:
+        """Of a node that has late events to come, nothing from the first of them on is published."""
         if self.position is None:
             return {}
-        return _below(
-            {source.name: source.out_us for source in self._sources.values() if source.standing is not Standing.IN},
-            self.position,
-        )
+        away = [source for source in self._sources.values() if source.standing is not Standing.IN]
+        firsts = {source.name: source.ready[0][0] for source in self._sources.values() if source.ready}
+        late = {name: us - 1 for name, us in firsts.items() if us <= self.position}
+        return _below({source.name: source.out_us for source in away}, self.position) | late
 
     @property
     def stalled(self) -> set[str]:

@@ -47,7 +47,9 @@ AT_ONCE = 1000
 """Rounds after which a cluster that still speaks will never come to rest."""
 
 
-def make_configuration(nodes: int = 3, proxies: int = 2, **settings: Any) -> Configuration:
+def make_configuration(
+    nodes: int = 3, proxies: int = 2, node_settings: NodeSettings | None = None, **settings: Any
+) -> Configuration:
     """``nodes`` pairs behind ``proxies``, one tenant with queues and views. :param settings: the proxies'"""
     addresses = Addresses(requests="tcp://127.0.0.1:1", events="tcp://127.0.0.1:2")
     names = [f"n{number}" for number in range(1, nodes + 1)]
@@ -55,7 +57,10 @@ def make_configuration(nodes: int = 3, proxies: int = 2, **settings: Any) -> Con
         tenants={101: Tenant(name="Bank", media_types={"voice": MediaType(), "email": MediaType()})},
         nodes={
             name: Node(
-                database=f"sqlite:///{name}.db", primary=addresses, backup=addresses, settings=NodeSettings()
+                database=f"sqlite:///{name}.db",
+                primary=addresses,
+                backup=addresses,
+                settings=node_settings or NodeSettings(),
             )
             for name in names
         },
@@ -120,7 +125,9 @@ class Pair:
         if batch.changes or batch.events.events:
             changes = encode_changes(batch.changes) if batch.changes else b""
             self.journal.rows.append((batch.us, changes, batch.packed_events()))
-        read = [(one.source, one.ref, *replay(self.journal, self.name, one, core.clock.promise(now))) for one in batch.reads]
+        read = [
+            (one.source, one.ref, *replay(self.journal, self.name, one, core.clock.promise(now))) for one in batch.reads
+        ]
         packed: dict[bytes, list[PackedReply]] = {}
         direct: list[Any] = []
         for (peer, client), ref, payload, code in [*batch.replies, *read]:

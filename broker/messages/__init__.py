@@ -24,12 +24,12 @@ M = TypeVar("M", bound=Message)
 
 
 def _classes(kind: type[M]) -> Iterator[type[M]]:
-    """The concrete classes of one kind, in the order of the catalogue; shared parents have no wire name of their own."""
+    """The concrete classes of one kind in the catalogue's order; shared parents have no wire name of their own."""
     for family in FAMILIES:
         for thing in vars(family).values():
-            if isinstance(thing, type) and issubclass(thing, kind) and thing.__module__ == family.__name__:
-                if _wire_name(thing).startswith(("Request", "Event")):
-                    yield thing
+            ours = isinstance(thing, type) and issubclass(thing, kind) and thing.__module__ == family.__name__
+            if ours and _wire_name(thing).startswith(("Request", "Event")):
+                yield thing
 
 
 def _wire_name(cls: type[Message]) -> str:
@@ -47,16 +47,26 @@ encode = msgspec.json.Encoder().encode
 _FIELD = re.compile(r"(?:missing required field `([^`]+)`)|(?: - at `\$\.([^`.\[]+))")
 
 
-def decoder(kinds: Iterable[type[Any]]) -> Callable[[bytes | memoryview], Any]:
+_FEW = 100
+"""With so few brackets nothing is nested too deep."""
+_ROOM = 64
+"""Python's levels that are left free while a deep payload is decoded."""
+
+
+def decoder(kinds: Iterable[type[Any]]) -> Callable[[bytes], Any]:
     """A function that turns JSON bytes into the one of ``kinds`` (tagged structs) that they are.
 
-    It raises :class:`Refusal`: ``MALFORMED`` (no JSON object with a ``message``), ``UNSUPPORTED`` (no such request),
-    ``MISSING_ATTRIBUTE`` and ``WRONG_VALUE`` with the field.
+    It raises :class:`Refusal`: ``MALFORMED`` (no JSON object with a ``message``, or nested too deep), ``UNSUPPORTED``
+    (no such request), ``MISSING_ATTRIBUTE`` and ``WRONG_VALUE`` with the field.
     """
     decode = msgspec.json.Decoder(Union[tuple(kinds)]).decode
 
-    def checked(payload: bytes | memoryview) -> Any:
+    def checked(payload: bytes) -> Any:
         try:
+            if not payload.isascii():
+                payload.decode()  # free JSON is kept as it came, unseen: others would get what is not UTF-8
+            if payload.count(b"[") + payload.count(b"{") > _FEW:
+                return _with_room(decode, payload, _ROOM)
             return decode(payload)
         except msgspec.ValidationError as fault:
             raise _refusal(str(fault)) from None
@@ -64,6 +74,12 @@ def decoder(kinds: Iterable[type[Any]]) -> Callable[[bytes | memoryview], Any]:
             raise Refusal(Code.MALFORMED, f"not JSON: {fault}") from None
 
     return checked
+
+
+def _with_room(decode: Callable[[bytes], Any], payload: bytes, levels: int) -> Any:
+    """Decodes from further down Python's stack: what is nested so deep that it only just can be decoded here could not
+    be where the stack is a little longer, as when a handler, a standby or a start reads it again."""
+    return _with_room(decode, payload, levels - 1) if levels else decode(payload)
 
 
 def _refusal(text: str) -> Refusal:
@@ -79,7 +95,7 @@ def _refusal(text: str) -> Refusal:
     return Refusal(Code.WRONG_VALUE, text, field=wrong)
 
 
-decode_request: Callable[[bytes | memoryview], Request] = decoder(REQUESTS.values())
+decode_request: Callable[[bytes], Request] = decoder(REQUESTS.values())
 """JSON bytes -> the request they are; raises as :func:`decoder` says."""
 
 

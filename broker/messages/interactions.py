@@ -27,6 +27,7 @@ from .objects import (
     InteractionId,
     MediaType,
     Name,
+    Number,
     PlaceId,
     Properties,
     QueueName,
@@ -61,7 +62,7 @@ class RequestSubmit(Request):
     ] = None
     parent_id: Annotated[InteractionId | None, Meta(description="the interaction that this one belongs to")] = None
     external_id: Annotated[Name | None, Meta(description="the media server's own id; quick to find by")] = None
-    priority: Annotated[int, Meta(description="for the order of views")] = 0
+    priority: Annotated[Number, Meta(description="for the order of views")] = 0
     is_online: Annotated[Flag, Meta(description="1 while the customer is there, as in a chat or a call")] = 0
     received_at: Annotated[
         Timestamp | None, Meta(description="when it came to the media server, seconds since 1970; absent: now")
@@ -70,7 +71,7 @@ class RequestSubmit(Request):
     in_queues: Annotated[list[Name] | None, Meta(description="suggested next queues")] = None
     out_queues: Annotated[list[Name] | None, Meta(description="suggested queues for its children")] = None
     service_type: Annotated[Name | None, Meta(description="the business layer's, kept as it is")] = None
-    service_objective: Annotated[int | None, Meta(description="the business layer's, kept as it is")] = None
+    service_objective: Annotated[Number | None, Meta(description="the business layer's, kept as it is")] = None
     agent_id: Annotated[AgentId | None, Meta(description="the submitting agent, where the session has several")] = None
     place_id: Annotated[PlaceId | None, Meta(description="the same by its place")] = None
     user_data: Annotated[Raw, Meta(description="any JSON object; kept byte for byte")] = EMPTY

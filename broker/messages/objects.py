@@ -14,6 +14,7 @@ from .kinds import EMPTY, Document, Record, Workbin
 InteractionId = Annotated[str, Meta(min_length=1, max_length=64, description="the interaction's identifier")]
 TenantId = Annotated[int, Meta(ge=1, description="the tenant's number")]
 MAX_NAME = 255
+MAX_NUMBER = 2**31 - 1
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 AgentId = Annotated[Name, Meta(description="the agent's id")]
 PlaceId = Annotated[Name, Meta(description="the place's id")]
@@ -24,6 +25,7 @@ QueueName = Annotated[Name, Meta(description="one of the tenant's queues")]
 ViewId = Annotated[Name, Meta(description="the view's name in the configuration, such as `Inbound/all`")]
 StrategyId = Annotated[Name, Meta(description="the strategy that the routing engine acts for; events show it")]
 Reason = Annotated[Document, Meta(description="why: any JSON; the events that this causes carry it")]
+Number = Annotated[int, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 Seconds = Annotated[float, Meta(ge=0)]
 Timestamp = Annotated[float, Meta(ge=0, description="seconds since the Unix epoch, UTC")]
 Count = Annotated[int, Meta(ge=1, le=10_000)]

@@ -30,8 +30,9 @@ WIDE_WINDOW = 1024
 """The same at a given speed, where the recorded times set the pace."""
 PAUSE_S = 0.1
 """Between a step that failed in passing and its repetition."""
-PATIENCE_S = 60.0
-"""A decision that is not done after this long ends the replay."""
+PATIENCE_S = 120.0
+"""A decision that is not done after this long ends the replay; above the three keep-alive intervals (of 30 s) after
+which what a dead proxy's clients held goes back."""
 _INVITATION_MARGIN_S = 0.5
 
 
@@ -214,10 +215,15 @@ class Play:
         self._wait(task, now + max(retry_after or 0.0, PAUSE_S))
 
     def _anew(self, now: float, task: Task, outcome: Outcome | None = None) -> None:
-        """Back to the pull; what came after it follows again, and what was to come then, too."""
-        chain = CHAINS[_ANSWER]
-        rest = [step for step in (task.step, *task.then) if step not in chain]
-        task.step, *task.then = [*chain, *rest]
+        """Back to the pull; what came after it follows again, and what was to come then, too.
+
+        Where an agent could not stop a call that cannot be pulled either, the agent has it still (it had to log in
+        again, and was asked too early), so it is told to stop once more.
+        """
+        still_held = task.step is Step.PULL and Step.STOP in task.then
+        again = [Step.STOP] if still_held else CHAINS[Action.ANSWER]
+        rest = [step for step in (task.step, *task.then) if step is Step.STOP]
+        task.step, *task.then = list(dict.fromkeys([*again, *rest]))
         task.attempt += 1
         task.ticket = None
         self._again(now, task, {})
@@ -258,7 +264,6 @@ class Play:
         return any(task.busy for task in self._sessions.values())
 
 
-_ANSWER = Action.ANSWER
 _ACTS = {
     Verdict.DONE: Play._advance,
     Verdict.AGAIN: Play._again,

@@ -49,6 +49,7 @@ class Faults(msgspec.Struct):
     refused: int = 0
     uninvited: int = 0
     logged_out: int = 0
+    moved: int = 0
 
 
 class Cluster:
@@ -60,6 +61,7 @@ class Cluster:
         self.log: list[tuple[float, str, dict[str, Any]]] = []
         self.interactions: dict[str, dict[str, Any]] = {}
         self.agents: set[str] = set()
+        self.strangers: set[str] = set()
         self._faults = faults
         self._random = random.Random(seed)
         self._kept: dict[tuple[str, str], dict[str, Any]] = {}
@@ -119,6 +121,7 @@ class Cluster:
 
     def RequestAgentLogin(self, client: str, request: dict[str, Any]) -> dict[str, Any]:
         self.agents.add(request["agent_id"])
+        self.strangers.discard(request["agent_id"])
         return {"message": "EventAck"}
 
     def RequestAgentLogout(self, client: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -175,6 +178,8 @@ class Cluster:
         self._say("EventPartyAdded", request["interaction_id"], party={"type": 2, "agent_id": request["agent_id"]})
         if self._chance(self._faults.logged_out):
             self._log_out(request["agent_id"])
+        if self._chance(self._faults.moved):
+            self._move(request["agent_id"])
         return {"message": "EventAck"}
 
     def RequestChangeProperties(self, client: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -189,7 +194,8 @@ class Cluster:
             return error(43)
         if client != MEDIA and request["agent_id"] not in self.agents:
             return error(22)
-        if client != MEDIA and not (found["state"] == "handled" and found["agent"] == request["agent_id"]):
+        holds = found["state"] == "handled" and found["agent"] not in self.strangers
+        if client != MEDIA and not (holds and found["agent"] == request["agent_id"]):
             return error(40)
         if client == MEDIA:
             assert found["is_online"] == 0, "a caller who is gone is set offline first"
@@ -210,6 +216,11 @@ class Cluster:
         for found in self.interactions.values():
             if found.get("agent") == agent and found["state"] in ("handled", "invited"):
                 found["state"] = "queued"
+        self._later(0.05, "session", agent)
+
+    def _move(self, agent: str) -> None:
+        """The agent's client has moved to another proxy, whose session is a stranger to the node until it logs in."""
+        self.strangers.add(agent)
         self._later(0.05, "session", agent)
 
     def _say(self, message: str, name: str, **parts: Any) -> None:
@@ -264,7 +275,7 @@ PERCENT = st.integers(0, 20)
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 2**32),
-    st.builds(Faults, lost=PERCENT, refused=PERCENT, uninvited=PERCENT, logged_out=st.integers(0, 10)),
+    st.builds(Faults, lost=PERCENT, refused=PERCENT, uninvited=PERCENT, logged_out=PERCENT, moved=PERCENT),
     st.sampled_from([None, 10.0]),
 )
 def test_whatever_the_cluster_does_the_day_is_played(seed: int, faults: Faults, speed: float | None) -> None:
@@ -309,7 +320,7 @@ def test_recorded_time_is_kept_so_many_times_faster() -> None:
 
 def test_every_change_carries_a_dedup_id_that_is_used_for_one_thing() -> None:
     # Given a cluster with all faults, when a day is played
-    _, cluster = played(day(40), Faults(lost=15, refused=15, uninvited=10, logged_out=5), seed=9)
+    _, cluster = played(day(40), Faults(lost=15, refused=15, uninvited=10, logged_out=5, moved=5), seed=9)
     # Then one dedup_id stands for one request, whatever was repeated
     said: dict[str, dict[str, Any]] = {}
     for _, client, request in cluster.log:

@@ -120,12 +120,20 @@ class FakeNode:
 
     def notify(self, client: int, **note: Any) -> None:
         """Tells a client something."""
-        self.outgoing.append(PackedReply(0, client, 0, json.dumps(note).encode()))
+        self.outgoing.append(PackedReply(0, client, 0, json.dumps(note, separators=(",", ":")).encode()))
 
     def beat(self, now: float, **fields: Any) -> PackedEvents:
         """A heartbeat of the active member."""
-        values = {"role": "active", "member": self.active, "epoch": self.epoch, **fields}
-        return PackedEvents(node=self.name, us=int(now * 1e6), next_seq=1, first_seq=1, events=[], status=b"", **values)
+        values: dict[str, Any] = {
+            "role": "active",
+            "member": self.active,
+            "epoch": self.epoch,
+            "us": int(now * 1e6),
+            "next_seq": 1,
+            "first_seq": 1,
+            "events": [],
+        }
+        return PackedEvents(node=self.name, **{**values, **fields})
 
     def fail_over(self) -> None:
         """The other member takes over; it knows none of the links' sessions."""

@@ -487,7 +487,7 @@ numbers = st.integers(-(2**62), 2**62)
     ),
     st.data(),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=3000)
 def test_rubbish_of_nodes_raises_nothing(said: list[PackedEvents], data: st.DataObject) -> None:
     stream = MergeStream("p1", ["n1", "n2"], stall_timeout=1.0, buffer=5)
     for number, published in enumerate(said):
@@ -629,7 +629,7 @@ def wanted_after(nodes: list[Node], us: int) -> list[tuple[int, str, bool]]:
 
 
 @given(st.lists(steps, min_size=30, max_size=90))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=3000)
 def test_two_proxies_publish_the_same_events_in_the_same_order(script: Script) -> None:
     # Given three nodes and two proxies that begin at different times
     nodes = [Node(f"n{number}") for number in (1, 2, 3)]
@@ -659,7 +659,7 @@ skews_of_three = st.lists(st.sampled_from(SMALL), min_size=3, max_size=3) | st.l
     skews_of_three,
     st.sampled_from([5, 1000, 1000]),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=3000)
 def test_with_stalls_nothing_is_lost_or_doubled_and_cursors_are_true(
     script: Script,
     skews: list[int],

@@ -1,0 +1,175 @@
+"""A member's tenure on a real store: folding that fails, take-overs that are interrupted, journals that were cut."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.config.objects import Configuration
+from broker.wire import pack
+from node.journal import encode_changes
+from node.store import DiskFull, Row, Store, open_store
+from node.tenure import Tenure
+from tests.node.conftest import START, make_configuration
+
+SUBMIT = {"message": "RequestSubmit", "tenant_id": 101, "media_type": "email", "queue": "Inbound"}
+
+
+class Member:
+    """A tenure that is driven by hand: no sockets, no loop."""
+
+    def __init__(self, path: Path, configuration: Configuration, name: str) -> None:
+        self.store: Store = open_store(f"sqlite:///{path}", node="n1")
+        self.tenure = Tenure(self.store, configuration, "n1", name)
+        self.now = START
+
+    def follow(self) -> bool:
+        """One look, whenever the last one was."""
+        self.tenure.next_look = 0.0
+        self.now += 1
+        return self.tenure.follow(self.now)
+
+    def serve(self) -> None:
+        """Looks until it is active."""
+        until = time.monotonic() + 5
+        while not self.follow():
+            assert time.monotonic() < until, self.tenure.why
+            time.sleep(0.01)
+        self.commit()
+
+    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        self.now += 1
+        self.tenure.core.receive(self.now, (b"c", 0), b"1", json.dumps(message).encode())
+        return self.commit()
+
+    def commit(self) -> dict[str, Any]:
+        core = self.tenure.core
+        batch = core.take(self.now)
+        if batch.changes or batch.events.events:
+            self.store.commit(
+                Row(core.rev + 1, core.epoch, batch.us, encode_changes(batch.changes), pack(batch.events))
+            )
+            core.rev += 1
+        return json.loads(batch.replies[-1][2]) if batch.replies else {}
+
+    def register(self) -> None:
+        hello = {"message": "RequestRegisterClient", "client_name": "mail", "client_type": "MediaServer"}
+        assert self.ask(hello)["message"] == "EventAck"
+
+    def fold(self) -> None:
+        """A whole round."""
+        folding = self.tenure.folding
+        folding.begin(self.tenure.core.rev)
+        while folding.running:
+            self.store.fold(self.tenure.core.epoch, folding.next(2))
+            folding.written()
+
+    def leave(self) -> None:
+        """Gives the lease up, as an orderly stop does."""
+        self.store.release(self.tenure.core.epoch, self.tenure.core.clock.last_us + 1)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Any]:
+    configuration, members = make_configuration(), []
+
+    def make_member(name: str) -> Member:
+        members.append(Member(tmp_path / "n1.db", configuration, name))
+        return members[-1]
+
+    yield make_member
+    for member in members:
+        member.store.close()
+
+
+def ids(member: Member) -> set[str]:
+    return set(member.tenure.core.memory.interactions)
+
+
+def test_a_slice_that_could_not_be_written_is_written_the_next_time(make: Any) -> None:
+    """Given five interactions, when a slice of folding meets a full disk, then a later start finds all five."""
+    first = make("primary")
+    first.serve()
+    first.register()
+    submitted = {first.ask(SUBMIT)["interaction_id"] for _ in range(5)}
+    folding = first.tenure.folding
+    folding.begin(first.tenure.core.rev)
+    lost = folding.next(2)  # the disk is full: it was handed out and not written
+    assert folding.next(2) is lost
+    while folding.running:
+        first.store.fold(first.tenure.core.epoch, folding.next(2))
+        folding.written()
+    first.leave()
+    second = make("backup")
+    second.serve()
+    assert ids(second) == submitted
+
+
+def test_a_row_that_the_other_member_folded_does_not_come_back(make: Any) -> None:
+    """Given a standby that loaded before an agent's row was folded, when it drops the row after its take-over and
+    folds, then the next start does not find it."""
+    first, second = make("primary"), make("backup")
+    first.serve()
+    second.follow()
+    hello = {"message": "RequestRegisterClient", "client_name": "desk", "client_type": "AgentApplication"}
+    login = {"message": "RequestAgentLogin", "tenant_id": 101, "agent_id": "VICKY"}
+    first.ask(hello)
+    assert first.ask(login)["message"] == "EventAck"
+    first.fold()
+    first.leave()
+    second.serve()
+    second.ask(hello)
+    second.ask(login)
+    assert second.ask({"message": "RequestAgentLogout"})["message"] == "EventAck"
+    second.fold()
+    second.leave()
+    third = make("primary")
+    third.serve()
+    assert len(third.tenure.core.memory.agents) == 0
+
+
+def test_a_take_over_that_a_failing_disk_interrupts_is_finished_later(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a standby whose database fails just after it took the lease, when it is well again, then it serves."""
+    first = make("primary")
+    first.serve()
+    first.register()
+    ident = first.ask(SUBMIT)["interaction_id"]
+    first.leave()
+    second = make("backup")
+    tail, failures = second.store.tail, iter([False, True, True])
+
+    def failing(*args: Any) -> list[Row]:
+        if next(failures, False):
+            raise DiskFull("n1.db", "no space")
+        return tail(*args)
+
+    monkeypatch.setattr(second.store, "tail", failing)
+    second.serve()
+    assert ids(second) == {ident}
+    second.register()
+    assert second.ask(SUBMIT)["message"] == "EventAck"
+
+
+def test_a_standby_behind_a_cut_journal_loads_again_and_serves(make: Any) -> None:
+    """Given a standby that was away while rows were folded and cut, when it takes over, then it has everything."""
+    first, second = make("primary"), make("backup")
+    first.serve()
+    first.register()
+    second.follow()
+    submitted = {first.ask(SUBMIT)["interaction_id"] for _ in range(20)}
+    first.fold()
+    submitted.add(first.ask(SUBMIT)["interaction_id"])
+    while first.store.cut(first.tenure.core.epoch, first.tenure.core.clock.last_us):
+        pass
+    first.leave()
+    second.serve()
+    assert ids(second) == submitted
+    second.register()
+    assert second.ask(SUBMIT)["message"] == "EventAck"

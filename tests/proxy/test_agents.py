@@ -1,0 +1,468 @@
+"""Agents: every change on all nodes of the tenant or on none, and nodes that come back get what they missed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from broker.wire import ECHO
+
+LOGIN: dict[str, Any] = {"tenant_id": 101, "agent_id": "V", "media_list": {"voice": 1}}
+REFUSED = {"message": "EventError", "code": 30, "text": "Licence limit reached"}
+SAME = {"message": "EventError", "code": 25, "text": "Already in this state"}
+NOT_LOGGED_IN = {"message": "EventError", "code": 22, "text": "Agent is not logged in"}
+
+
+def history(world: Any) -> list[tuple[str, str, str]]:
+    """All agent requests in the order of their numbers: node, request without its prefix, ``echo`` or ``says``."""
+    rows = [
+        (entry.number, name, request["message"].removeprefix("Request"), "echo" if entry.flags & ECHO else "says")
+        for name, node in world.nodes.items()
+        for entry, request in node.log
+    ]
+    return [row[1:] for row in sorted(rows)]
+
+
+def speaking(world: Any) -> str:
+    """The node that speaks for the only agent."""
+    (agent,) = world.core.agents._roster
+    return str(agent.speaking)
+
+
+def logged_in(world: Any) -> tuple[bytes, str, list[str]]:
+    """A client with agent V at all nodes; the speaking node and the others. The nodes' logs are empty."""
+    client = world.client(b"desk")
+    assert world.ask(client, "RequestAgentLogin", **LOGIN) == {"message": "EventAck"}
+    first = speaking(world)
+    for node in world.nodes.values():
+        node.log.clear()
+    return client, first, [name for name in world.nodes if name != first]
+
+
+# -- who speaks
+
+
+def test_the_speaking_node_logs_in_first_the_others_echo(world: Any) -> None:
+    # given a client
+    client = world.client(b"desk")
+    # when its agent logs in
+    reply = world.ask(client, "RequestAgentLogin", **LOGIN)
+    # then one node says so, and after it the others as its echo
+    assert reply == {"message": "EventAck"}
+    first = speaking(world)
+    rows = history(world)
+    assert rows[0] == (first, "AgentLogin", "says")
+    assert sorted(rows[1:]) == [(name, "AgentLogin", "echo") for name in sorted(world.nodes) if name != first]
+
+
+def test_a_logout_ends_with_the_speaking_node(world: Any) -> None:
+    # given an agent
+    client, first, others = logged_in(world)
+    # when it logs out
+    reply = world.ask(client, "RequestAgentLogout", agent_id="V")
+    # then the others are first, and the proxy has forgotten it
+    assert reply == {"message": "EventAck"}
+    rows = history(world)
+    assert sorted(rows[:2]) == [(name, "AgentLogout", "echo") for name in others]
+    assert rows[2] == (first, "AgentLogout", "says")
+    assert list(world.core.agents._roster) == []
+
+
+def test_the_speaking_node_is_remembered(world: Any) -> None:
+    # given an agent
+    client, first, others = logged_in(world)
+    # when it changes, without naming itself
+    for message in ("RequestNotReadyForMedia", "RequestCancelNotReadyForMedia"):
+        world.ask(client, message, media_type="voice")
+    world.ask(client, "RequestDoNotDisturbOn")
+    # then the same node says so each time, before the others
+    assert [row[0] for row in history(world) if row[2] == "says"] == [first] * 3
+    assert [row[0] for row in history(world)][::3] == [first] * 3
+
+
+def test_agents_are_spread_over_the_nodes(world: Any) -> None:
+    # given a client
+    client = world.client(b"desk")
+    # when many agents log in
+    for number in range(40):
+        world.ask(client, "RequestAgentLogin", tenant_id=101, agent_id=f"A{number}")
+    # then each node speaks for some
+    assert {agent.speaking for agent in world.core.agents._roster} == set(world.nodes)
+
+
+# -- refusals
+
+
+def test_a_refusal_of_the_speaking_node_is_the_answer(world: Any) -> None:
+    # given nodes that all refuse
+    client = world.client(b"desk")
+    for node in world.nodes.values():
+        node.script["RequestAgentLogin"] = REFUSED
+    # when an agent logs in
+    reply = world.ask(client, "RequestAgentLogin", **LOGIN)
+    # then only one was asked
+    assert reply["code"] == 30
+    assert len(history(world)) == 1
+
+
+def test_a_refusal_at_another_node_undoes_the_login(world: Any) -> None:
+    # given a node with no seat left, which does not speak for the agent
+    client = world.client(b"desk")
+    world.ask(client, "RequestAgentLogin", **LOGIN)
+    first = speaking(world)
+    world.ask(client, "RequestAgentLogout")
+    for node in world.nodes.values():
+        node.log.clear()
+    full, other = (name for name in world.nodes if name != first)
+    world[full].script["RequestAgentLogin"] = REFUSED
+    # when the agent logs in
+    reply = world.ask(client, "RequestAgentLogin", **LOGIN)
+    # then it is logged out where it was logged in, the speaking node last, and the refusal is the answer
+    assert reply["code"] == 30
+    undo = [row for row in history(world) if row[1] == "AgentLogout"]
+    assert undo == [(other, "AgentLogout", "echo"), (first, "AgentLogout", "says")]
+    assert list(world.core.agents._roster) == []
+    assert world.ask(client, "RequestAgentLogout", agent_id="V")["message"] == "EventAck"
+
+
+@pytest.mark.parametrize(
+    ("message", "fields", "undo", "undone"),
+    [
+        ("RequestAddMedia", {"media_type": "email"}, "RequestRemoveMedia", {"media_type": "email"}),
+        ("RequestRemoveMedia", {"media_type": "voice"}, "RequestAddMedia", {"media_type": "voice", "state": 1}),
+        ("RequestNotReadyForMedia", {"media_type": "voice"}, "RequestCancelNotReadyForMedia", {"media_type": "voice"}),
+        ("RequestCancelNotReadyForMedia", {"media_type": "voice"}, "RequestNotReadyForMedia", {"media_type": "voice"}),
+        ("RequestDoNotDisturbOn", {}, "RequestDoNotDisturbOff", {}),
+        ("RequestDoNotDisturbOff", {}, "RequestDoNotDisturbOn", {}),
+    ],
+)
+def test_a_refused_change_is_taken_back(
+    world: Any, message: str, fields: dict[str, Any], undo: str, undone: dict[str, Any]
+) -> None:
+    # given an agent, and a node that refuses its change
+    client, first, others = logged_in(world)
+    world[others[0]].script[message] = {"message": "EventError", "code": 60, "text": "Database failure"}
+    # when it changes
+    reply = world.ask(client, message, **fields)
+    # then the other nodes take it back
+    assert reply["code"] == 60
+    assert world[others[0]].asked(undo) == []
+    for name in (first, others[1]):
+        (request,) = world[name].asked(undo)
+        assert {"state": 1, **request} == {"message": undo, "state": 1, **undone}
+
+
+def test_a_node_that_is_there_already_agrees(world: Any) -> None:
+    # given an agent, and a node where it is not ready already
+    client, _, others = logged_in(world)
+    world[others[0]].script["RequestNotReadyForMedia"] = SAME
+    # when it is made not ready
+    reply = world.ask(client, "RequestNotReadyForMedia", media_type="voice")
+    # then all agree, and nothing is undone
+    assert reply["message"] == "EventAck"
+    assert {row[1] for row in history(world)} == {"NotReadyForMedia"}
+
+
+def test_a_second_change_meanwhile_is_refused(world: Any) -> None:
+    # given a change that one node has not answered
+    client, first, _ = logged_in(world)
+    world[first].script["RequestDoNotDisturbOn"] = None
+    ref = world.send(client, "RequestDoNotDisturbOn")
+    world.flow()
+    # when the same agent changes, and another one logs in
+    second = world.ask(client, "RequestNotReadyForMedia", agent_id="V", media_type="voice")
+    other = world.ask(client, "RequestAgentLogin", tenant_id=101, agent_id="W")
+    # then the first is in progress, the other not
+    assert second["code"] == 2004
+    assert other["message"] == "EventAck"
+    # and when the first is over, the agent can change again
+    world.run(10.1)
+    assert world.reply(client, ref)["code"] == 2002
+    assert world.ask(client, "RequestNotReadyForMedia", agent_id="V", media_type="voice")["message"] == "EventAck"
+
+
+def test_the_same_name_in_another_tenant_is_another_agent(world: Any) -> None:
+    # given a change of an agent that one node has not answered
+    client, first, _ = logged_in(world)
+    world[first].script["RequestDoNotDisturbOn"] = None
+    world.send(client, "RequestDoNotDisturbOn")
+    world.flow()
+    # when an agent of the same name in another tenant logs in
+    other = world.client(b"other", tenants=[102])
+    reply = world.ask(other, "RequestAgentLogin", tenant_id=102, agent_id="V")
+    # then nothing keeps it
+    assert reply["message"] == "EventAck"
+
+
+@pytest.mark.parametrize(
+    ("message", "fields", "code"),
+    [
+        ("RequestAgentLogin", {"tenant_id": 999, "agent_id": "V"}, 2001),
+        ("RequestAgentLogin", {"tenant_id": 101}, 2),
+        ("RequestDoNotDisturbOn", {}, 2),
+        ("RequestDoNotDisturbOn", {"agent_id": 5}, 3),
+    ],
+)
+def test_changes_that_the_proxy_refuses(world: Any, message: str, fields: dict[str, Any], code: int) -> None:
+    # given a client with two agents
+    client = world.client(b"desk")
+    for agent in ("V", "W"):
+        world.ask(client, "RequestAgentLogin", tenant_id=101, agent_id=agent)
+    for node in world.nodes.values():
+        node.log.clear()
+    # when a request names a foreign tenant, nobody, or not which of the two
+    reply = world.ask(client, message, **fields)
+    # then the proxy says so
+    assert reply["code"] == code
+    assert history(world) == []
+
+
+def test_an_agent_that_the_proxy_does_not_know_is_the_nodes_matter(world: Any) -> None:
+    # given a client without agents
+    client = world.client(b"desk")
+    for node in world.nodes.values():
+        node.script["RequestDoNotDisturbOn"] = NOT_LOGGED_IN
+    # when it changes an agent
+    # then a node says what is wrong
+    assert world.ask(client, "RequestDoNotDisturbOn", agent_id="X")["code"] == 22
+
+
+# -- nodes that are away
+
+
+def test_a_node_that_was_away_at_login_gets_it_when_it_is_back(world: Any) -> None:
+    # given an agent that logged in while a node was away, and has changed since
+    client = world.client(b"desk")
+    world.kill("n2")
+    world.run(1.1)
+    reply = world.ask(client, "RequestAgentLogin", **LOGIN)
+    world.ask(client, "RequestNotReadyForMedia", media_type="voice")
+    world.ask(client, "RequestDoNotDisturbOn")
+    assert reply["message"] == "EventAck"
+    # when the node is back
+    world["n2"].active = "primary"
+    world.run(0.1)
+    # then it gets the agent as it is now, as an echo
+    login, disturb = (request for _, request in world["n2"].log)
+    assert (login["message"], login["agent_id"], login["media_list"]) == ("RequestAgentLogin", "V", {"voice": 0})
+    assert disturb["message"] == "RequestDoNotDisturbOn"
+    assert {entry.flags for entry, _ in world["n2"].log} == {ECHO}
+    # and nothing more when it is away and back again
+    world.kill("n2")
+    world.run(1.1)
+    world["n2"].active = "primary"
+    world.run(0.1)
+    assert len(world["n2"].log) == 2
+
+
+def test_a_node_that_misses_a_change_gets_it_when_it_is_back(world: Any) -> None:
+    # given an agent at all nodes, and a change while one that does not speak is away
+    client, _, others = logged_in(world)
+    world.kill(others[0])
+    world.run(1.1)
+    world.ask(client, "RequestNotReadyForMedia", media_type="voice")
+    # when the node is back
+    world[others[0]].active = "primary"
+    world.run(0.1)
+    # then it gets the change, not the login
+    assert [row for row in history(world) if row[0] == others[0]] == [(others[0], "NotReadyForMedia", "echo")]
+
+
+def test_a_node_that_falls_silent_during_a_login_gets_it_when_it_is_back(world: Any) -> None:
+    # given a node that does not answer a login
+    client = world.client(b"desk")
+    world.ask(client, "RequestAgentLogin", **LOGIN)
+    silent = next(name for name in world.nodes if name != speaking(world))
+    world.ask(client, "RequestAgentLogout")
+    world[silent].script["RequestAgentLogin"] = None
+    ref = world.send(client, "RequestAgentLogin", **LOGIN)
+    world.run(10.1)
+    # when the agent is logged in where somebody answered, and the node answers again after it was away
+    assert world.reply(client, ref)["message"] == "EventAck"
+    del world[silent].script["RequestAgentLogin"]
+    world[silent].log.clear()
+    world.kill(silent)
+    world.run(1.1)
+    world[silent].active = "primary"
+    world.run(0.1)
+    # then it gets the login
+    assert [request["message"] for _, request in world[silent].log] == ["RequestAgentLogin"]
+    (agent,) = world.core.agents._roster
+    assert agent.nodes == set(world.nodes)
+
+
+def test_a_login_that_may_have_been_executed_is_undone_later(world: Any) -> None:
+    # given a speaking node that falls silent during a login
+    client = world.client(b"desk")
+    for node in world.nodes.values():
+        node.script["RequestAgentLogin"] = None
+    ref = world.send(client, "RequestAgentLogin", **LOGIN)
+    world.run(10.1)
+    assert world.reply(client, ref)["code"] == 2002
+    (first,) = (name for name, node in world.nodes.items() if node.log)
+    assert world.reply(client, ref)["missing"] == [first]
+    # when it is away and back
+    world.kill(first)
+    world.run(1.1)
+    world[first].active = "primary"
+    world.run(0.1)
+    # then it is told to log the agent out, if it has logged it in
+    assert [request["message"] for _, request in world[first].log][-1] == "RequestAgentLogout"
+
+
+def test_a_login_waits_for_a_node_when_none_is_there(world: Any) -> None:
+    # given a failover of all nodes at once
+    client = world.client(b"desk")
+    for name in world.nodes:
+        world.kill(name)
+    world.run(1.1)
+    ref = world.send(client, "RequestAgentLogin", **LOGIN)
+    world.run(1.0)
+    # when they are back
+    for node in world.nodes.values():
+        node.active = "primary"
+    world.run(0.1)
+    # then the agent is logged in, at last on all of them
+    assert world.reply(client, ref)["message"] == "EventAck"
+    world.run(0.1)
+    assert all("RequestAgentLogin" in [r["message"] for _, r in node.log] for node in world.nodes.values())
+
+
+def test_another_node_speaks_when_the_speaking_node_is_gone_for_long(world: Any) -> None:
+    # given an agent whose speaking node has been away for longer than a request waits
+    client, first, others = logged_in(world)
+    world.kill(first)
+    world.run(11.2)
+    # when it changes
+    reply = world.ask(client, "RequestNotReadyForMedia", media_type="voice")
+    # then another node speaks for it, and the first gets the change as an echo when it is back
+    assert reply["message"] == "EventAck"
+    assert speaking(world) in others
+    world[first].active = "primary"
+    world.run(0.1)
+    assert [row for row in history(world) if row[0] == first] == [(first, "NotReadyForMedia", "echo")]
+
+
+def test_a_node_that_forgot_its_sessions_gets_the_agents_again(world: Any) -> None:
+    # given an agent at all nodes
+    client, first, _ = logged_in(world)
+    # when the speaking node loses the link's sessions, as after a lost connection
+    world[first].known.clear()
+    world.run(1.3)
+    # then it has the agent again, and speaks for it
+    assert history(world) == [(first, "AgentLogin", "says")]
+
+
+def test_an_agent_that_a_returning_node_refuses_is_logged_out_everywhere(world: Any) -> None:
+    # given an agent that logged in while a node was away, which has no seat for it
+    client = world.client(b"desk")
+    world.kill("n2")
+    world.run(1.1)
+    world.ask(client, "RequestAgentLogin", **LOGIN)
+    world["n2"].script["RequestAgentLogin"] = REFUSED
+    # when the node is back
+    world["n2"].active = "primary"
+    world.run(0.1)
+    # then the agent is on none, and its application is told
+    assert list(world.core.agents._roster) == []
+    assert {row[0] for row in history(world) if row[1] == "AgentLogout"} == set(world.nodes)
+    (note,) = world.notes[client]
+    assert (note["message"], note["agent_id"]) == ("EventAgentConnectionClosed", "V")
+
+
+def test_a_node_that_does_not_know_the_agent_is_told(world: Any) -> None:
+    # given an agent that one node has lost
+    client, _, others = logged_in(world)
+    world[others[0]].script["RequestNotReadyForMedia"] = NOT_LOGGED_IN
+    # when it changes
+    reply = world.ask(client, "RequestNotReadyForMedia", media_type="voice")
+    # then the change is made, and the node gets the agent as it is now
+    assert reply["message"] == "EventAck"
+    (login,) = world[others[0]].asked("RequestAgentLogin")
+    assert login["media_list"] == {"voice": 0}
+
+
+# -- the end of a session
+
+
+def test_the_agents_of_a_client_that_ends_are_logged_out_in_order(world: Any) -> None:
+    # given a client with two agents
+    client = world.client(b"desk", "Proxy")
+    for agent in ("V", "W"):
+        world.ask(client, "RequestAgentLogin", tenant_id=101, agent_id=agent)
+    speakers = {agent.agent_id: agent.speaking for agent in world.core.agents._roster}
+    for node in world.nodes.values():
+        node.log.clear()
+        node.seen.clear()
+    # when its session ends
+    world.ask(client, "RequestUnregisterClient")
+    # then each is logged out, its speaking node last, and then the nodes are told of the end
+    for agent, first in speakers.items():
+        rows = sorted(
+            (entry.number, name, entry.flags)
+            for name, node in world.nodes.items()
+            for entry, request in node.log
+            if request["agent_id"] == agent
+        )
+        assert [row[2] for row in rows] == [ECHO, ECHO, 0] and rows[-1][1] == first
+    last = max(entry.number for node in world.nodes.values() for entry, _ in node.log)
+    for node in world.nodes.values():
+        ((entry, request),) = node.seen
+        assert request["message"] == "RequestUnregisterClient" and entry.number > last
+    assert list(world.core.agents._roster) == [] and world.core.own._ending
+
+
+def test_a_session_that_ends_during_a_change_is_ended_after_it(world: Any) -> None:
+    # given a login that a node has not answered yet
+    client = world.client(b"desk")
+    for node in world.nodes.values():
+        node.script["RequestAgentLogin"] = None
+    world.send(client, "RequestAgentLogin", **LOGIN)
+    world.flow()
+    # when the client leaves, and then the node answers
+    world.ask(client, "RequestUnregisterClient")
+    ((first, entry),) = [(node, entry) for node in world.nodes.values() for entry, _ in node.log]
+    for node in world.nodes.values():
+        del node.script["RequestAgentLogin"]
+    first.reply(entry, {"message": "EventAck"})
+    world.flow()
+    world.run(0.1)
+    # then the agent is logged in nowhere, and the nodes know of the end
+    logouts = [row for row in history(world) if row[1] == "AgentLogout"]
+    assert len(logouts) == 3
+    assert all(any(r["message"] == "RequestUnregisterClient" for _, r in node.seen) for node in world.nodes.values())
+    assert world.core.own._ending == {}
+
+
+# -- notifications
+
+
+def test_the_agents_application_hears_of_a_change_once(world: Any) -> None:
+    # given an agent
+    client, first, _ = logged_in(world)
+    number = world.number_of(client)
+    # when every node tells of its state, and one of an invitation
+    for node in world.nodes.values():
+        node.notify(number, message="EventCurrentAgentStatus", agent_id="V", place_id="V", by=node.name)
+    world["n1"].notify(number, message="EventInvite", agent_id="V", ticket_id=5)
+    world.flow()
+    # then the application sees the speaking node's word, and the invitation
+    notes = world.notes[client]
+    assert [note["by"] for note in notes if note["message"] == "EventCurrentAgentStatus"] == [first]
+    assert [note["ticket_id"] for note in notes if note["message"] == "EventInvite"] == [5]
+
+
+def test_a_closed_connection_is_heard_of_once_and_the_agent_forgotten(world: Any) -> None:
+    # given an agent that logs in from elsewhere
+    client, _, _ = logged_in(world)
+    number = world.number_of(client)
+    # when every node tells the first application that it is closed
+    for node in world.nodes.values():
+        node.notify(number, message="EventAgentConnectionClosed", agent_id="V", reason="taken")
+    world.flow()
+    # then it hears so once, and what the proxy does at its end concerns the agent no more
+    assert len(world.notes[client]) == 1
+    world.ask(client, "RequestUnregisterClient")
+    assert history(world) == []
+    assert all(any(r["message"] == "RequestUnregisterClient" for _, r in node.seen) for node in world.nodes.values())

@@ -1,0 +1,557 @@
+"""Pulls from views over all nodes: one order, nobody before his turn, nothing twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import UNSET, Raw
+
+from broker.config.objects import NodeClusterSettings
+from proxy.pulls import without_hold
+from proxy.views import WIDEST
+
+VIEW = "Inbound/all"
+PULL: dict[str, Any] = {"tenant_id": 101, "view_id": VIEW}
+HOLD: dict[str, Any] = {**PULL, "extension": {"pull-for-strategy": 1, "other": "kept"}}
+PROPERTIES = {"tenant_id": 101, "media_type": "email", "queue": "Inbound", "token": 1}
+
+
+class Stock:
+    """What waits in the view at each node, lowest number first; nodes grant from it and tell of their heads."""
+
+    def __init__(self, world: Any, **numbers: list[int]) -> None:
+        self.world = world
+        self.waiting: dict[str, list[int]] = {name: sorted(numbers.get(name, [])) for name in world.nodes}
+        self.pulls: list[tuple[str, dict[str, Any]]] = []
+        self.mute = False
+        for name, node in world.nodes.items():
+            node.heads[VIEW] = self.head(name)
+            node.script["RequestPull"] = lambda request, name=name: self.pull(name, request)
+
+    def head(self, name: str) -> list[Any] | None:
+        """A node's head as its key: priority desc, received_at, interaction_id."""
+        waiting = self.waiting[name]
+        return [0, float(waiting[0]), str(waiting[0])] if waiting else None
+
+    def pull(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
+        """A node's answer to a pull."""
+        self.pulls.append((name, request))
+        waiting, below = self.waiting[name], request.get("below")
+        take = [number for number in waiting if below is None or number < below[1]][: request.get("count", 1)]
+        del waiting[: len(take)]
+        self.tell(name)
+        interactions = [{"interaction_id": str(number), "received_at": number, **PROPERTIES} for number in take]
+        return {"message": "EventPulledInteractions", "interactions": interactions}
+
+    def put(self, name: str, *numbers: int) -> None:
+        """New interactions at a node."""
+        self.waiting[name] = sorted([*self.waiting[name], *numbers])
+        self.tell(name)
+
+    def tell(self, name: str) -> None:
+        """The node pushes its head when it has changed, unless that is lost."""
+        node, head = self.world.nodes[name], self.head(name)
+        if node.heads.get(VIEW) != head:
+            node.heads[VIEW] = head
+            if not self.mute:
+                node.push(VIEW, head)
+
+
+def numbers(reply: dict[str, Any]) -> list[int]:
+    """What a pull got."""
+    assert reply["message"] == "EventPulledInteractions", reply
+    return [int(one["interaction_id"]) for one in reply["interactions"]]
+
+
+# -- one order
+
+
+def test_pulls_come_in_the_order_of_the_view_over_all_nodes(world: Any) -> None:
+    # given interactions of one view spread over the nodes
+    client = world.client(b"c")
+    Stock(world, n1=[1, 4, 5, 9], n2=[2, 3, 8], n3=[6, 7])
+    # when they are pulled one after the other, until nothing comes
+    got = [numbers(world.ask(client, "RequestPull", **PULL)) for _ in range(10)]
+    # then they come in order, each once
+    assert got == [[number] for number in range(1, 10)] + [[]]
+
+
+@pytest.mark.parametrize("count", [2, 4, 9, 50])
+def test_a_pull_of_many_is_in_order_too(world: Any, count: int) -> None:
+    # given interactions spread over the nodes
+    client = world.client(b"c")
+    Stock(world, n1=[1, 4, 5, 9], n2=[2, 3, 8], n3=[6, 7])
+    # when several are pulled at once
+    got = numbers(world.ask(client, "RequestPull", **PULL, count=count))
+    # then they are the first ones, in order
+    assert got == list(range(1, 10))[:count]
+
+
+def test_pulls_at_the_same_time_are_served_in_the_order_they_came(world: Any) -> None:
+    # given interactions spread over the nodes, and clients that ask all at once
+    clients = [world.client(f"c{number}".encode()) for number in range(12)]
+    stock = Stock(world, n1=[1, 4, 5, 9], n2=[2, 3, 8], n3=[6, 7])
+    # when all is answered
+    refs = [world.send(client, "RequestPull", **PULL) for client in clients]
+    world.flow()
+    # then who came first has the first, and the last ones have nothing
+    got = [numbers(world.reply(client, ref)) for client, ref in zip(clients, refs, strict=True)]
+    assert got == [[number] for number in range(1, 10)] + [[], [], []]
+    # and nodes were not asked in vain much more than they gave
+    assert len(stock.pulls) <= 2 * 9
+
+
+def test_one_node_that_has_all_is_asked_many_at_a_time(world: Any) -> None:
+    # given a backlog at one node, and many clients
+    client = world.client(b"c", "RoutingEngine")
+    stock = Stock(world, n1=list(range(500)), n2=[1000])
+    # when they pull all at once
+    refs = [world.send(client, "RequestPull", **PULL) for _ in range(400)]
+    rounds = 0
+    while not all(world.is_answered(client, ref) for ref in refs):
+        world._carry()
+        rounds += 1
+    # then they are served in few rounds, in order
+    assert [numbers(world.reply(client, ref)) for ref in refs] == [[number] for number in range(400)]
+    assert len(stock.pulls) == 400
+    assert rounds < 400 / WIDEST + 12
+
+
+def test_a_new_first_one_at_another_node_is_next(world: Any) -> None:
+    # given a backlog at one node
+    client = world.client(b"c")
+    stock = Stock(world, n1=[10, 11, 12])
+    got = [numbers(world.ask(client, "RequestPull", **PULL))]
+    # when something that comes before it is put to another node
+    stock.put("n2", 1)
+    world.flow()
+    got += [numbers(world.ask(client, "RequestPull", **PULL)) for _ in range(2)]
+    # then it is next
+    assert got == [[10], [1], [11]]
+
+
+def test_two_nodes_with_the_very_same_key(world: Any) -> None:
+    # given two nodes that hold the same id, as clients can make them
+    client = world.client(b"c")
+    Stock(world, n1=[1, 3], n2=[1, 2])
+    # when all are pulled
+    got = numbers(world.ask(client, "RequestPull", **PULL, count=10))
+    # then all come, in order
+    assert got == [1, 1, 2, 3]
+
+
+def test_another_proxy_pulls_as_well(world: Any) -> None:
+    # given heads of which another proxy has just taken some
+    client = world.client(b"c")
+    stock = Stock(world, n1=[1, 7], n2=[2, 6], n3=[3])
+    world.ask(client, "RequestPull", **PULL)
+    stock.mute = True
+    stock.waiting["n2"].remove(2)
+    stock.waiting["n3"].clear()
+    # when this proxy goes on, not knowing it
+    got = [numbers(world.ask(client, "RequestPull", **PULL)) for _ in range(3)]
+    # then it gets the rest in order, and then nothing
+    assert got == [[6], [7], []]
+
+
+@given(
+    homes=st.lists(st.integers(0, 2), min_size=1, max_size=25),
+    counts=st.lists(st.integers(1, 4), min_size=1, max_size=10),
+    together=st.booleans(),
+)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_asked_the_order_holds_and_nothing_is_lost_or_doubled(
+    make_world: Any, homes: list[int], counts: list[int], together: bool
+) -> None:
+    # given interactions at any nodes, and pulls of any size, one after the other or all together
+    world = make_world()
+    client = world.client(b"c", "RoutingEngine")
+    spread: dict[str, list[int]] = {"n1": [], "n2": [], "n3": []}
+    for number, home in enumerate(homes):
+        spread[f"n{home + 1}"].append(number)
+    Stock(world, **spread)
+    # when they are answered
+    refs = []
+    for count in counts:
+        refs.append(world.send(client, "RequestPull", **PULL, count=count))
+        if not together:
+            world.flow()
+    world.flow()
+    # then each pull has its part of the order
+    expected = list(range(len(homes)))
+    got = [numbers(world.reply(client, ref)) for ref in refs]
+    assert sorted(number for one in got for number in one) == expected[: sum(counts)]
+    assert all(one == sorted(one) for one in got)
+    if not together:
+        assert [number for one in got for number in one] == expected[: sum(counts)]
+
+
+# -- what nodes are asked
+
+
+def test_a_single_node_gets_the_pull_as_it_came(make_world: Any) -> None:
+    # given the only node of a tenant
+    world = make_world(("n1", "n2"), cluster={"n2": NodeClusterSettings(tenants=[102])})
+    client = world.client(b"c")
+    Stock(world, n1=[1])
+    payload = b'{"message": "RequestPull", "tenant_id" :101, "view_id":"Inbound/all", "reason": {"a": 1.50}}'
+    # when a client pulls
+    got = numbers(world.ask(client, payload))
+    # then the node has got its very bytes
+    assert got == [1]
+    assert world["n1"].log[-1][0].payload == payload
+
+
+def test_nodes_are_never_asked_to_hold(world: Any) -> None:
+    # given a pull that holds
+    client = world.client(b"c", "RoutingEngine")
+    stock = Stock(world, n1=[1])
+    # when a node is asked
+    world.ask(client, "RequestPull", **HOLD, strategy_id="s", ignore_hold=True, reason={"r": 1})
+    # then it is asked for all but the hold
+    ((_, request),) = stock.pulls
+    assert {"count": 1, **request} == {
+        "message": "RequestPull",
+        **PULL,
+        "extension": {"other": "kept"},
+        "strategy_id": "s",
+        "ignore_hold": True,
+        "reason": {"r": 1},
+        "count": 1,
+    }
+
+
+def test_the_extension_without_its_hold() -> None:
+    # given extensions with and without the hint, and some that are no objects
+    # when the hint is taken out
+    # then the rest stays; one that has it not, stays as it is, byte for byte
+    assert without_hold(Raw(b'{"pull-for-strategy": true}')) is UNSET
+    assert bytes(without_hold(Raw(b'{"a":1,"pull-for-strategy":0}'))) == b'{"a":1}'
+    for other in (Raw(b'{ "a" : 1 }'), Raw(b"5"), UNSET):
+        assert without_hold(other) is other
+
+
+def test_a_dedup_id_goes_to_each_node_once(world: Any) -> None:
+    # given a pull with a dedup_id, for which a node has to be asked twice
+    client = world.client(b"c")
+    stock = Stock(world, n1=[1, 3], n2=[2])
+    # when it is answered
+    assert numbers(world.ask(client, "RequestPull", **PULL, count=3, dedup_id="d")) == [1, 2, 3]
+    # then the node was asked with it the first time only, or it would have repeated its first answer
+    assert [(name, request.get("dedup_id")) for name, request in stock.pulls] == [
+        ("n1", "d"),
+        ("n2", "d"),
+        ("n1", None),
+    ]
+
+
+def test_round_robin_asks_the_nodes_in_turn(make_world: Any) -> None:
+    # given the published behaviour
+    world = make_world(("n1", "n2", "n3"), pull_order="round-robin")
+    client = world.client(b"c")
+    stock = Stock(world, n1=[1, 2, 3], n2=[4, 5, 6])
+    # when interactions are pulled
+    got = [numbers(world.ask(client, "RequestPull", **PULL)) for _ in range(7)]
+    # then nodes that have something are asked in turn, and all comes
+    assert sorted(number for one in got for number in one) == [1, 2, 3, 4, 5, 6] and got[6] == []
+    assert [name for name, _ in stock.pulls][:4] in (["n1", "n2", "n1", "n2"], ["n2", "n1", "n2", "n1"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "field"),
+    [
+        ({"view_id": "nowhere"}, 14, "view_id"),
+        ({"view_id": "Shop/all"}, 14, "view_id"),
+        ({"tenant_id": 102}, 2001, "tenant_id"),
+        ({"tenant_id": 999}, 2001, "tenant_id"),
+        ({"tenant_id": None}, 2001, "tenant_id"),
+        ({"count": 0}, 3, "count"),
+    ],
+)
+def test_pulls_that_the_proxy_refuses(world: Any, fields: dict[str, Any], code: int, field: str) -> None:
+    # given a client of one tenant
+    client = world.client(b"c", tenants=[101])
+    # when it pulls from another tenant's view, or from one that there is not
+    reply = world.ask(client, "RequestPull", **{**PULL, **fields})
+    # then the proxy says so, and no node is asked
+    assert (reply["code"], reply["field"]) == (code, field)
+    assert all(node.log == [] for node in world.nodes.values())
+
+
+def test_what_a_node_refuses_is_the_answer(world: Any) -> None:
+    # given an agent that is not logged in
+    client = world.client(b"c")
+    Stock(world, n1=[1])
+    world["n1"].script["RequestPull"] = {"message": "EventError", "code": 22, "text": "Agent is not logged in"}
+    # when it pulls
+    # then the node's words are the answer
+    assert world.ask(client, "RequestPull", **PULL)["code"] == 22
+
+
+# -- empty views
+
+
+def test_an_empty_view_is_answered_at_once_after_a_look_at_all_nodes(world: Any) -> None:
+    # given an empty view whose heads the proxy knows
+    client = world.client(b"c")
+    stock = Stock(world)
+    assert numbers(world.ask(client, "RequestPull", **PULL)) == []
+    # when something has come of which the proxy was not told, and then nothing more
+    stock.mute = True
+    stock.put("n2", 5)
+    got = [numbers(world.ask(client, "RequestPull", **PULL)) for _ in range(2)]
+    # then it is found, and after it nothing
+    assert got == [[5], []]
+
+
+def test_polls_of_an_empty_view_leave_nothing_behind(world: Any) -> None:
+    # given an empty view
+    client = world.client(b"c")
+    Stock(world)
+    # when it is polled very often
+    for _ in range(1500):
+        assert numbers(world.ask(client, "RequestPull", **PULL)) == []
+    # then nothing of it is kept
+    pulls = world.core.pulls
+    assert pulls._open == {} and len(pulls._due) <= 1001
+    assert all(len(view._queue) <= 101 for view in pulls._views.values())
+
+
+def test_an_empty_view_during_a_failover_waits_for_the_node(world: Any) -> None:
+    # given a node between two active members, which has the only interaction
+    client = world.client(b"c")
+    stock = Stock(world, n2=[1])
+    world.kill("n2")
+    world.run(1.1)
+    ref = world.send(client, "RequestPull", **PULL)
+    world.run(0.5)
+    assert not world.is_answered(client, ref)
+    # when it is back
+    world["n2"].active = "primary"
+    world["n2"].fail_over()
+    world.run(0.1)
+    # then the pull has it
+    assert numbers(world.reply(client, ref)) == [1]
+    assert stock.waiting["n2"] == []
+
+
+def test_others_serve_while_a_node_is_away(world: Any) -> None:
+    # given a node that is away
+    client = world.client(b"c")
+    Stock(world, n1=[5], n2=[1])
+    world.kill("n2")
+    world.run(1.1)
+    # when a client pulls
+    # then it gets what is there, at once
+    assert numbers(world.ask(client, "RequestPull", **PULL)) == [5]
+
+
+def test_a_node_that_is_gone_is_not_waited_for(world: Any) -> None:
+    # given a node that has been away for long, and empty ones
+    client = world.client(b"c")
+    Stock(world)
+    world.kill("n2")
+    world.run(12)
+    # when a client pulls
+    # then there is nothing, at once; and when all are gone, the connection is lost
+    assert numbers(world.ask(client, "RequestPull", **PULL)) == []
+    for name in ("n1", "n3"):
+        world.kill(name)
+    world.run(12)
+    assert world.ask(client, "RequestPull", **PULL)["code"] == 2002
+
+
+def test_a_node_that_falls_silent_with_a_pull(world: Any) -> None:
+    # given a node that does not answer a pull any more, and others that have more
+    client = world.client(b"c")
+    Stock(world, n1=[1, 2], n2=[5])
+    world["n1"].script["RequestPull"] = None
+    # when clients pull
+    refs = [world.send(client, "RequestPull", **PULL) for _ in range(2)]
+    world.flow()
+    world.kill("n1")
+    world.run(1.2)
+    # then the first waits for that node, the other is served by another one when the first is away
+    assert not world.is_answered(client, refs[0])
+    assert numbers(world.reply(client, refs[1])) == [5]
+    world.run(10)
+    assert (world.reply(client, refs[0])["code"], world.reply(client, refs[0])["missing"]) == (2002, ["n1"])
+
+
+@pytest.mark.parametrize("garbage", [b"{}", b'{"interactions":5}', b'{"interactions":[{}]}', b"\xff"])
+def test_garbage_from_a_node_is_silence(world: Any, garbage: bytes) -> None:
+    # given a node that answers pulls with something else
+    client = world.client(b"c")
+    Stock(world, n1=[1])
+    world["n1"].script["RequestPull"] = garbage
+    # when a client pulls
+    reply = world.ask(client, "RequestPull", **PULL)
+    # then that node is lost to it
+    assert (reply["code"], reply["missing"]) == (2002, ["n1"])
+
+
+@pytest.mark.parametrize("head", [b"{}", b'{"message":"EventViewHead"', b'{"message":"EventViewHead","view_id":5}'])
+def test_garbage_for_a_head_is_no_head(world: Any, head: bytes) -> None:
+    # given a node that tells something else than a head
+    client = world.client(b"c")
+    Stock(world, n2=[2])
+    world["n1"].script["RequestWatchView"] = head
+    # when a client pulls
+    ref = world.send(client, "RequestPull", **PULL)
+    world.run(2.1)
+    # then it gets what the others have
+    assert numbers(world.reply(client, ref)) == [2]
+
+
+def test_a_head_of_another_order_is_no_head(world: Any) -> None:
+    # given a node whose head is not of this view's order
+    client = world.client(b"c")
+    Stock(world, n2=[2])
+    world["n1"].heads["Inbound/all"] = ["x"]
+    # when a client pulls
+    ref = world.send(client, "RequestPull", **PULL)
+    world.run(2.1)
+    # then it gets what the others have
+    assert numbers(world.reply(client, ref)) == [2]
+    assert world.core.counts["garbage"] >= 1
+
+
+# -- hold
+
+
+def test_a_pull_on_hold_is_served_when_something_comes(world: Any) -> None:
+    # given pulls of an empty view that hold
+    client = world.client(b"c", "RoutingEngine")
+    stock = Stock(world)
+    refs = [world.send(client, "RequestPull", **HOLD) for _ in range(3)]
+    world.run(3.0)
+    assert not any(world.is_answered(client, ref) for ref in refs)
+    # when two interactions come to different nodes, one after the other
+    stock.put("n3", 1)
+    world.flow()
+    stock.put("n1", 2)
+    world.flow()
+    # then who came first has the first, and the third waits on
+    assert [numbers(world.reply(client, ref)) for ref in refs[:2]] == [[1], [2]]
+    assert not world.is_answered(client, refs[2])
+
+
+def test_a_hold_is_over_in_its_time(make_world: Any) -> None:
+    # given a proxy whose own hold is two seconds
+    world = make_world(("n1", "n2"), pull_hold_timeout=2.0)
+    client = world.client(b"c", "RoutingEngine")
+    Stock(world)
+    ref = world.send(client, "RequestPull", **HOLD)
+    # when they have passed
+    world.run(1.9)
+    before = world.is_answered(client, ref)
+    world.run(0.2)
+    # then the answer is empty
+    assert not before
+    assert numbers(world.reply(client, ref)) == []
+
+
+def test_a_hold_may_be_longer_than_a_request_waits(make_world: Any) -> None:
+    # given a hold of a minute, and a request timeout of a second
+    world = make_world(("n1", "n2"), pull_hold_timeout=60.0, request_timeout=1.0)
+    client = world.client(b"c", "RoutingEngine")
+    stock = Stock(world)
+    ref = world.send(client, "RequestPull", **HOLD)
+    # when something comes after half a minute
+    world.run(30)
+    stock.put("n2", 1)
+    world.flow()
+    # then the pull has it
+    assert numbers(world.reply(client, ref)) == [1]
+
+
+def test_one_node_holds_through_the_proxy_too(make_world: Any) -> None:
+    # given a cluster of one
+    world = make_world(("n1",))
+    client = world.client(b"c", "RoutingEngine")
+    stock = Stock(world)
+    ref = world.send(client, "RequestPull", **HOLD)
+    world.run(1.0)
+    # when something comes
+    stock.put("n1", 1)
+    world.flow()
+    # then the pull has it, and the node was never asked to hold
+    assert numbers(world.reply(client, ref)) == [1]
+    assert all("pull-for-strategy" not in request.get("extension", {}) for _, request in stock.pulls)
+
+
+def test_a_pull_on_hold_takes_what_it_gets(world: Any) -> None:
+    # given a pull of five that holds
+    client = world.client(b"c", "RoutingEngine")
+    stock = Stock(world)
+    ref = world.send(client, "RequestPull", **HOLD, count=5)
+    world.flow()
+    # when two come
+    stock.put("n1", 1, 2)
+    world.flow()
+    # then it does not wait for more
+    assert numbers(world.reply(client, ref)) == [1, 2]
+
+
+def test_only_a_routing_engine_holds(world: Any) -> None:
+    # given an agent that asks for a hold
+    client = world.client(b"c")
+    Stock(world)
+    # when its view is empty
+    # then it is answered at once
+    assert numbers(world.ask(client, "RequestPull", **HOLD)) == []
+
+
+def test_a_head_that_was_lost_is_asked_for_again(world: Any) -> None:
+    # given a pull on hold, and an interaction of which the proxy was not told
+    client = world.client(b"c", "RoutingEngine")
+    stock = Stock(world)
+    ref = world.send(client, "RequestPull", **HOLD)
+    world.flow()
+    stock.mute = True
+    stock.put("n2", 1)
+    # when a second has passed
+    world.run(1.1)
+    # then the pull has it
+    assert numbers(world.reply(client, ref)) == [1]
+
+
+def test_a_client_that_has_gone_is_handed_nothing(world: Any) -> None:
+    # given two pulls on hold, the first of a client that leaves, or is lost
+    gone, lost, client = (world.client(name, "RoutingEngine") for name in (b"gone", b"lost", b"here"))
+    stock = Stock(world)
+    for one in (gone, lost):
+        world.send(one, "RequestPull", **HOLD)
+    ref = world.send(client, "RequestPull", **HOLD)
+    world.flow()
+    world.ask(gone, "RequestUnregisterClient")
+    world.core.lost(world.now, lost)
+    # when something comes
+    stock.put("n1", 1)
+    world.flow()
+    # then the one who is there has it
+    assert numbers(world.reply(client, ref)) == [1]
+    assert len(world.core.calls) == 0
+
+
+def test_a_failover_of_all_nodes_is_just_a_pause_for_those_on_hold(world: Any) -> None:
+    # given a pull on hold, and nodes that all fail over
+    client = world.client(b"c", "RoutingEngine")
+    stock = Stock(world)
+    ref = world.send(client, "RequestPull", **HOLD)
+    world.run(0.1)
+    for name in world.nodes:
+        world.kill(name)
+    world.run(1.5)
+    for node in world.nodes.values():
+        node.active = "primary"
+        node.fail_over()
+    world.run(0.2)
+    # when something comes to a new member
+    stock.put("n2", 1)
+    world.run(0.1)
+    # then the pull has it
+    assert numbers(world.reply(client, ref)) == [1]
