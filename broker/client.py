@@ -11,26 +11,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from math import ceil
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import zmq
 
-from broker.conversation import (
-    PATIENT,
-    Answer,
-    ClientError,
-    Conversation,
-    Outcome,
-    State,
-    Timing,
-    Unavailable,
-    error_of,
-)
+from broker.answers import Answer, ClientError, Outcome, Unavailable, error_of
+from broker.conversation import PATIENT, Conversation, State, Timing
 from broker.link import IN, IN_OUT, Link, clock, turn
 from broker.messages import encode
-from broker.messages.connection import EventPong, RequestPing, RequestRegisterClient, RequestUnregisterClient
+from broker.messages.connection import RequestRegisterClient, RequestUnregisterClient
 from broker.messages.kinds import ClientType, Request
 from broker.sockets import Context, Socket, dealer
 from broker.subscription import Events
@@ -327,40 +317,6 @@ class Client:
             self._turn(until - clock())
 
 
-def ping(addresses: Sequence[str], timeout: float = 1.0, context: Context | None = None) -> list[EventPong | None]:
-    """Asks several members at once whether they live, without registering. None for one that is silent."""
-    made: Context = context or zmq.Context.instance()
-    sockets = [dealer(made, address) for address in addresses]
-    try:
-        return _pongs(sockets, clock() + timeout)
-    finally:
-        for socket in sockets:
-            socket.close()
-
-
-def _pongs(sockets: list[Socket], until: float) -> list[EventPong | None]:
-    pongs: dict[Socket, EventPong | None] = {}
-    unasked = dict.fromkeys(sockets)
-    while len(pongs) < len(sockets) and clock() < until:
-        poller = zmq.Poller()
-        for socket in sockets:
-            if socket not in pongs:
-                poller.register(socket, zmq.POLLOUT if socket in unasked else zmq.POLLIN)
-        for socket, _ in poller.poll(ceil(max(until - clock(), 0.0) * 1000)):
-            if socket not in unasked:
-                pongs[socket] = _pong(socket.recv_multipart())
-            elif _try_to_send(socket, [(b"ping", encode(RequestPing()))]):
-                del unasked[socket]
-    return [pongs.get(socket) for socket in sockets]
-
-
-def _pong(frames: list[bytes]) -> EventPong | None:
-    try:
-        return msgspec.json.decode(frames[-1], type=EventPong)
-    except msgspec.DecodeError:
-        return None
-
-
 def _endpoints(given: str | Endpoint | Sequence[str | Endpoint]) -> list[Endpoint]:
     """The endpoints as objects, in random order."""
     several = [given] if isinstance(given, (str, Endpoint)) else list(given)
@@ -409,4 +365,4 @@ def _reply_or_raise(answer: Answer) -> dict[str, Any]:
     return _decoded(answer)
 
 
-__all__ = ["Answer", "Client", "ClientError", "Endpoint", "Events", "Outcome", "Unavailable", "ping"]
+__all__ = ["Answer", "Client", "ClientError", "Endpoint", "Events", "Outcome", "Unavailable"]

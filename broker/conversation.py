@@ -20,10 +20,11 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 from heapq import heappop, heappush
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from broker.answers import Answer, ClientError, Head, Unavailable, error_of, look
 from broker.errors import Code
 from broker.messages import encode
 from broker.messages.connection import RequestPing, RequestRegisterClient
@@ -39,32 +40,6 @@ MAX_NOTIFICATIONS = 10_000
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 
 Pair: TypeAlias = tuple[bytes, bytes]
-
-
-class ClientError(Exception):
-    """The server refused: it answered ``EventError``.
-
-    :param code: the number, see :class:`broker.errors.Code`
-    :param text: the code's text and, where there is one, the detail
-    :param reply: the whole ``EventError``
-    """
-
-    def __init__(self, code: int, text: str, reply: dict[str, Any]) -> None:
-        super().__init__(f"{code} {text}")
-        self.code = code
-        self.text = text
-        self.reply = reply
-
-
-class Unavailable(Exception):
-    """No server could be reached, or the one that had the request was lost; it may or may not have been done."""
-
-
-Answer: TypeAlias = bytes | Exception
-"""What became of a request: the reply's payload, or why there is none."""
-Outcome: TypeAlias = dict[str, Any] | Exception
-"""The same, with the reply decoded; an ``EventError`` is a reply. Why there is none: :class:`Unavailable`,
-``TimeoutError``, or the :class:`ClientError` of a registration that was refused."""
 
 
 class Timing(NamedTuple):
@@ -96,20 +71,6 @@ class _Turn(Enum):
     FORGOTTEN = "the server does not know the session"
     REFUSED = "the registration was refused"
     LOST = "the link is of no use any more"
-
-
-class _Head(msgspec.Struct):
-    """What a reply is looked at for."""
-
-    message: str = ""
-    code: int = 0
-    text: str = ""
-    session_id: str | None = None
-    keepalive_interval: float | None = None
-    role: str = ""
-
-
-_head = msgspec.json.Decoder(_Head).decode
 
 
 class _Pending:
@@ -311,7 +272,7 @@ class Conversation:
         self.notifications.append(payload)
 
     def _registered(self, now: float, payload: bytes) -> None:
-        head = _look(payload)
+        head = look(payload)
         if head.message == "EventError":
             self._unregistered(now, head, payload)
             return
@@ -321,7 +282,7 @@ class Conversation:
             self._register = msgspec.structs.replace(self._register, session_id=head.session_id)
         self._turn(now, _Turn.ACKED)
 
-    def _unregistered(self, now: float, head: _Head, payload: bytes) -> None:
+    def _unregistered(self, now: float, head: Head, payload: bytes) -> None:
         """The registration was answered with an error: a passing one, one about the old session, or a refusal."""
         if head.code in _PASSING:
             self._turn(now, _Turn.LOST)
@@ -333,11 +294,11 @@ class Conversation:
             self._turn(now, _Turn.REFUSED)
 
     def _ponged(self, now: float, payload: bytes) -> None:
-        if _look(payload).role == "standby" and self._endpoints > 1:
+        if look(payload).role == "standby" and self._endpoints > 1:
             self._turn(now, _Turn.LOST)
 
     def _replied(self, now: float, ref: bytes, payload: bytes) -> None:
-        head = _look(payload)
+        head = look(payload)
         code = head.code if head.message == "EventError" else 0
         if code == Code.NOT_REGISTERED:
             self._unsent.append(ref)
@@ -394,23 +355,3 @@ _LAW = {
 
 _PASSING = frozenset({Code.NOT_PRIMARY, Code.BUSY, Code.DATABASE_FAILURE, Code.DATABASE_TIMEOUT, Code.LOST_CONNECTION})
 """Why a server may refuse a registration that another one, or the same one a little later, takes."""
-
-_UNREADABLE = _Head()
-
-
-def _look(payload: bytes) -> _Head:
-    """The head of a reply; an empty one where it cannot be read."""
-    try:
-        return _head(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _UNREADABLE
-
-
-def error_of(payload: bytes) -> ClientError | None:
-    """The error that a reply's payload is; None for any other reply."""
-    head = _look(payload)
-    if head.message != "EventError":
-        return None
-    reply = msgspec.json.decode(payload)
-    detail = reply.get("detail")
-    return ClientError(head.code, head.text + (f": {detail}" if detail else ""), reply)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from broker.conversation import Answer, error_of
+from broker.answers import Answer, error_of
 from broker.following import OWN_WORDS, Followed, Following
 from broker.link import IN, Link, Turning, clock, turn
 from broker.messages.kinds import Request
@@ -114,7 +114,7 @@ class Events:
 
     def begin(self, now: float) -> float:
         """Goes where the client is, and asks what is to be asked."""
-        if self._place is None:
+        if self._place != self._client.endpoint:
             self._go(now)
         if now >= self._heard_at + SILENCE_S:
             self._heard_at = now

@@ -1,4 +1,4 @@
-"""Agents and places: login, logout, media, readiness, do-not-disturb (domain 3).
+"""Agents and places: login, logout, media, readiness, do-not-disturb.
 
 An agent is known by its id, its place, or both. It stays logged in as long as one of its client sessions lives.
 """

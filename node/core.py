@@ -74,6 +74,9 @@ _MODULES = (
 for _module in _MODULES:
     HANDLERS.update(_module.HANDLERS)
 
+REFUSED_WINDOWS = 10
+"""How many dedup windows long a repetition is known as one; the reply itself is kept for the first."""
+
 UNREGISTERED = frozenset({RequestPing, RequestRegisterClient})
 """What is served before registration."""
 
@@ -401,7 +404,8 @@ class NodeCore:
         for ticket, invitation in memory.invitations.rows.items():
             self.deadline(to_seconds(invitation.deadline_us), invitations.expired, ticket)
         for key, answer in memory.answers.rows.items():
-            self.deadline(to_seconds(answer.us) + self.settings.dedup_window, _forget_reply, key)
+            windows = REFUSED_WINDOWS if answer.payload is UNSET else 1
+            self.deadline(to_seconds(answer.us) + windows * self.settings.dedup_window, _forget_reply, key)
         waiting = memory.agents.values("session") | {
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
@@ -438,7 +442,7 @@ class NodeCore:
 
 
 def _forget_reply(node: NodeCore, key: str) -> None:
-    """A deadline: the dedup window of a stored reply is over. Its key is kept ten windows longer, to refuse by."""
+    """A deadline: the dedup window of a stored reply is over. Its key is kept longer, to refuse repetitions by."""
     answer = node.memory.answers.get(key)
     if answer is None:
         return
@@ -446,4 +450,4 @@ def _forget_reply(node: NodeCore, key: str) -> None:
         node.memory.drop(node.memory.answers, key)
     else:
         node.memory.put(node.memory.answers, key, Answer(us=answer.us))
-        node.deadline(node.now + 9 * node.settings.dedup_window, _forget_reply, key)
+        node.deadline(to_seconds(answer.us) + REFUSED_WINDOWS * node.settings.dedup_window, _forget_reply, key)

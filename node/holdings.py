@@ -200,7 +200,7 @@ def give_back(node: NodeCore, name: str, why: str) -> None:
 
 
 def leave(node: NodeCore, interaction: Interaction, holding: Holding, holder: Holder, cause: Cause) -> None:
-    """One holder holds it no more; when it was the last one, the interaction goes back (domain 3.5)."""
+    """One holder holds it no more; when it was the last one, the interaction goes back."""
     staying = [one for one in holding.holders if one is not holder]
     node.event(EventPartyRemoved, interaction, cause, party=holder.party)
     if staying:

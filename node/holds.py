@@ -1,4 +1,4 @@
-"""Hold and resume; custom events (domain 1.6)."""
+"""Hold and resume; custom events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interactions: submit, place, change, stop, read (domain 1.6, 2)."""
+"""Interactions: submit, place, change, stop, read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invitations: an agent is offered an interaction and accepts, rejects, or lets the time pass (domain 1.5).
+"""Invitations: an agent is offered an interaction and accepts, rejects, or lets the time pass.
 
 ======================  ==========================================  ===========================================
 what was asked          accepted                                    rejected, expired, withdrawn
@@ -8,7 +8,7 @@ Transfer                the agent takes the asking agent's place    nothing chan
 Conference, Intrude     the agent is one more party                 nothing changes
 ======================  ==========================================  ===========================================
 
-But for Deliver, which is acked at once, the ack to who asked waits for the invited agent (domain 8, "deferred acks").
+But for Deliver, which is acked at once, the ack to who asked waits for the invited agent.
 The waiting call is in memory only; its keys are in the row, so a request that is sent again after a take-over finds
 its invitation and goes on waiting (:meth:`NodeCore._repeated`).
 """

@@ -1,4 +1,4 @@
-"""Interactions that are held for too long: ``handling-timeout`` of agents, ``routing-timeout`` of strategies (domain 3.2).
+"""Interactions that are held too long: ``handling-timeout`` of agents, ``routing-timeout`` of strategies.
 
 Any request of the agent but Ping starts the agent's time anew. The time is looked up in the interaction's user data
 (key ``handling-timeout``, minutes), then in its media type, then in the server's settings.
@@ -37,7 +37,7 @@ def allowed_s(node: NodeCore, interaction: Interaction) -> float:
         if minutes is not None:
             return minutes * MINUTE
     media = node.configuration.tenants[interaction.tenant_id].media_types.get(interaction.media_type)
-    if media is not None and media.handling_timeout is not None:
+    if media is not None and media.handling_timeout:
         return media.handling_timeout * MINUTE
     return node.settings.handling_timeout * MINUTE
 

@@ -1,4 +1,4 @@
-"""Several parties: transfer, conference, intrude, leave (domain 1.6, "deferred acks")."""
+"""Several parties: transfer, conference, intrude, leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routing engines deliver what they hold (domain 1.6)."""
+"""Routing engines deliver what they hold."""
 
 from __future__ import annotations
 

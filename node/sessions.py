@@ -9,7 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.errors import Code, Refusal
-from broker.messages.connection import EventAck, EventPong, RequestPing, RequestRegisterClient, RequestUnregisterClient
+from broker.messages.connection import (
+    EventAck,
+    EventForcedDisconnect,
+    EventPong,
+    RequestPing,
+    RequestRegisterClient,
+    RequestUnregisterClient,
+)
 from broker.messages.kinds import ClientType
 
 from . import agents, holdings
@@ -168,6 +175,7 @@ def silent(node: NodeCore, session_id: str) -> None:
         return
     due = link.heard + 3 * node.settings.keepalive_interval
     if due <= node.now:
+        node.tell(link.session_id, EventForcedDisconnect(reason="nothing was heard for three keepalive intervals"))
         end(node, link, "silent")
     else:
         node.deadline(due, silent, session_id)

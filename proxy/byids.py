@@ -177,7 +177,7 @@ def _ids(call: Call) -> list[str]:
     """
     parameters: PullParameters | None = call.head.pull_parameters
     idents = parameters.interaction_ids if parameters is not None else None
-    if not idents and parameters is not None:
+    if idents is None and parameters is not None:
         idents = list(_read_key_values(call.payload).pull_parameters)
     if not idents:
         raise Refusal(Code.NOT_ACCESSIBLE, "interaction_ids names no interaction", field="pull_parameters")

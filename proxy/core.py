@@ -46,7 +46,6 @@ from .states import States
 from .stream import MergeStream
 from .whereis import WhereIs
 
-
 LONGEST_STEP_S = 1.0
 
 

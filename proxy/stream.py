@@ -13,7 +13,8 @@ How a node stands to the stream (:class:`proxy.sources.Standing`)::
     RETURNING  ──silent again──▶ STALLED
 
 Where the stream begins: at the latest of the nodes' first promises, so that replay has all before it and the stream
-all after it. A node that is not heard in time is STALLED from the start.
+all after it. A node that is not heard in time is STALLED from the start; as its clock may be behind, the stream has
+its events from a stall timeout earlier.
 
 The position only moves in ``take``, to T: all events at or below T of the nodes that are IN are published. An event at
 or below the position is therefore late, whatever made it so. The nodes' clocks may differ: the stream follows the
@@ -257,7 +258,7 @@ class MergeStream:
 
     def _admit(self, source: Source, position: int) -> None:
         if source.expected == UNKNOWN:
-            source.begin_unheard(position)
+            source.begin_unheard(position - self._timeout_us)
             self._stall(source)
         elif self._in_reach(source):
             source.forget(position)

@@ -289,7 +289,7 @@ class TestGarbage:
 
 # ---- nodes are lost
 
-LOST: dict[Route, Code] = {route: Code.LOST_CONNECTION for route in Route} | {Route.INTERACTION: Code.NOT_ACCESSIBLE}
+LOST: dict[Route, Code] = dict.fromkeys(Route, Code.LOST_CONNECTION) | {Route.INTERACTION: Code.NOT_ACCESSIBLE}
 """What is said where a node that had to be asked has not answered."""
 
 

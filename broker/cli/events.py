@@ -10,7 +10,7 @@ import orjson
 
 from broker.messages.kinds import ClientType
 from broker.positions import read_cursor
-from broker.subscription import OLDEST, OWN_WORDS, Events, Followed
+from broker.subscription import OLDEST, OWN_WORDS, Followed
 
 from .output import output_option, print_bytes
 from .reach import connected
@@ -41,7 +41,7 @@ def command(context: click.Context, start: str | None, topics: tuple[str, ...], 
     with connected(context, ClientType.REPORTING) as client:
         events = client.events(_start(start), topics or ("",))
         try:
-            _print(islice(_of_nodes(events), count), output)
+            _print(islice(of_nodes(events), count), output)
         except KeyboardInterrupt:
             return
         finally:
@@ -58,7 +58,7 @@ def _start(start: str | None) -> str | None:
     return start
 
 
-def _of_nodes(events: Events) -> Iterator[Followed]:
+def of_nodes(events: Iterable[Followed]) -> Iterator[Followed]:
     """The nodes' events; the proxy's own words go to stderr."""
     for event in events:
         if event.topic.rpartition("/")[2] in OWN_WORDS:

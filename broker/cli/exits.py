@@ -7,8 +7,8 @@ from enum import IntEnum
 
 import click
 
+from broker.answers import ClientError, Unavailable
 from broker.config.faults import ConfigurationFaults
-from broker.conversation import ClientError, Unavailable
 from broker.errors import Code
 from broker.replay.calls import BadCalls
 from broker.replay.play import ReplayFailed

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import orjson
 
-from broker.conversation import ClientError
+from broker.answers import ClientError
 from broker.errors import Code
 from broker.messages.kinds import ClientType
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import click
 
-from broker.client import ping
+from broker.answers import Unavailable
 from broker.config import Configuration
 from broker.config.objects import Node, Proxy
-from broker.conversation import Unavailable
 from broker.messages.connection import EventPong
 from broker.messages.kinds import ClientType
 from broker.messages.operations import RequestGetStatus
 
 from .exits import Exit
 from .output import cell, output_option, print_document, print_table, table
+from .pings import ping
 from .reach import configuration_if_any, connected, members
 
 PING_S = 1.0

@@ -46,7 +46,7 @@ ALIASES = {
     "workbin_agent_group_id": "workbin_agent_group",
     "workbin_place_group_id": "workbin_place_group",
 }
-"""Database columns (domain 2.2) and further published names -> canonical names."""
+"""Database columns and further published names -> canonical names."""
 
 
 def _properties_of(name: str, annotation: Any) -> Iterable[Property]:

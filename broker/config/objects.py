@@ -15,7 +15,7 @@ LICENSES = {"ics_multi_media_agent_seat": "agents that may be logged in at this 
 """The licences a node enforces, and what they count. The lowest count of all nodes is the cluster's (guide)."""
 
 UNSERVED_LICENSES = ("ics_email_seat", "ics_chat_seat", "ics_sms_seat", "ics_open_media_seat")
-"""The seats per media type (domain facts, 4.4; the names are ours): known, but not enforced in this release, so a
+"""The seats per media type (the names are ours): known, but not enforced in this release, so a
 file that counts on them is refused."""
 
 LAST_TENANT = 2**31 - 1
@@ -33,9 +33,8 @@ class MediaType(Options):
         bool, Meta(description="false: proxies refuse submits of this media type; nodes themselves take them (guide)")
     ] = True
     handling_timeout: Annotated[
-        Annotated[int, Meta(ge=1, le=1440)] | None,
-        Meta(description="minutes an agent may be silent while it handles one; absent: the node's own"),
-    ] = None
+        int, Meta(ge=0, le=1440, description="minutes an agent may be silent while it handles one; 0: the node's own")
+    ] = 0
 
 
 class Tenant(Options):
@@ -146,7 +145,9 @@ class Node(Options):
     database: Annotated[str, Meta(description="`sqlite:///PATH` of a file that no other node uses")]
     primary: Addresses
     backup: Addresses | None = None
-    event_logs: Annotated[list[str], Meta(description="event loggers; not served in this release (a warning says so): the node keeps its events itself")] = []
+    event_logs: Annotated[
+        list[str], Meta(description="event loggers; not served in this release: the node keeps its events itself")
+    ] = []
     settings: NodeSettings = field(default_factory=NodeSettings)
     cluster_settings: NodeClusterSettings = field(default_factory=NodeClusterSettings)
     licenses: Annotated[

@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, dataclass_transform
 
 from msgspec import UNSET, Meta, Raw, Struct, StructMeta, UnsetType, field
 
+from broker.errors import Code
+
 EMPTY = Raw(b"{}")
 """An empty JSON object, for ``user_data`` that was not given."""
 
@@ -95,6 +97,8 @@ class Request(Message):
     reply: ClassVar[str] = "EventAck"
     causes: ClassVar[tuple[str, ...]] = ()
     """Reporting events and notifications it may cause, now or later."""
+    refuses: ClassVar[tuple[Code, ...]] = ()
+    """The codes it may be refused with, besides the general ones and its parents'."""
     example: ClassVar[dict[str, Any]] = {}
 
     dedup_id: (

@@ -1,10 +1,12 @@
-"""Several parties: transfer, conference, intrude, leave; hold and resume; activity and custom events (domain 1.5, 1.6)."""
+"""Several parties: transfer, conference, intrude, leave; hold and resume; activity and custom events."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta
+
+from broker.errors import Code
 
 from .interactions import InteractionRequest
 from .kinds import (
@@ -18,18 +20,21 @@ from .kinds import (
     Request,
     Route,
 )
-from .objects import Name, Seconds, TenantId
+from .objects import MediaType, Seconds, TenantId
 
 VisibilityMode = Annotated[
     int, Meta(ge=0, le=2, description="who sees the new party: 0 all (conference), 1 agents only (coaching), 2 nobody")
 ]
 
 
+Timeout = Annotated[Seconds, Meta(description="how long the invitation stands; absent: `delivering-timeout`")]
+
+
 class OfferRequest(InteractionRequest):
     """What requests share that offer an interaction which an agent handles to another agent.
 
-    ``agent_id`` or ``place_id`` is the one to invite. The ack comes when that agent has accepted; ``EventError`` when it
-    rejects (50), does not answer in time (51), or cannot be invited (49).
+    ``agent_id`` or ``place_id`` is the one to invite. The ack comes when that agent has accepted; ``EventError`` when
+    it rejects (50), does not answer in time (51), or cannot be invited (49).
     """
 
     senders: ClassVar[frozenset[ClientType]] = AGENTS
@@ -63,9 +68,16 @@ class RequestConference(OfferRequest):
 class RequestIntrude(InteractionRequest):
     """An agent that is no party joins an interaction that others handle. It is invited itself, and accepts.
 
-    ``agent_id`` or ``place_id`` say which of the session's agents wants to join. Two acks: one to the accept, then this.
+    ``agent_id`` or ``place_id`` say which of the session's agents wants to join. Two acks: to the accept, then this.
     """
 
+    refuses: ClassVar[tuple[Code, ...]] = (
+        Code.NOT_LOGGED_IN,
+        Code.BAD_TARGET,
+        Code.REJECTED,
+        Code.EXPIRED,
+        Code.WRONG_STATE,
+    )
     senders: ClassVar[frozenset[ClientType]] = AGENTS
     causes: ClassVar[tuple[str, ...]] = (
         "EventAgentInvited",
@@ -77,20 +89,25 @@ class RequestIntrude(InteractionRequest):
     example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7", "visibility_mode": 1}
 
     visibility_mode: VisibilityMode = 0
-    timeout: Seconds | None = None
+    timeout: Timeout | None = None
 
 
 class RequestLeaveInteraction(InteractionRequest):
-    """The agent is no party any more. When the last one leaves, the interaction goes back to where it was taken from."""
+    """The agent is no party any more. When the last one leaves, the interaction goes back where it was taken from."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.BAD_TICKET,)
     senders: ClassVar[frozenset[ClientType]] = AGENTS
-    causes: ClassVar[tuple[str, ...]] = ("EventPartyRemoved", "EventPlacedInQueue", "EventPlacedInWorkbin")
+    causes: ClassVar[tuple[str, ...]] = ("EventPartyRemoved", "EventPlacedInQueue")
     example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7"}
 
 
 class RequestHold(InteractionRequest):
     """Keeps an interaction out of pulls until it is resumed; a pull with ``ignore_hold`` takes it all the same."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (
+        Code.BAD_TICKET,
+        Code.SAME_STATE,
+    )
     causes: ClassVar[tuple[str, ...]] = ("EventHeld",)
     example: ClassVar[dict[str, Any]] = {
         "interaction_id": "30FGHOF2YRT5NAA7",
@@ -101,6 +118,10 @@ class RequestHold(InteractionRequest):
 class RequestResume(InteractionRequest):
     """Ends a hold."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (
+        Code.BAD_TICKET,
+        Code.SAME_STATE,
+    )
     causes: ClassVar[tuple[str, ...]] = ("EventResumed",)
     example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7"}
 
@@ -108,6 +129,7 @@ class RequestResume(InteractionRequest):
 class RequestUpdateActivity(InteractionRequest):
     """What the agent does inside the handling, for reporting; it counts as activity for ``handling-timeout``."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.BAD_TICKET,)
     senders: ClassVar[frozenset[ClientType]] = AGENTS
     causes: ClassVar[tuple[str, ...]] = ("EventActivityReport",)
     example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7", "activity": {"Name": "Research"}}
@@ -118,6 +140,7 @@ class RequestUpdateActivity(InteractionRequest):
 class RequestDistributeEvent(Request):
     """Puts a custom event into the reporting stream."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_TENANT,)
     senders: ClassVar[frozenset[ClientType]] = HANDLERS_OF_INTERACTIONS
     route: ClassVar[Route] = Route.SUBMIT
     once: ClassVar[bool] = True
@@ -130,7 +153,7 @@ class RequestDistributeEvent(Request):
     }
 
     tenant_id: TenantId
-    media_type: Name
+    media_type: MediaType
     event_id: Annotated[int, Meta(ge=0, description="what kind of event, by the site's own numbering")]
     body: Annotated[Document, Meta(description="anything; reporting gets it as it is")] = UNSET
 

@@ -18,7 +18,7 @@ from enum import Enum
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from broker.conversation import Outcome
+from broker.answers import Outcome
 from broker.messages.kinds import Request
 
 from .calls import Action, Call, Decision, agents_of, decisions

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from broker.conversation import ClientError, Outcome
+from broker.answers import ClientError, Outcome
 from broker.errors import Code
 from broker.messages.agents import RequestAgentLogin, RequestAgentLogout
 from broker.messages.interactions import RequestChangeProperties, RequestStopProcessing, RequestSubmit

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from broker.cli import ixn
-from broker.cli.events import as_line
+from broker.cli.events import as_line, of_nodes
 from broker.following import Followed
 from tests.broker.peer import Peer, Reply
 
@@ -91,3 +91,12 @@ def test_a_line_is_json_whatever_the_topic() -> None:
     # Given a topic with quotes, when it is printed, then the line is JSON still
     line = as_line(Followed('1/custom/"', "c", b'{"a": 1}'))
     assert json.loads(line) == {"cursor": "c", "topic": '1/custom/"', "event": {"a": 1}}
+
+
+def test_a_proxys_own_words_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    # Given a stream in which the proxy says that it goes on without a node, when it is printed
+    own = Followed("0/system/EventStreamStalled", "c", b'{"message":"EventStreamStalled"}')
+    event = Followed("0/system/EventNodeActive", "c", b"{}")
+    # Then that is no event of the cluster: two proxies would not say the same
+    assert list(of_nodes([own, event])) == [event]
+    assert capsys.readouterr() == ("", '{"message":"EventStreamStalled"}\n')

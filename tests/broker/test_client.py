@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import zmq
 
-from broker.client import Client, ClientError, Endpoint, Unavailable, ping
+from broker.cli.pings import ping
+from broker.client import Client, ClientError, Endpoint, Unavailable
 from broker.conversation import Timing
 from broker.messages.interactions import RequestStopProcessing
 from broker.messages.operations import RequestGetStatus
@@ -18,6 +19,8 @@ from broker.subscription import Events, Followed
 from tests.broker.peer import Peer, Reply
 
 HASTY = Timing(probe=0.1, silence=0.3)
+NEVER = Timing(probe=60.0, silence=60.0)
+"""For tests in which silence must not be what helps."""
 
 
 def echo(request: dict[str, Any]) -> Reply:
@@ -135,6 +138,16 @@ def test_nobody_there(context: Context) -> None:
         Client("tcp://127.0.0.1:1", "desk", timeout=0.3, context=context)
 
 
+def test_a_server_that_is_not_there_is_passed_over_at_once(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given two addresses, and nobody at the one that is tried first, when a client connects
+    monkeypatch.setattr("broker.client.random.shuffle", lambda endpoints: None)
+    with Peer(echo) as peer:
+        addresses = ["tcp://127.0.0.1:1", peer.endpoint]
+        # Then it does not wait for silence, but takes the other
+        with Client(addresses, "desk", timeout=2.0, timing=NEVER, context=context) as client:
+            assert client.endpoint.requests in peer.endpoint
+
+
 def test_notifications(connect: Callable[..., Client]) -> None:
     # Given a registered client, when the server tells it something unasked
     with Peer(echo) as peer:
@@ -151,6 +164,7 @@ def test_a_restarted_server_is_registered_with_again(connect: Callable[..., Clie
     with Peer(echo) as first:
         client = connect(first)
         first.stop()
+        client.idle(0.1)
         with Peer(echo, port=first.ports) as second:
             # Then the next request is served by it, in a session of its own
             assert client.request({"message": "RequestX"})["message"] == "EventAck"
@@ -185,7 +199,7 @@ def test_in_flight_requests_move_with_their_dedup_id(connect: Callable[..., Clie
 
     moved: list[bool] = []
     with Peer(hold) as one, Peer(hold) as two:
-        client = connect(one, two)
+        client = connect(one, two, timing=HASTY if how == "silent" else NEVER)
         client.request({"message": "RequestX"})
         at, other = (one, two) if one.requests else (two, one)
         held.append(at)

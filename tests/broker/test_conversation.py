@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
+from broker.answers import ClientError, Unavailable
 from broker.conversation import (
     GROUP_PAIRS,
     MAX_NOTIFICATIONS,
     PING,
     REGISTRATION,
-    ClientError,
     Conversation,
     State,
     Timing,
-    Unavailable,
 )
 from broker.messages.connection import RequestRegisterClient
 from broker.messages.kinds import ClientType

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.conversation import ClientError, Outcome, Unavailable
+from broker.answers import ClientError, Outcome, Unavailable
 from broker.messages import encode
 from broker.replay.calls import Action, Call, Fate, decisions
 from broker.replay.play import PATIENCE_S, WINDOW, Order, Phase, Play, ReplayFailed
@@ -347,6 +347,20 @@ def test_a_refusal_ends_the_replay(outcome: Outcome) -> None:
     with pytest.raises(ReplayFailed, match="row 1, submit") as failed:
         play.answered(0.1, order.number, outcome)
     assert failed.value.refused
+
+
+def test_an_answer_to_an_earlier_order_is_nobodys() -> None:
+    # Given an agent whose client had to register anew while it logged in, when the first login is refused at last
+    play = Play([call(1)], RUN, 101)
+    play.begin(0.0)
+    (first,) = play.orders()
+    play.session(0.1, "agent 1")
+    (second,) = play.orders()
+    play.answered(0.2, first.number, error(30))
+    # Then only the second one counts
+    assert play.phase is Phase.LOGIN
+    play.answered(0.3, second.number, {"message": "EventAck"})
+    assert play.phase is Phase.PLAYING
 
 
 def test_patience_ends() -> None:

@@ -34,6 +34,18 @@ def test_after_the_window_it_is_refused_and_still_not_executed(driver):
     assert len(driver.core.memory.interactions) == 1
 
 
+def test_after_the_window_it_is_refused_across_a_failover_too(driver):
+    media = driver.client("mail", "MediaServer")
+    driver.ask(media.source, {**SUBMIT, "dedup_id": "d1"})
+    driver.wait(400)
+    after = driver.reopened()
+    after.wait(1)
+    media = after.client("mail", "MediaServer")
+    assert after.ask(media.source, {**SUBMIT, "dedup_id": "d1"})["code"] == 5
+    after.wait(3000)
+    assert not after.core.memory.answers.rows
+
+
 def test_a_refusal_is_not_kept(driver):
     media = driver.client("mail", "MediaServer")
     assert driver.ask(media.source, {**SUBMIT, "queue": "Nowhere", "dedup_id": "d1"})["code"] == 11

@@ -1,4 +1,4 @@
-"""Transfer, conference, intrude, leave: every message to every party, in order; the acks that wait (domain 1.6, 8)."""
+"""Transfer, conference, intrude, leave: every message to every party, in order; the acks that wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deliver, accept, reject, expire: every message to every party, in order (domain 1.9)."""
+"""Deliver, accept, reject, expire: every message to every party, in order."""
 
 import pytest
 

@@ -28,7 +28,9 @@ def test_a_silent_client_is_forgotten_after_three_intervals(driver):
     media = driver.client("mail", "MediaServer")
     driver.wait(89)
     assert media.ask("RequestGetStatus")["message"] == "EventStatus"
+    media.told()
     driver.wait(91)
+    assert media.told() == ["EventForcedDisconnect"]
     assert media.ask("RequestGetStatus")["code"] == 1
 
 

@@ -1,0 +1,67 @@
+"""What becomes of a request, as a client sees it: a reply, an error that the server answered, or no reply at all."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+
+class ClientError(Exception):
+    """The server refused: it answered ``EventError``.
+
+    :param code: the number, see :class:`broker.errors.Code`
+    :param text: the code's text and, where there is one, the detail
+    :param reply: the whole ``EventError``
+    """
+
+    def __init__(self, code: int, text: str, reply: dict[str, Any]) -> None:
+        super().__init__(f"{code} {text}")
+        self.code = code
+        self.text = text
+        self.reply = reply
+
+
+class Unavailable(Exception):
+    """No server could be reached, or the one that had the request was lost; it may or may not have been done."""
+
+
+Answer: TypeAlias = bytes | Exception
+"""What became of a request: the reply's payload, or why there is none."""
+Outcome: TypeAlias = dict[str, Any] | Exception
+"""The same, with the reply decoded; an ``EventError`` is a reply. Why there is none: :class:`Unavailable`,
+``TimeoutError``, or the :class:`ClientError` of a registration that was refused."""
+
+
+class Head(msgspec.Struct):
+    """What a client looks at in a reply."""
+
+    message: str = ""
+    code: int = 0
+    text: str = ""
+    session_id: str | None = None
+    keepalive_interval: float | None = None
+    role: str = ""
+
+
+_head = msgspec.json.Decoder(Head).decode
+
+_UNREADABLE = Head()
+
+
+def look(payload: bytes) -> Head:
+    """The head of a reply, error or not; an empty one where it cannot be read."""
+    try:
+        return _head(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _UNREADABLE
+
+
+def error_of(payload: bytes) -> ClientError | None:
+    """The error that a reply's payload is; None for any other reply."""
+    head = look(payload)
+    if head.message != "EventError":
+        return None
+    reply = msgspec.json.decode(payload)
+    detail = reply.get("detail")
+    return ClientError(head.code, head.text + (f": {detail}" if detail else ""), reply)
