@@ -20,6 +20,7 @@ from broker.messages.agents import (
     EventCurrentAgentStatus,
     EventDoNotDisturbOff,
     EventDoNotDisturbOn,
+    EventForcedAgentStateChange,
     EventMediaAdded,
     EventMediaRemoved,
     EventNotReadyForMedia,
@@ -35,7 +36,7 @@ from broker.messages.agents import (
 )
 from broker.messages.connection import EventAck
 
-from . import holdings, routing
+from . import holdings, invitations
 from .calls import Call, Cause
 from .records import AgentRow
 
@@ -133,7 +134,7 @@ def logout(node: NodeCore, call: Call) -> EventAck:
 
 
 def _logout(node: NodeCore, agent: AgentRow, why: str, call: Call | None = None) -> None:
-    routing.withdraw(node, agent.key, why)
+    invitations.leaving(node, agent.key, why)
     holdings.give_back(node, agent.key, why)
     node.memory.drop(node.memory.agents, agent.key)
     _report(node, EventAgentLogout, agent, call)
@@ -202,6 +203,27 @@ def _set_ready(node: NodeCore, call: Call, state: int, event: type[AgentEvent]) 
     if agent.media[media_type] == state:
         raise Refusal(Code.SAME_STATE, f"{media_type} is {'ready' if state else 'not ready'}", field="media_type")
     return _change(node, call, replace(agent, media={**agent.media, media_type: state}), event, media_type)
+
+
+def force_not_ready(node: NodeCore, agent: AgentRow, media_type: str, why: str) -> None:
+    """The server makes an agent not ready for a media type; its application is told."""
+    if not agent.media.get(media_type):
+        return
+    changed = replace(agent, media={**agent.media, media_type: 0})
+    node.memory.put(node.memory.agents, changed.key, changed)
+    node.agent_event(
+        EventNotReadyForMedia, agent.tenant_id, changed.part(media_type), holdings.because(why), echo=agent.echo
+    )
+    node.tell_agent(
+        changed.key,
+        EventForcedAgentStateChange(
+            agent_id=agent.agent_id,
+            place_id=agent.place_id,
+            media_type=media_type,
+            media_state_list=changed.media,
+            reason=why,
+        ),
+    )
 
 
 def disturb_not(node: NodeCore, call: Call) -> EventAck:

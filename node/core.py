@@ -27,23 +27,51 @@ from broker.errors import Code, Refusal
 from broker.ids import node_code
 from broker.messages import decode_request, encode, error_payload
 from broker.messages.connection import EventPong, RequestPing, RequestRegisterClient
-from broker.messages.kinds import AgentPart, InteractionPart, Notification, Reply, ReportingEvent, Request
+from broker.messages.kinds import AgentPart, Document, InteractionPart, Notification, Reply, ReportingEvent, Request
 from broker.messages.objects import Interaction
 from broker.messages.reporting import EventNodeActive
 from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
 
-from . import agents, finding, interactions, operations, properties, pulls, reporting, routing, sessions
+from . import (
+    agents,
+    finding,
+    holds,
+    interactions,
+    invitations,
+    operations,
+    overdue,
+    parties,
+    properties,
+    pulls,
+    reporting,
+    routing,
+    sessions,
+)
 from .calls import UNASKED, Batch, Call, Cause, Outgoing, Read, Source
 from .journal import decode_changes
 from .memory import Memory
-from .records import Answer
+from .records import Answer, Holder, Holding
 from .sessions import Sessions
 from .tables import answer_key
 
 Handler = Callable[["NodeCore", Call], Reply | None]
 
 HANDLERS: dict[type[Request], Handler] = {}
-for _module in (sessions, agents, interactions, properties, pulls, routing, finding, reporting, operations):
+_MODULES = (
+    sessions,
+    agents,
+    interactions,
+    properties,
+    pulls,
+    routing,
+    invitations,
+    parties,
+    holds,
+    finding,
+    reporting,
+    operations,
+)
+for _module in _MODULES:
     HANDLERS.update(_module.HANDLERS)
 
 REFUSED_WINDOWS = 10
@@ -80,6 +108,9 @@ class NodeCore:
         self.sessions = Sessions()
         self.orphans: set[str] = set()
         self.pulls = pulls.Pulls()
+        self.offers: dict[str, Call] = {}
+        """By ticket: the calls that wait for an invited agent."""
+        self.active_since = 0.0
         self.searches: deque[finding.Search] = deque()
         self.events: list[PackedEvent] = []
         self.outgoing: list[Outgoing] = []
@@ -155,7 +186,10 @@ class NodeCore:
         if call.session is None:
             if kind not in UNREGISTERED:
                 raise Refusal(Code.NOT_REGISTERED, f"{self.name} does not know this client")
-        elif call.session.type not in kind.senders and not call.session.link:
+            return
+        if kind is not RequestPing:
+            call.session.asked = self.now
+        if call.session.type not in kind.senders and not call.session.link:
             raise Refusal(Code.ACCESS_DENIED, f"{call.name} is not for clients of type {call.session.type.value}")
 
     # -- what runs once
@@ -185,6 +219,10 @@ class NodeCore:
                 self.counts["repeated"] += 1
                 self.outgoing.append((call.source, call.ref, bytes(answer.payload), 0))
                 return True
+            waiting = self.memory.invitations.one("asked", key)
+            if waiting is not None:
+                self.offers[str(waiting.ticket_id)] = call
+                return True
         return False
 
     # -- replies
@@ -194,10 +232,17 @@ class NodeCore:
         payload = encode(reply)
         self.outgoing.append((call.source, call.ref, payload, 0))
         if changed and call.request.once:
-            for key in call.keys:
-                self.memory.put(self.memory.answers, key, Answer(us=self.clock.last_us, payload=Raw(payload)))
-                if key[0] == "@":
-                    self.deadline(self.now + self.settings.dedup_window, _forget_reply, key)
+            self._keep(call.keys, payload)
+
+    def keep_reply(self, keys: list[str], reply: Reply) -> None:
+        """Keeps the reply to a call that is not here (any more), for when it is asked again."""
+        self._keep(keys, encode(reply))
+
+    def _keep(self, keys: list[str], payload: bytes) -> None:
+        for key in keys:
+            self.memory.put(self.memory.answers, key, Answer(us=self.clock.last_us, payload=Raw(payload)))
+            if key[0] == "@":
+                self.deadline(self.now + self.settings.dedup_window, _forget_reply, key)
 
     def refuse(self, call: Call, refusal: Refusal) -> None:
         """The negative reply to a call."""
@@ -215,6 +260,13 @@ class NodeCore:
         agent = self.memory.agents.get(key)
         for session_id in agent.sessions if agent is not None else ():
             self.tell(session_id, note)
+
+    def tell_holder(self, holder: Holder, note: Notification) -> None:
+        """A notification to one that holds an interaction, agent or strategy."""
+        if holder.agent:
+            self.tell_agent(holder.agent, note)
+        else:
+            self.tell(holder.session_id, note)
 
     # -- events
 
@@ -258,6 +310,10 @@ class NodeCore:
         """A reporting event about an agent. :param echo: another node speaks for it"""
         self._say(kind, tenant_id, cause, echo=echo, agent=agent)
 
+    def custom_event(self, kind: type[ReportingEvent], tenant_id: int, cause: Cause, body: Document) -> None:
+        """A reporting event about neither an interaction nor an agent."""
+        self._say(kind, tenant_id, cause, body=body)
+
     def _say(
         self, kind: type[ReportingEvent], tenant_id: int, cause: Cause, *, echo: bool = False, **parts: Any
     ) -> None:
@@ -292,6 +348,10 @@ class NodeCore:
     def deadline(self, at: float, due: Callable[[NodeCore, Any], None], what: Any) -> None:
         """Has ``due(node, what)`` called when ``at`` has come."""
         heappush(self._deadlines, (at, next(self._order), due, what))
+
+    def watch(self, holding: Holding) -> None:
+        """Has a holding looked at when it lasts too long."""
+        overdue.watch(self, holding)
 
     def tick(self, now: float) -> None:
         """Does what has come due, and the next slice of every running search."""
@@ -348,10 +408,13 @@ class NodeCore:
         self.active = True
         self.epoch = epoch
         self.why = why
+        self.active_since = now
         memory = self.memory
+        for holding in memory.holdings.rows.values():
+            self.watch(holding)
         memory.views.touched.clear()
         for ticket, invitation in memory.invitations.rows.items():
-            self.deadline(to_seconds(invitation.deadline_us), routing.expired, ticket)
+            self.deadline(to_seconds(invitation.deadline_us), invitations.expired, ticket)
         for key, answer in memory.answers.rows.items():
             windows = REFUSED_WINDOWS if answer.payload is UNSET else 1
             self.deadline(to_seconds(answer.us) + windows * self.settings.dedup_window, _forget_reply, key)
@@ -371,6 +434,7 @@ class NodeCore:
         self.orphans = set()
         self.pulls = pulls.Pulls()
         self.searches.clear()
+        self.offers.clear()
         self.events, self.outgoing, self.reads = [], [], []
         self._deadlines.clear()
 

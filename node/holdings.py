@@ -23,10 +23,12 @@ from broker.messages.interactions import (
 )
 from broker.messages.kinds import STRATEGY, Actor, ClientType, Party
 from broker.messages.objects import HANDLING, QUEUED, ROUTING, Interaction
+from broker.messages.parties import PartyLeft
 from broker.messages.routing import EventAbandoned
 
+from . import invitations
 from .calls import UNASKED, Call, Cause
-from .records import Holder, Holding, Invitation
+from .records import AgentRow, Holder, Holding
 
 if TYPE_CHECKING:
     from .core import NodeCore
@@ -94,6 +96,7 @@ def grant(node: NodeCore, interaction: Interaction, holder: Holder, origin: Hold
         workbin=origin.workbin if origin else interaction.workbin,
     )
     node.memory.put(node.memory.holdings, interaction.interaction_id, holding)
+    node.watch(holding)
     if holder.agent:
         handled(node, interaction, holder)
     else:
@@ -106,7 +109,7 @@ def handled(node: NodeCore, interaction: Interaction, holder: Holder) -> None:
     node.memory.update(
         interaction,
         interaction_state=HANDLING,
-        assigned_to=holder.party.agent_id or holder.party.place_id,
+        assigned_to=_assignee(holder),
         assigned_at=to_seconds(node.clock.next(node.now)),
     )
 
@@ -154,58 +157,66 @@ def place(node: NodeCore, interaction: Interaction, queue: str, cause: Cause) ->
     node.event(EventPlacedInQueue, interaction, cause, old_queue=old_queue, old_state=old_state)
 
 
-def revoke(node: NodeCore, interaction: Interaction, holding: Holding, why: str, asking: Call | None) -> None:
+def revoke(node: NodeCore, interaction: Interaction, holding: Holding, why: str, asking: Call | None = None) -> None:
     """Tells every holder but the one who asks that the interaction is taken from it."""
     own = holder_of(node, asking, holding) if asking is not None else None
     for holder in holding.holders:
         if holder is own:
             continue
-        if holder.agent:
-            node.event(EventRevoked, interaction, because(why), party=holder.party)
-            node.tell_agent(holder.agent, InteractionRevoked(interaction_id=interaction.interaction_id, reason=why))
-        else:
+        agent = node.memory.agents.get(holder.agent) if holder.agent else None
+        if agent is not None:
+            tell_revoked(node, interaction, agent, why)
+        elif not holder.agent:
             node.tell(holder.session_id, EventAbandoned(interaction_id=interaction.interaction_id, reason=why))
 
 
-def uninvite(node: NodeCore, interaction: Interaction, why: str) -> Invitation | None:
-    """Withdraws a pending invitation: the agent is told, the event says so. Returns it, if there was one."""
-    invitation = node.memory.invitations.one("interaction", interaction.interaction_id)
-    if invitation is None:
-        return None
-    node.memory.drop(node.memory.invitations, str(invitation.ticket_id))
-    agent = node.memory.agents.get(invitation.agent)
-    node.event(EventRevoked, interaction, because(why), party=agent.party() if agent else None)
-    node.tell_agent(
-        invitation.agent,
-        InteractionRevoked(interaction_id=interaction.interaction_id, ticket_id=invitation.ticket_id, reason=why),
-    )
-    return invitation
+def tell_revoked(
+    node: NodeCore, interaction: Interaction, agent: AgentRow, why: str, ticket_id: int | None = None
+) -> None:
+    """Says, also to the agent itself, that an interaction or an invitation is taken from it."""
+    node.event(EventRevoked, interaction, because(why), party=agent.party())
+    note = InteractionRevoked(interaction_id=interaction.interaction_id, ticket_id=ticket_id, reason=why)
+    node.tell_agent(agent.key, note)
+
+
+def end(node: NodeCore, interaction: Interaction, holding: Holding, why: str) -> None:
+    """The server takes an interaction from all its holders and puts it back where it was taken from."""
+    remove_parties(node, interaction, holding, because(why))
+    revoke(node, interaction, holding, why)
+    invitations.withdraw_all(node, interaction, why)
+    place_back(node, interaction, holding, why)
 
 
 def give_back(node: NodeCore, name: str, why: str) -> None:
-    """All that a session (strategy) or an agent held returns to where it was taken from.
+    """All that a session (strategy) or an agent held returns to where it was taken from, if nobody else holds it.
 
     :param name: the session's id or the agent's key
     """
     for interaction_id in node.memory.holdings.keys("holder", name):
         interaction = node.memory.interactions[interaction_id]
-        holding = node.memory.holdings.get(interaction_id)
-        if holding is None:
-            continue
-        staying = [holder for holder in holding.holders if holder.name != name]
-        if staying:
-            _leave(node, interaction, holding, staying, why)
-        else:
-            remove_parties(node, interaction, holding, because(why))
-            if node.memory.invitations.one("interaction", interaction_id) is None:
-                place_back(node, interaction, holding, why)
+        holding = node.memory.holdings.rows[interaction_id]
+        for holder in [holder for holder in holding.holders if holder.name == name]:
+            leave(node, interaction, holding, holder, because(why))
 
 
-def _leave(node: NodeCore, interaction: Interaction, holding: Holding, staying: list[Holder], why: str) -> None:
-    for holder in holding.holders:
-        if holder not in staying:
-            node.event(EventPartyRemoved, interaction, because(why), party=holder.party)
-    node.memory.put(node.memory.holdings, interaction.interaction_id, replace(holding, holders=staying))
+def leave(node: NodeCore, interaction: Interaction, holding: Holding, holder: Holder, cause: Cause) -> None:
+    """One holder holds it no more; when it was the last one, the interaction goes back."""
+    staying = [one for one in holding.holders if one is not holder]
+    node.event(EventPartyRemoved, interaction, cause, party=holder.party)
+    if staying:
+        node.memory.put(node.memory.holdings, interaction.interaction_id, replace(holding, holders=staying))
+        if interaction.assigned_to == _assignee(holder):
+            node.memory.update(interaction, assigned_to=_assignee(staying[0]))
+        for one in staying:
+            node.tell_holder(one, PartyLeft(interaction_id=interaction.interaction_id, party=holder.party))
+        return
+    node.memory.drop(node.memory.holdings, interaction.interaction_id)
+    invitations.withdraw_all(node, interaction, "Left")
+    place(node, interaction, holding.queue or interaction.queue or "", cause)
+
+
+def _assignee(holder: Holder) -> str | None:
+    return holder.party.agent_id or holder.party.place_id
 
 
 def place_back(node: NodeCore, interaction: Interaction, holding: Holding, why: str) -> None:

@@ -22,11 +22,11 @@ from broker.messages.interactions import (
 from broker.messages.kinds import EMPTY, ClientType
 from broker.messages.objects import HANDLING, QUEUED, Interaction
 
-from . import agents, holdings
+from . import agents, holdings, invitations
 from .calls import Call
+from .invitations import agent_holder
 from .properties import changed_properties, report_change
 from .records import AgentRow, Holding
-from .routing import agent_holder
 
 if TYPE_CHECKING:
     from .core import NodeCore
@@ -91,7 +91,7 @@ def _check_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow | None
 
 
 def _begin_handling(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow) -> None:
-    holder = agent_holder(agent, call)
+    holder = agent_holder(agent, call.session.session_id, call.session.name)
     holdings.grant(node, interaction, holder)
     holdings.add_party(node, interaction, holder, call.cause(holdings.as_actor(holder)))
 
@@ -141,7 +141,7 @@ def _take_out(node: NodeCore, call: Call, interaction: Interaction, holding: Hol
     if holding is None:
         return
     cause = holdings.cause_of(node, call, holding)
-    holdings.uninvite(node, interaction, why)
+    invitations.withdraw_all(node, interaction, why)
     holdings.revoke(node, interaction, holding, why, call)
     holdings.remove_parties(node, interaction, holding, cause)
 

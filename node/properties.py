@@ -20,7 +20,6 @@ from broker.messages.objects import MAX_NAME, MAX_NUMBER, SETTABLE, Interaction
 
 from . import holdings
 from .calls import Call, Cause
-from .records import Holder
 
 if TYPE_CHECKING:
     from .core import NodeCore
@@ -33,19 +32,12 @@ def change_properties(node: NodeCore, call: Call) -> EventAck:
     changed = changed_properties(interaction, call.request)
     report_change(node, interaction, call.request, changed, holdings.cause_of(node, call, holding))
     if holding is not None:
+        note = InteractionChanged(interaction_id=interaction.interaction_id, interaction=interaction)
         asking = holdings.holder_of(node, call, holding)
         for holder in holding.holders:
             if holder is not asking:
-                _tell_holder(node, holder, interaction)
+                node.tell_holder(holder, note)
     return EventAck(interaction_id=interaction.interaction_id)
-
-
-def _tell_holder(node: NodeCore, holder: Holder, interaction: Interaction) -> None:
-    note = InteractionChanged(interaction_id=interaction.interaction_id, interaction=interaction)
-    if holder.agent:
-        node.tell_agent(holder.agent, note)
-    else:
-        node.tell(holder.session_id, note)
 
 
 def changed_properties(interaction: Interaction, request: ChangingRequest) -> dict[str, Any]:

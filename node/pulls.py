@@ -28,8 +28,8 @@ from broker.messages.pulls import (
 
 from . import agents, holdings
 from .calls import Call
+from .invitations import agent_holder
 from .records import Holder
-from .routing import agent_holder
 from .views import Key, View, waits
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _take(node: NodeCore, call: Call, view: View, count: int, below: Key | None)
 def _holder(node: NodeCore, call: Call) -> Holder:
     if call.session.type is ClientType.ROUTING:
         return holdings.strategy_holder(call, call.request.strategy_id)
-    return agent_holder(agents.asking(node, call), call)
+    return agent_holder(agents.asking(node, call), call.session.session_id, call.session.name)
 
 
 def _grant(node: NodeCore, call: Call, interaction: Interaction, holder: Holder) -> Granted:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 from msgspec import UNSET
@@ -85,14 +86,30 @@ class Holding(Record):
     workbin: Workbin | None = None
 
 
+class Purpose(StrEnum):
+    """What an agent is invited for."""
+
+    DELIVER = "deliver"
+    TRANSFER = "transfer"
+    CONFERENCE = "conference"
+    INTRUDE = "intrude"
+
+
 class Invitation(Record):
-    """An agent was offered an interaction and has not answered yet."""
+    """An agent was offered an interaction and has not answered yet.
+
+    :param asker: the strategy or agent that asked
+    :param asked: keys of the reply that waits for the answer (:attr:`node.calls.Call.keys`)
+    """
 
     ticket_id: int
     interaction_id: str
     agent: str
     deadline_us: int
-    router: Holder | None = None
+    purpose: Purpose = Purpose.DELIVER
+    asker: Holder | None = None
+    asked: list[str] = []
+    visibility_mode: int = 0
 
 
 class Answer(Record):
@@ -125,7 +142,12 @@ TABLES: dict[str, Kind[Any]] = {
     ),
     "holdings": Kind(Holding, {"holder": lambda row: [holder.name for holder in row.holders]}),
     "invitations": Kind(
-        Invitation, {"interaction": lambda row: [row.interaction_id], "agent": lambda row: [row.agent]}
+        Invitation,
+        {
+            "interaction": lambda row: [row.interaction_id],
+            "agent": lambda row: [row.agent],
+            "asked": lambda row: row.asked,
+        },
     ),
     "answers": Kind(Answer),
 }

@@ -33,11 +33,24 @@ class Session:
     """A registered client.
 
     :param source: where it is now; a proxy's client has the proxy's address and its number there
+    :param asked: when it last asked for anything but Ping
     :param link: it is a proxy's own session, the one that others come through
     :param settled: of a link: every request below this number has its reply
     """
 
-    __slots__ = ("heard", "link", "media_type", "name", "session_id", "settled", "source", "tenants", "type", "watches")
+    __slots__ = (
+        "asked",
+        "heard",
+        "link",
+        "media_type",
+        "name",
+        "session_id",
+        "settled",
+        "source",
+        "tenants",
+        "type",
+        "watches",
+    )
 
     def __init__(
         self, session_id: str, source: Source, request: RequestRegisterClient, tenants: frozenset[int]
@@ -49,7 +62,7 @@ class Session:
         self.media_type = request.media_type
         self.tenants = tenants
         self.link = request.client_type is ClientType.PROXY and source[1] == 0
-        self.heard = 0.0
+        self.heard = self.asked = 0.0
         self.settled = 0
         self.watches: set[str] = set()
 

@@ -110,7 +110,7 @@ class Views:
         return not depends.isdisjoint(fields) or "queue" in fields
 
 
-WAITING = frozenset({"queue", "interaction_state", "is_locked", "is_held", "scheduled_at"})
+WAITING = frozenset({"queue", "workbin", "interaction_state", "is_locked", "is_held", "scheduled_at"})
 """What decides whether an interaction waits at all, whatever the view."""
 
 
@@ -120,5 +120,6 @@ def waits(interaction: Interaction) -> bool:
         interaction.interaction_state == QUEUED
         and not interaction.is_locked
         and not interaction.is_held
+        and interaction.workbin is None
         and interaction.queue is not None
     )

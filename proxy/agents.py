@@ -133,9 +133,10 @@ class Agents:
         """The agent's own node while it can be expected to answer; else one that is there, rather with the agent."""
         gone = self._links.gone(self._gather.now, nodes)
         agent = change.agent
-        if agent is not None and agent.speaking not in gone:
+        informed = [node for node in ready if agent is not None and not agent.is_behind(node)]
+        takes_part = not informed or (agent is not None and self._takes_part(change, agent.speaking))
+        if agent is not None and agent.speaking not in gone and takes_part:
             return agent.speaking
-        informed = [node for node in ready if agent is not None and node in agent.nodes]
         candidates = informed or ready or [node for node in nodes if node not in gone] or list(nodes)
         return rendezvous(repr(min(change.names, default="")), candidates)[0]
 
@@ -174,7 +175,7 @@ class Agents:
         if refused:
             reply = answers[refused[0]]
             assert reply is not None
-            self._unsure(change, [*silent, *refused])
+            self._unsure(change, _unsettled(answers))
             self._undo(change, agreed, reply.payload)
             return
         if change.agent is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from broker.errors import Code
 from broker.messages import encode
@@ -25,6 +26,14 @@ from .sessions import Session
 RETRY_S = 1.0
 MAX_DOUBTFUL = 10_000
 """Doubtful agents per node; of more the oldest are forgotten."""
+
+
+class Step(NamedTuple):
+    """What a node that is behind is told next: the login, or the first of the changes that it missed."""
+
+    payload: bytes
+    is_login: bool
+
 
 Doubt = tuple[Session, str | None, str | None]
 """A client's session, and the ids of an agent of its."""
@@ -85,14 +94,13 @@ class Arrears:
         """The next step of one node."""
         if node in agent.catching_up or not self._links.is_ready(node) or not agent.is_behind(node):
             return
-        is_login = node not in agent.nodes
-        payload = _login(agent) if is_login else agent.missed[node][0]
+        step = Step(_login(agent), True) if node not in agent.nodes else Step(agent.missed[node][0], False)
         agent.catching_up.add(node)
         asker = Asker(agent.session.client, 0 if node == agent.speaking else ECHO)
-        done = partial(self._caught_up, agent, node, payload, is_login)
-        self._gather.ask([node], payload, self._gather.now + self._timeout, done, asker)
+        done = partial(self._caught_up, agent, node, step)
+        self._gather.ask([node], step.payload, self._gather.now + self._timeout, done, asker)
 
-    def _caught_up(self, agent: Agent, node: str, payload: bytes, is_login: bool, now: float, answers: Answers) -> None:
+    def _caught_up(self, agent: Agent, node: str, step: Step, now: float, answers: Answers) -> None:
         """A node has done the step, or refuses it, or could not say."""
         agent.catching_up.discard(node)
         reply = answers[node]
@@ -100,22 +108,23 @@ class Arrears:
             return
         if reply is None or reply.code in UNSURE:
             self._later()
-        elif is_login and reply.code:
+        elif step.is_login and reply.code:
             if not self._expel(agent, node, reply.code):
                 self._later()
         else:
-            self._note(agent, node, payload, is_login, reply.code)
+            self._note(agent, node, step, reply.code)
             self._catch_up(agent, node)
 
-    def _note(self, agent: Agent, node: str, payload: bytes, is_login: bool, code: int) -> None:
+    def _note(self, agent: Agent, node: str, step: Step, code: int) -> None:
+        """A step is done at a node."""
         missed = agent.missed.setdefault(node, [])
-        if is_login:
+        if step.is_login:
             agent.nodes.add(node)
             if agent.donot_disturb:
                 missed.insert(0, encode(RequestDoNotDisturbOn(**ids(agent))))
         elif code == Code.NOT_LOGGED_IN:
             agent.nodes.discard(node)
-        elif missed and missed[0] is payload:
+        elif missed and missed[0] is step.payload:
             del missed[0]
 
     # -- doubtful

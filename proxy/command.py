@@ -8,7 +8,6 @@ from broker.processes import MEMBERS, Kind, run_process
 
 from .member import ProxyMember
 
-
 PROXIES = Kind("proxy", lambda configuration: configuration.proxies, ProxyMember)
 
 

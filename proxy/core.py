@@ -107,6 +107,7 @@ class ProxyCore:
         self.states = States(self.stream, self.ask, nodes, settings)
         takers = self._takers()
         self._plans = {head: (request, takers[request.route]) for head, request in HEADS.items()}
+        self._invitation_s = max((configuration.nodes[node].settings.delivering_timeout for node in nodes), default=0.0)
 
     def _takers(self) -> dict[Route, Callable[[Call], None]]:
         """Who takes a request, by its route."""
@@ -143,7 +144,10 @@ class ProxyCore:
             elif session.type not in request.senders:
                 raise Refusal(Code.ACCESS_DENIED, f"not for clients of type {session.type.value}")
             else:
-                take(Call(session, ref, request, head, payload, self.now + self.settings.request_timeout))
+                deadline = self.now + self.settings.request_timeout
+                if request.deferred:
+                    deadline += head.timeout or self._invitation_s
+                take(Call(session, ref, request, head, payload, deadline))
         except Refusal as refusal:
             if request is None:
                 request = request_of(payload)

@@ -118,7 +118,7 @@ def ordered(terms: Terms, answers: Answers) -> bytes:
             found[node] = _found(reply.payload)
         except (ValueError, RecursionError):  # a node whose answer cannot be read counts as silent
             terms.counts["garbage"] += 1
-    order = compile_order(getattr(terms.head, "order", ""), terms.custom)
+    order = compile_order(getattr(terms.head, "order", None) or "", terms.custom)
     count = getattr(terms.head, "count", None)
     try:
         merged = _first(found, order, count)

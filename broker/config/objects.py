@@ -32,6 +32,9 @@ class MediaType(Options):
     enabled: Annotated[
         bool, Meta(description="false: proxies refuse submits of this media type; nodes themselves take them (guide)")
     ] = True
+    handling_timeout: Annotated[
+        int, Meta(ge=0, le=1440, description="minutes an agent may be silent while it handles one; 0: the node's own")
+    ] = 0
 
 
 class Tenant(Options):
@@ -74,6 +77,15 @@ class NodeSettings(Limits):
     delivering_timeout: Annotated[
         float, Meta(ge=1, le=86_400, description="seconds an invitation stands; then the interaction goes back")
     ] = 30.0
+    handling_timeout: Annotated[
+        int, Meta(ge=1, le=1440, description="minutes an agent may be silent while it handles an interaction")
+    ] = 180
+    routing_timeout: Annotated[
+        int, Meta(ge=20, le=525_600, description="minutes a strategy may hold an interaction; then it goes back")
+    ] = 720
+    not_ready_on_invitation_timeout: Annotated[
+        bool, Meta(description="an agent that lets an invitation expire is made not ready; false in a cluster (guide)")
+    ] = False
     agent_login_control: Annotated[
         Literal["none", "ignore"],
         Meta(description="`ignore`: the agent's own id stands for the place of a login. The same on all nodes"),
@@ -133,7 +145,9 @@ class Node(Options):
     database: Annotated[str, Meta(description="`sqlite:///PATH` of a file that no other node uses")]
     primary: Addresses
     backup: Addresses | None = None
-    event_logs: Annotated[list[str], Meta(description="event loggers; not served in this release (a warning says so): the node keeps its events itself")] = []
+    event_logs: Annotated[
+        list[str], Meta(description="event loggers; not served in this release: the node keeps its events itself")
+    ] = []
     settings: NodeSettings = field(default_factory=NodeSettings)
     cluster_settings: NodeClusterSettings = field(default_factory=NodeClusterSettings)
     licenses: Annotated[

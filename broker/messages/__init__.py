@@ -14,11 +14,11 @@ import msgspec
 
 from broker.errors import Code, Refusal
 
-from . import agents, connection, interactions, operations, pulls, reporting, routing
+from . import agents, connection, interactions, operations, parties, pulls, reporting, routing
 from .connection import EventError
 from .kinds import Message, Notification, Reply, ReportingEvent, Request
 
-FAMILIES: tuple[ModuleType, ...] = (connection, agents, interactions, pulls, routing, reporting, operations)
+FAMILIES: tuple[ModuleType, ...] = (connection, agents, interactions, pulls, routing, parties, reporting, operations)
 
 M = TypeVar("M", bound=Message)
 
@@ -59,7 +59,7 @@ def decoder(kinds: Iterable[type[Any]]) -> Callable[[bytes], Any]:
     It raises :class:`Refusal`: ``MALFORMED`` (no JSON object with a ``message``, or nested too deep), ``UNSUPPORTED``
     (no such request), ``MISSING_ATTRIBUTE`` and ``WRONG_VALUE`` with the field.
     """
-    decode = msgspec.json.Decoder(Union[tuple(kinds)]).decode
+    decode = msgspec.json.Decoder(Union[tuple(kinds)]).decode  # noqa: UP007 - of a tuple, there is no other way
 
     def checked(payload: bytes) -> Any:
         try:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta
 
+from broker.errors import Code
+
 from .kinds import AGENTS, ClientType, Merge, Notification, ReportingEvent, Request, Route
 from .objects import AgentId, Flag, MediaList, MediaType, PlaceId, Reason, TenantId
 
@@ -26,6 +28,14 @@ class AgentRequest(Request):
 class RequestAgentLogin(AgentRequest):
     """Logs an agent, a place or both in, with media types that are ready (1) or not (0)."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (
+        Code.UNKNOWN_TENANT,
+        Code.UNKNOWN_MEDIA,
+        Code.PLACE_OCCUPIED,
+        Code.AGENT_ELSEWHERE,
+        Code.CONNECTION_REFUSED,
+        Code.LICENCE_LIMIT,
+    )
     causes: ClassVar[tuple[str, ...]] = ("EventAgentLogin", "EventCurrentAgentStatus", "EventAgentConnectionClosed")
     example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "agent_id": "VICKY", "media_list": {"voice": 1}}
 
@@ -36,6 +46,7 @@ class RequestAgentLogin(AgentRequest):
 class RequestAgentLogout(AgentRequest):
     """Logs the agent out; what it handled goes back to where it was taken from."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.NOT_LOGGED_IN,)
     causes: ClassVar[tuple[str, ...]] = (
         "EventAgentLogout",
         "EventPartyRemoved",
@@ -49,12 +60,15 @@ class RequestAgentLogout(AgentRequest):
 class MediaRequest(AgentRequest):
     """What requests about one media type of an agent share."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.NOT_LOGGED_IN,)
+
     media_type: MediaType
 
 
 class RequestAddMedia(MediaRequest):
     """Adds a media type to a logged-in agent, ready unless ``state`` is 0."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_MEDIA, Code.MEDIA_PRESENT)
     causes: ClassVar[tuple[str, ...]] = ("EventMediaAdded", "EventCurrentAgentStatus")
     example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY", "media_type": "email"}
 
@@ -64,6 +78,7 @@ class RequestAddMedia(MediaRequest):
 class RequestRemoveMedia(MediaRequest):
     """Removes a media type from a logged-in agent."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.MEDIA_ABSENT,)
     causes: ClassVar[tuple[str, ...]] = ("EventMediaRemoved", "EventCurrentAgentStatus")
     example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY", "media_type": "email"}
 
@@ -71,6 +86,7 @@ class RequestRemoveMedia(MediaRequest):
 class RequestNotReadyForMedia(MediaRequest):
     """The agent takes no new interactions of the media type."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.MEDIA_ABSENT, Code.SAME_STATE)
     causes: ClassVar[tuple[str, ...]] = ("EventNotReadyForMedia", "EventCurrentAgentStatus")
     example: ClassVar[dict[str, Any]] = {
         "agent_id": "VICKY",
@@ -82,6 +98,7 @@ class RequestNotReadyForMedia(MediaRequest):
 class RequestCancelNotReadyForMedia(MediaRequest):
     """The agent takes interactions of the media type again."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.MEDIA_ABSENT, Code.SAME_STATE)
     causes: ClassVar[tuple[str, ...]] = ("EventReadyForMedia", "EventCurrentAgentStatus")
     example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY", "media_type": "voice"}
 
@@ -89,6 +106,7 @@ class RequestCancelNotReadyForMedia(MediaRequest):
 class RequestDoNotDisturbOn(AgentRequest):
     """No invitations of any media type."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.NOT_LOGGED_IN, Code.SAME_STATE)
     causes: ClassVar[tuple[str, ...]] = ("EventDoNotDisturbOn", "EventCurrentAgentStatus")
     example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY", "reason": {"reason_system_name": "Training"}}
 
@@ -96,6 +114,7 @@ class RequestDoNotDisturbOn(AgentRequest):
 class RequestDoNotDisturbOff(AgentRequest):
     """Invitations again."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.NOT_LOGGED_IN, Code.SAME_STATE)
     causes: ClassVar[tuple[str, ...]] = ("EventDoNotDisturbOff", "EventCurrentAgentStatus")
     example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY"}
 
@@ -113,6 +132,16 @@ class EventCurrentAgentStatus(Notification):
     media_state_list: dict[str, int] = {}
     media_capacity_list: dict[str, int] = {}
     donot_disturb: bool = False
+
+
+class EventForcedAgentStateChange(Notification):
+    """The server has changed a media state of the agent; ``media_state_list`` is how all of them are now."""
+
+    agent_id: str | None = None
+    place_id: str | None = None
+    media_type: str
+    media_state_list: dict[str, int] = {}
+    reason: str
 
 
 class EventAgentConnectionClosed(Notification):

@@ -6,6 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta
 
+from broker.errors import Code
+
 from .kinds import ClientType, Document, Notification, Reply, Request, Route
 from .objects import MediaType, Name, TenantId
 
@@ -22,6 +24,7 @@ SessionId = Annotated[
 class RequestRegisterClient(Request):
     """The first request of every client: makes (or, with ``session_id``, resumes) its session."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_TENANT,)
     route: ClassVar[Route] = Route.HERE
     reply: ClassVar[str] = "EventAck"
     example: ClassVar[dict[str, Any]] = {"client_name": "desk-1", "client_type": "AgentApplication", "tenants": [101]}

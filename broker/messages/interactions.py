@@ -6,6 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta, Raw
 
+from broker.errors import Code
+
 from .kinds import (
     EMPTY,
     HANDLERS_OF_INTERACTIONS,
@@ -40,6 +42,14 @@ from .objects import (
 class RequestSubmit(Request):
     """Brings an interaction in. From a media server it is queued; from an agent it is handled by that agent."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (
+        Code.UNKNOWN_TENANT,
+        Code.UNKNOWN_MEDIA,
+        Code.UNKNOWN_QUEUE,
+        Code.QUEUE_DISABLED,
+        Code.NOT_LOGGED_IN,
+        Code.DUPLICATE_INTERACTION,
+    )
     senders: ClassVar[frozenset[ClientType]] = HANDLERS_OF_INTERACTIONS
     route: ClassVar[Route] = Route.SUBMIT
     once: ClassVar[bool] = True
@@ -100,6 +110,8 @@ class ChangingRequest(InteractionRequest):
     Keys that name a settable property change that; every other key is user data.
     """
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.BAD_TICKET,)
+
     added_properties: Annotated[Properties, Meta(description="new properties or user data, with their values")] = {}
     changed_properties: Annotated[Properties, Meta(description="the same for those that are there")] = {}
     deleted_properties: Annotated[
@@ -110,6 +122,7 @@ class ChangingRequest(InteractionRequest):
 class RequestPlaceInQueue(ChangingRequest):
     """Puts the interaction into a queue; whoever handled it handles it no more."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_QUEUE, Code.QUEUE_DISABLED)
     causes: ClassVar[tuple[str, ...]] = (
         "EventPartyRemoved",
         "EventPlacedInQueue",
@@ -166,6 +179,7 @@ class RequestGetInteractionProperties(InteractionRequest):
 class RequestFindInteractions(Request):
     """Finds interactions by a condition, in an order, at most ``count`` of them."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_TENANT, Code.BAD_CONDITION)
     senders: ClassVar[frozenset[ClientType]] = HANDLERS_OF_INTERACTIONS | {ClientType.MONITOR, ClientType.REPORTING}
     route: ClassVar[Route] = Route.SCATTER
     merge: ClassVar[Merge] = Merge.ORDERED

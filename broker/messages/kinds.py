@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, dataclass_transform
 
 from msgspec import UNSET, Meta, Raw, Struct, StructMeta, UnsetType, field
 
+from broker.errors import Code
+
 EMPTY = Raw(b"{}")
 """An empty JSON object, for ``user_data`` that was not given."""
 
@@ -92,9 +94,13 @@ class Request(Message):
     merge: ClassVar[Merge] = Merge.PASS
     once: ClassVar[bool] = False
     """It changes something: the positive reply is kept, so that a repetition gets the same reply and does nothing."""
+    deferred: ClassVar[bool] = False
+    """Its reply waits for a person: a proxy waits as long as an invitation may stand."""
     reply: ClassVar[str] = "EventAck"
     causes: ClassVar[tuple[str, ...]] = ()
     """Reporting events and notifications it may cause, now or later."""
+    refuses: ClassVar[tuple[Code, ...]] = ()
+    """The codes it may be refused with, besides the general ones and its parents'."""
     example: ClassVar[dict[str, Any]] = {}
 
     dedup_id: (
@@ -189,6 +195,7 @@ class Party(Record):
     place_id: str | None = None
     strategy_id: str | None = None
     router_id: str | None = None
+    visibility_mode: int = 0
 
 
 class AgentPart(Record):

@@ -6,6 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
+from broker.errors import Code
+
 from .kinds import OPERATORS, ClientType, Merge, Reply, Request, Route
 from .objects import Name
 
@@ -20,6 +22,7 @@ class RequestGetStatus(Request):
 class RequestSwitchover(Request):
     """The node's active member hands over to its standby."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.WRONG_STATE,)
     senders: ClassVar[frozenset[ClientType]] = OPERATORS
     route: ClassVar[Route] = Route.NODE
     merge: ClassVar[Merge] = Merge.PASS

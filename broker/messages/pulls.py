@@ -6,6 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta
 
+from broker.errors import Code
+
 from .kinds import ClientType, Merge, Record, Reply, Request, Route
 from .objects import AskingAgent, AskingPlace, Interaction, InteractionId, Reason, StrategyId, TenantId, ViewId
 
@@ -26,6 +28,14 @@ class RequestPull(Request):
     comes or ``pull-hold-timeout`` passes. Ids may also be the keys of a published kv list ``pull_parameters``.
     """
 
+    refuses: ClassVar[tuple[Code, ...]] = (
+        Code.UNKNOWN_TENANT,
+        Code.UNKNOWN_VIEW,
+        Code.NOT_LOGGED_IN,
+        Code.UNKNOWN_INTERACTION,
+        Code.LOCKED,
+        Code.WRONG_STATE,
+    )
     senders: ClassVar[frozenset[ClientType]] = frozenset({ClientType.AGENT, ClientType.ROUTING, ClientType.PROXY})
     route: ClassVar[Route] = Route.PULL
     merge: ClassVar[Merge] = Merge.GRANTS
@@ -73,6 +83,7 @@ class EventPulledInteractions(Reply):
 class RequestWatchView(Request):
     """A proxy's own: asks for the head-of-view key now, and to be told of its changes from then on."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_VIEW,)
     senders: ClassVar[frozenset[ClientType]] = frozenset({ClientType.PROXY})
     route: ClassVar[Route] = Route.SCATTER
     reply: ClassVar[str] = "EventViewHead"

@@ -6,6 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Raw, field
 
+from broker.errors import Code
+
 from .kinds import REPORTERS, AgentPart, ClientType, Merge, Reply, ReportingEvent, Request, Route
 from .objects import TenantId
 
@@ -16,6 +18,7 @@ class RequestStartPlaceAgentStateReportingAll(Request):
     Subscribe first, ask, then skip every event at or before the cursor: nothing is lost or doubled.
     """
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_TENANT,)
     senders: ClassVar[frozenset[ClientType]] = REPORTERS
     route: ClassVar[Route] = Route.STREAM
     merge: ClassVar[Merge] = Merge.STATES

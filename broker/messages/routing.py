@@ -6,6 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
+from broker.errors import Code
+
 from .interactions import InteractionRequest
 from .kinds import AGENTS, ClientType, Notification, ReportingEvent
 from .objects import Interaction, Name, Seconds, StrategyId
@@ -14,6 +16,7 @@ from .objects import Interaction, Name, Seconds, StrategyId
 class RequestDeliver(InteractionRequest):
     """A routing engine offers the interaction to an agent or a place, which has ``timeout`` seconds to accept."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.BAD_TICKET, Code.WRONG_STATE, Code.BAD_TARGET)
     senders: ClassVar[frozenset[ClientType]] = frozenset({ClientType.ROUTING, ClientType.PROXY})
     causes: ClassVar[tuple[str, ...]] = (
         "EventAgentInvited",
@@ -37,6 +40,7 @@ class RequestDeliver(InteractionRequest):
 class InvitationRequest(InteractionRequest):
     """What the answers to an invitation share: the invitation's ticket comes back with them."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.BAD_TICKET, Code.NOT_LOGGED_IN, Code.ALREADY_ACCEPTED)
     senders: ClassVar[frozenset[ClientType]] = AGENTS
 
     ticket_id: Annotated[int, Meta(description="of the EventInvite")]

@@ -14,10 +14,11 @@ from contextlib import suppress
 from tempfile import TemporaryDirectory
 
 import apsw
+import msgspec
 
 from . import Corrupt, DiskFailure, Locked, OldSqlite, WrongDatabase
 from .faults import failure
-from .schema import APPLICATION_ID, INSERT_META, SELECT_META, STATEMENTS, VERSION
+from .schema import APPLICATION_ID, DEFINITIONS, INSERT_META, SELECT_DEFINITIONS, SELECT_META, STATEMENTS, VERSION
 
 OLDEST = (3, 51, 3)
 BUSY_MS = 250
@@ -53,7 +54,7 @@ def open_database(path: str, *, node: str, synchronous: str, vfs: str | None = N
     except BaseException as error:
         if database is not None:
             database.close()
-        named = failure(path, error) if isinstance(error, apsw.Error) else None
+        named = failure(path, error)
         if named is not None:
             raise named from error
         raise
@@ -123,11 +124,13 @@ def _verify(database: apsw.Connection, path: str, node: str) -> None:
         raise Corrupt(path, "the file is empty")
     if database.pragma("application_id") != APPLICATION_ID:
         raise WrongDatabase(path, "is not a database of an ixn node")
-    version, owner = database.execute(SELECT_META).get
+    version, owner = msgspec.convert(database.execute(SELECT_META).get, tuple[int, str])
     if version != VERSION:
         raise WrongDatabase(path, f"has schema version {version}, this release needs {VERSION}")
     if owner != node:
         raise WrongDatabase(path, f"belongs to node {owner!r}, not to {node!r}")
+    if not DEFINITIONS.issubset(sql for (sql,) in database.execute(SELECT_DEFINITIONS)):
+        raise Corrupt(path, "a table, an index or a view is not as a node makes it")
     # a copy by VACUUM INTO has no write-ahead log, nor has a file whose mode somebody has changed
     if database.pragma("journal_mode") != "wal" and database.pragma("journal_mode", "wal") != "wal":
         raise Locked(path, "has no write-ahead log, and cannot get one while another process uses it")

@@ -11,7 +11,7 @@ from .columns import COLUMNS
 APPLICATION_ID = 0x49584E31
 """``IXN1`` in the file's header: what ``file`` and SQLite call the application id."""
 VERSION = 2
-"""Of everything below. A change that an older release cannot live with is a new number."""
+"""Of everything below. A database has all of it, word for word, so every change is a new number."""
 
 _VIEWS = {
     "agents": ("tenant_id", "agent_id", "place_id", "media", "donot_disturb", "session", "login_us"),
@@ -52,6 +52,9 @@ STATEMENTS = (
     f"PRAGMA application_id = {APPLICATION_ID}",
 )
 """Makes the tables in an empty database; ``meta`` gets its one row by :data:`INSERT_META`."""
+
+DEFINITIONS = frozenset(statement.encode() for statement in STATEMENTS if statement.startswith("CREATE"))
+SELECT_DEFINITIONS = "SELECT CAST(sql AS BLOB) FROM sqlite_schema"
 
 INSERT_META = "INSERT INTO meta VALUES (1, ?, ?, 0)"
 SELECT_META = "SELECT version, node FROM meta"

@@ -6,8 +6,8 @@ moment it lost it. No read stays open: a stuck reader would let the write-ahead 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -15,7 +15,7 @@ import apsw
 import msgspec
 
 from broker.messages.objects import Interaction
-from broker.wire import PackedEvent, unpack_events
+from broker.wire import Events, PackedEvent, unpack_events
 
 from . import (
     Corrupt,
@@ -27,7 +27,6 @@ from . import (
     Loaded,
     Past,
     Row,
-    StoreFailure,
     WrongDatabase,
     schema,
 )
@@ -59,7 +58,7 @@ def _shielded(
             store._undo()
             if isinstance(error, Fenced):
                 store._only_read()
-            meaning = store._meaning(error)
+            meaning = failure(store.path, error)
             if meaning is None:
                 raise
             raise meaning from error
@@ -90,7 +89,8 @@ class SqliteStore:
 
     @_shielded
     def lease(self) -> Lease:
-        epoch, holder, renewed_us, released = self._db.execute(schema.SELECT_LEASE, (self._file,)).get
+        row = self._db.execute(schema.SELECT_LEASE, (self._file,)).get
+        epoch, holder, renewed_us, released = msgspec.convert(row, tuple[int, bytes | None, int, int])
         return Lease(epoch, _decode_holder(holder) if holder is not None else None, renewed_us, bool(released))
 
     def acquire(self, holder: Holder, expected: Lease, us: int) -> tuple[int, int]:
@@ -181,10 +181,8 @@ class SqliteStore:
     @_shielded
     def events(self, after_us: int, limit: int, max_bytes: int = 8 << 20) -> Past:
         first_seq, found, size = 0, list[PackedEvent](), 0
-        cursor = self._db.execute(schema.SELECT_EVENTS, (after_us,))
-        try:
-            for values in cursor:
-                batch = unpack_events(from_values(self.path, values).events)
+        with closing(self._batches(after_us)) as batches:
+            for batch in batches:
                 for seq, event in enumerate(batch.events, batch.first_seq):
                     if event.us <= after_us:
                         continue
@@ -193,9 +191,20 @@ class SqliteStore:
                         return Past(first_seq, found, True)
                     first_seq = first_seq or seq
                     found.append(event)
+        return Past(first_seq, found, False)
+
+    def _batches(self, after_us: int) -> Generator[Events, None, None]:
+        """The rows' events, the first of them perhaps before ``after_us``; to be closed, for it reads as it goes."""
+        cursor, next_seq = self._db.execute(schema.SELECT_EVENTS, (after_us,)), 0
+        try:
+            for values in cursor:
+                batch = unpack_events(from_values(self.path, values).events)
+                if next_seq not in (0, batch.first_seq):  # rows have checksums, the index that leads to them has none
+                    raise Corrupt(self.path, f"the journal's index misses the event {next_seq}")
+                next_seq = batch.first_seq + len(batch.events)
+                yield batch
         finally:
             cursor.close()
-        return Past(first_seq, found, False)
 
     @_shielded
     def cut(self, epoch: int, before_us: int, limit: int = 256, up_to_rev: int | None = None) -> int:
@@ -231,7 +240,9 @@ class SqliteStore:
 
     @_shielded
     def load(self) -> Loaded:
-        return Loaded(self._db.execute(schema.FOLDED_REV).get, self._interactions(), self._records())
+        return Loaded(
+            msgspec.convert(self._db.execute(schema.FOLDED_REV).get, int), self._interactions(), self._records()
+        )
 
     def _interactions(self) -> Iterator[Interaction]:
         after = 0
@@ -335,11 +346,6 @@ class SqliteStore:
         if self._db.in_transaction:
             with suppress(apsw.Error):
                 self._db.execute("ROLLBACK")
-
-    def _meaning(self, error: BaseException) -> StoreFailure | None:
-        if isinstance(error, (msgspec.DecodeError, UnicodeDecodeError)):
-            return Corrupt(self.path, f"holds what nobody wrote ({error})")
-        return failure(self.path, error) if isinstance(error, apsw.Error) else None
 
     def _only_read(self) -> None:
         self._epoch = None

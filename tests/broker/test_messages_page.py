@@ -14,8 +14,8 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from broker.errors import Code
 from broker.messages import EVENTS, NOTIFICATIONS, REPLIES, REQUESTS, decode_request, page
-from broker.messages.kinds import Party, Request
-from broker.messages.refusals import GENERAL, OF_ROUTE, OWN, refusals
+from broker.messages.kinds import Party
+from broker.messages.refusals import GENERAL, OF_ROUTE, refusals
 from broker.messages.wording import default_of, in_words, kind_of, params, story
 
 PROJECT = Path(__file__).parents[2]
@@ -137,16 +137,16 @@ def test_every_code_that_servers_use_is_documented() -> None:
 
 def test_every_documented_code_is_used() -> None:
     """Given the codes of the pages, when the servers' sources are searched, then each is used."""
-    documented = [*GENERAL, *(code for codes in (*OF_ROUTE.values(), *OWN.values()) for code in codes)]
+    own = [cls.refuses for cls in REQUESTS.values()]
+    documented = [*GENERAL, *(code for codes in (*OF_ROUTE.values(), *own) for code in codes)]
     assert {code.name for code in documented} - used([*SERVERS, *DECODING]) == set()
 
 
 def test_own_codes_are_no_general_ones() -> None:
-    """Given the tables of refusals, when they are compared, then no code is said twice, and parents are requests."""
-    for cls, codes in OWN.items():
-        assert issubclass(cls, Request)
-        assert not GENERAL.keys() & set(codes), cls
-        assert len(set(codes)) == len(codes), cls
+    """Given what requests say they are refused with, when it is compared, then no code is said twice."""
+    for cls in REQUESTS.values():
+        assert not GENERAL.keys() & set(cls.refuses), cls
+        assert len(set(cls.refuses)) == len(cls.refuses), cls
 
 
 def test_the_page_of_errors_says_what_is_never_said() -> None:

@@ -8,11 +8,25 @@ import json
 import pytest
 
 from broker.client import Client
-from tests.live.running import follow
+from tests.live.running import follow, now
+from tests.live.sharing import shared
 
 pytestmark = pytest.mark.timeout(90)
 
 NODES = ("n1", "n2")
+
+
+@pytest.fixture(scope="module")
+def cluster(request, tmp_path_factory):
+    """The default cluster, for all tests here."""
+    with shared(request, tmp_path_factory) as cluster:
+        yield cluster
+
+
+@pytest.fixture(autouse=True)
+def healthy(cluster):
+    """Whatever a test does to the cluster, the next one finds it well."""
+    cluster.wait_until_healthy()
 
 
 @pytest.fixture
@@ -51,7 +65,8 @@ def events_about(lines, agent):
 def test_a_login_is_on_all_nodes_and_in_the_stream_once(cluster, desk, wait_until):
     """Given two readers at two proxies, when an agent logs in, changes and logs out at a third client, then every node
     has it, and both readers read each event once."""
-    with follow(cluster, at="p1") as first, follow(cluster, at="p2") as second:
+    start = now(cluster)
+    with follow(cluster, at="p1", start=start) as first, follow(cluster, at="p2", start=start) as second:
         login(desk, "VICKY", voice=1)
         assert [agents_at(cluster, node) for node in NODES] == [{"VICKY": {"voice": 1}}] * 2
         ask(desk, "RequestNotReadyForMedia", agent_id="VICKY", media_type="voice")
@@ -73,7 +88,7 @@ def test_a_login_is_on_all_nodes_and_in_the_stream_once(cluster, desk, wait_unti
 def test_a_node_that_was_away_gets_the_logins_it_has_missed(cluster, desk, wait_until):
     """Given a node is away, when agents log in and out, then it has those that are there once it is back; the stream
     has one login and one logout of each."""
-    with follow(cluster) as reader:
+    with follow(cluster, start=now(cluster)) as reader:
         login(desk, "BEFORE")
         assert cluster.end("n2") == 0
         login(desk, "MEANWHILE", voice=1, email=0)
@@ -91,7 +106,7 @@ def test_a_node_that_was_away_gets_the_logins_it_has_missed(cluster, desk, wait_
 
 
 def test_an_agent_whose_application_is_gone_is_logged_out_everywhere_once(cluster, wait_until):
-    with follow(cluster) as reader:
+    with follow(cluster, start=now(cluster)) as reader:
         with Client([cluster.requests("p2")], "desk", "AgentApplication") as desk:
             login(desk, "TOVA")
             assert [list(agents_at(cluster, node)) for node in NODES] == [["TOVA"]] * 2
@@ -104,7 +119,7 @@ def test_agents_survive_the_failover_of_the_node_that_speaks_for_them(cluster, d
     """Given agents of whom either node speaks for some, when both nodes fail over, then they are logged in as before,
     and nothing of it is in the stream."""
     names = [f"AGENT{number}" for number in range(8)]
-    with follow(cluster) as reader:
+    with follow(cluster, start=now(cluster)) as reader:
         for name in names:
             login(desk, name)
         for node in NODES:

@@ -10,7 +10,8 @@ import sys
 import pytest
 import zmq
 
-from bench.cluster import ROOT, Cluster
+from bench.cluster import ROOT
+from tests.live.sharing import shared
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -20,9 +21,9 @@ PATIENCE_MS = 5000
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster(request, tmp_path_factory):
     """One cluster for all tests here: none of them breaks anything."""
-    with Cluster(tmp_path_factory.mktemp("bare")) as cluster:
+    with shared(request, tmp_path_factory) as cluster:
         yield cluster
 
 

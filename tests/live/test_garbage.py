@@ -15,6 +15,7 @@ import pytest
 from bench.cluster import ROOT
 from broker.client import Client
 from broker.sockets import dealer
+from tests.live.sharing import shared
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -24,6 +25,13 @@ GROWTH_MIB = 150
 send several hundred."""
 SLOWEST_S = 2.0
 """Attackers and clients share two cores with the cluster, so this says only that nobody hangs."""
+
+
+@pytest.fixture(scope="module")
+def cluster(request, tmp_path_factory):
+    """The default cluster, for all tests here."""
+    with shared(request, tmp_path_factory) as cluster:
+        yield cluster
 
 
 def members_of(cluster):

@@ -19,6 +19,7 @@ from broker.config.load import load
 from broker.config.objects import MediaType, ProxySettings, Tenant
 from broker.ids import code_of, node_code
 from tests.live.running import Replay, Running, events_of
+from tests.live.sharing import shared
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -31,10 +32,11 @@ KINDS = ("MediaServer", "AgentApplication", "RoutingEngine", "ReportingEngine", 
 SUBMIT = {"tenant_id": 101, "media_type": "email", "queue": "Inbound"}
 
 
-@pytest.fixture
-def cluster(start_cluster):
-    """Two pairs, two proxies that do not wait long."""
-    return start_cluster(proxy_settings=ProxySettings(request_timeout=TIMEOUT_S))
+@pytest.fixture(scope="module")
+def cluster(request, tmp_path_factory):
+    """Two pairs, two proxies that do not wait long, for all tests here."""
+    with shared(request, tmp_path_factory, Plan(proxy_settings=ProxySettings(request_timeout=TIMEOUT_S))) as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -142,6 +144,9 @@ class TestAllDown:
         assert asking("Monitor", "RequestPing")["message"] == "EventPong"
         status, code = status_of(cluster)
         assert (status["state"], code) == ("down", 69)
+        for name in NODES:
+            cluster.start(name)
+        cluster.wait_until_healthy()
 
 
 class TestConfigured:
@@ -189,8 +194,8 @@ def test_a_member_that_is_gone_makes_it_degraded_until_the_supervisor_has_starte
     [pytest.param(signal.SIGINT, False, id="Ctrl-C"), pytest.param(signal.SIGTERM, True, id="SIGTERM to everybody")],
 )
 def test_all_of_it_ends_within_five_seconds_while_a_day_plays(start_cluster, number, everybody):
-    """Given a cluster under load, when it is told to end, then all processes end in time and nothing is left over. Ctrl-C
-    reaches only those that stand in the terminal, a service manager all of them."""
+    """Given a cluster under load, when it is told to end, then all processes end in time and nothing is left over.
+    Ctrl-C reaches only those that stand in the terminal, a service manager all of them."""
     cluster = start_cluster()
     with Replay(cluster) as replay:
         cluster.wait_until(lambda: events_of(cluster) > 500)

@@ -142,15 +142,74 @@ def test_a_refused_change_is_taken_back(
 ) -> None:
     # given an agent, and a node that refuses its change
     client, first, others = logged_in(world)
-    world[others[0]].script[message] = {"message": "EventError", "code": 60, "text": "Database failure"}
+    world[others[0]].script[message] = {"message": "EventError", "code": 12, "text": "Unknown media type"}
     # when it changes
     reply = world.ask(client, message, **fields)
     # then the other nodes take it back
-    assert reply["code"] == 60
+    assert reply["code"] == 12
     assert world[others[0]].asked(undo) == []
     for name in (first, others[1]):
         (request,) = world[name].asked(undo)
         assert {"state": 1, **request} == {"message": undo, "state": 1, **undone}
+
+
+UNSURE = {"message": "EventError", "code": 60, "text": "Database failure"}
+
+
+def test_a_node_that_cannot_say_whether_it_changed_takes_it_back_too(world: Any) -> None:
+    # given an agent, and a node whose database fails with its change
+    client, first, others = logged_in(world)
+    world[others[0]].script["RequestDoNotDisturbOn"] = UNSURE
+    # when it changes
+    reply = world.ask(client, "RequestDoNotDisturbOn")
+    # then all nodes take it back, that one at last
+    assert reply["code"] == 60
+    assert [len(world[name].asked("RequestDoNotDisturbOff")) for name in world.nodes] == [1, 1, 1]
+
+
+def test_a_speaking_node_that_cannot_say_whether_it_changed_takes_it_back(world: Any) -> None:
+    # given an agent, and its speaking node whose database fails, also with what comes next
+    client, first, others = logged_in(world)
+    for message in ("RequestDoNotDisturbOn", "RequestDoNotDisturbOff"):
+        world[first].script[message] = UNSURE
+    assert world.ask(client, "RequestDoNotDisturbOn")["code"] == 60
+    # when it changes again, and then the database is well
+    reply = world.ask(client, "RequestNotReadyForMedia", media_type="voice")
+    world[first].script.clear()
+    world.run(1.1)
+    # then another node speaks meanwhile, and the first has got both, in their order
+    assert reply["message"] == "EventAck" and speaking(world) in others
+    assert [row[1] for row in history(world) if row[0] == first][-2:] == ["DoNotDisturbOff", "NotReadyForMedia"]
+    assert not any(agent.is_behind(name) for agent in world.core.agents._roster for name in world.nodes)
+
+
+def test_a_logout_that_a_node_cannot_do_now_is_done_later(world: Any) -> None:
+    # given an agent, and a node whose database fails
+    client, _, others = logged_in(world)
+    world[others[0]].script["RequestAgentLogout"] = UNSURE
+    # when it logs out, and later the database is well
+    reply = world.ask(client, "RequestAgentLogout")
+    world.run(2.5)
+    world[others[0]].script.clear()
+    before = len(world[others[0]].log)
+    world.run(2.5)
+    # then that node has logged it out, and is told no more
+    assert reply["message"] == "EventAck"
+    assert len(world[others[0]].log) == before + 1
+
+
+def test_a_login_that_a_node_cannot_do_now_is_undone_there_too(world: Any) -> None:
+    # given nodes of which one cannot say whether it has logged an agent in
+    client, first, others = logged_in(world)
+    world.ask(client, "RequestAgentLogout")
+    world[others[0]].script["RequestAgentLogin"] = UNSURE
+    world[others[0]].log.clear()
+    # when the agent logs in
+    reply = world.ask(client, "RequestAgentLogin", **LOGIN)
+    world.run(1.1)
+    # then it is nowhere, there neither
+    assert reply["code"] == 60
+    assert [request["message"] for _, request in world[others[0]].log] == ["RequestAgentLogin", "RequestAgentLogout"]
 
 
 def test_a_node_that_is_there_already_agrees(world: Any) -> None:

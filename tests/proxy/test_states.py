@@ -103,12 +103,12 @@ def call(ident: str, state: int, queue: str = "In") -> InteractionPart:
 
 
 def test_parts_of_different_times_are_brought_to_one_position() -> None:
-    # Given n1 answered at 100 and n2 at 120; n1 has had one more call in between, and n2's last came before its answer
+    # Given n1 answered at 10, right after a call, and n2 at 120; in between each has had one more
     proxy = Proxy()
     one, two = proxy.nodes.values()
     proxy.start()
     proxy.hear(one.does(US + 10, "EventInteractionSubmitted", interaction=call("a", 0)))
-    first = one.state(US + 100)
+    first = one.state(US + 10)
     proxy.hear(one.does(US + 110, "EventInteractionSubmitted", interaction=call("b", 0)))
     proxy.hear(two.does(US + 115, "EventInteractionSubmitted", interaction=call("c", 0)))
     proxy.answer({"n1": first, "n2": two.state(US + 120)})

@@ -488,7 +488,7 @@ numbers = st.integers(-(2**62), 2**62)
     ),
     st.data(),
 )
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=100)
 def test_rubbish_of_nodes_raises_nothing(said: list[PackedEvents], data: st.DataObject) -> None:
     stream = MergeStream("p1", ["n1", "n2"], stall_timeout=1.0, buffer=5)
     for number, published in enumerate(said):
@@ -630,7 +630,7 @@ def wanted_after(nodes: list[Node], us: int) -> list[tuple[int, str, bool]]:
 
 
 @given(st.lists(steps, min_size=30, max_size=90))
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=100)
 def test_two_proxies_publish_the_same_events_in_the_same_order(script: Script) -> None:
     # Given three nodes and two proxies that begin at different times
     nodes = [Node(f"n{number}") for number in (1, 2, 3)]
@@ -660,7 +660,7 @@ skews_of_three = st.lists(st.sampled_from(SMALL), min_size=3, max_size=3) | st.l
     skews_of_three,
     st.sampled_from([5, 1000, 1000]),
 )
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=100)
 def test_with_stalls_nothing_is_lost_or_doubled_and_cursors_are_true(
     script: Script,
     skews: list[int],
@@ -723,8 +723,11 @@ def _check_cursors(reader: Reader, nodes: list[Node], begin: int) -> None:
             said[node] = message
         # Since the last cursor just this event has come behind the position, and all in all just those published
         if before is not None and all(node.skew_us in SMALL for node in nodes):
-            assert step == {(us, name) for us, name in every if before.after(name) < us <= position.after(name)}
+            passed = {key for key in every if before.after(key[1]) < key[0] <= position.after(key[1])}
+            assert step == {key for key in passed if key[0] > begin or key in published}
             assert all(before.after(node.name) <= position.after(node.name) for node in nodes)
         out |= step
-        assert {key for key in every if begin < key[0] <= position.after(key[1])} == {key for key in out if key[0] > begin}
+        assert {key for key in every if begin < key[0] <= position.after(key[1])} == {
+            key for key in out if key[0] > begin
+        }
         before = position

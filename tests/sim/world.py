@@ -98,6 +98,7 @@ class World:
         self.network = Network(self.heap, dict(plan.weather) or dict.fromkeys(("client", "link", "events", "stream"), CALM))
         self.silence_s = SILENCE_S
         self.keepalive_s = float(plan.proxy_settings.get("keepalive_interval", 1.0))
+        self.overlap_us = round(1_000_000 * float(plan.proxy_settings.get("stream_stall_timeout", 2.0)))
         self.configuration = plan.configuration()
         self.models = {name: NodeModel(name, self.fault, plan.seats) for name in self.configuration.nodes}
         self.disks = {name: Disk(name, self.heap, self._committed) for name in self.configuration.nodes}

@@ -1,0 +1,60 @@
+"""Hold and resume; custom events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET, Raw
+
+from broker.errors import Code, Refusal
+from broker.messages import encode
+from broker.messages.connection import EventAck
+from broker.messages.kinds import ClientType
+from broker.messages.objects import QUEUED
+from broker.messages.parties import (
+    EventCustomReporting,
+    EventHeld,
+    EventResumed,
+    RequestDistributeEvent,
+    RequestHold,
+    RequestResume,
+)
+
+from . import holdings
+from .calls import Call
+
+if TYPE_CHECKING:
+    from .core import NodeCore
+
+
+def hold(node: NodeCore, call: Call) -> EventAck:
+    """RequestHold."""
+    return _set_held(node, call, 1)
+
+
+def resume(node: NodeCore, call: Call) -> EventAck:
+    """RequestResume."""
+    return _set_held(node, call, 0)
+
+
+def _set_held(node: NodeCore, call: Call, held: int) -> EventAck:
+    interaction = holdings.find(node, call)
+    routes_waiting = call.session.type is ClientType.ROUTING and interaction.interaction_state == QUEUED
+    holding = None if routes_waiting else holdings.authorise(node, call, interaction)
+    if interaction.is_held == held:
+        raise Refusal(Code.SAME_STATE, "it is held" if held else "it is not held")
+    node.memory.update(interaction, is_held=held, held_at=node.now if held else None)
+    node.event(EventHeld if held else EventResumed, interaction, holdings.cause_of(node, call, holding))
+    return EventAck(interaction_id=interaction.interaction_id)
+
+
+def distribute(node: NodeCore, call: Call) -> EventAck:
+    """RequestDistributeEvent."""
+    request: RequestDistributeEvent = call.request
+    call.tenant(request.tenant_id)
+    content = {"event_id": request.event_id} | ({} if request.body is UNSET else {"content": request.body})
+    node.custom_event(EventCustomReporting, request.tenant_id, call.cause(), Raw(encode(content)))
+    return EventAck()
+
+
+HANDLERS = {RequestHold: hold, RequestResume: resume, RequestDistributeEvent: distribute}

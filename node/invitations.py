@@ -1,0 +1,279 @@
+"""Invitations: an agent is offered an interaction and accepts, rejects, or lets the time pass.
+
+======================  ==========================================  ===========================================
+what was asked          accepted                                    rejected, expired, withdrawn
+======================  ==========================================  ===========================================
+Deliver                 the interaction is the agent's              it goes back to where it was taken from
+Transfer                the agent takes the asking agent's place    nothing changes, the asking agent keeps it
+Conference, Intrude     the agent is one more party                 nothing changes
+======================  ==========================================  ===========================================
+
+But for Deliver, which is acked at once, the ack to who asked waits for the invited agent.
+The waiting call is in memory only; its keys are in the row, so a request that is sent again after a take-over finds
+its invitation and goes on waiting (:meth:`NodeCore._repeated`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
+
+from broker.clock import to_seconds, to_us
+from broker.errors import Code, Refusal
+from broker.messages.connection import EventAck
+from broker.messages.interactions import EventPartyRemoved
+from broker.messages.objects import Interaction
+from broker.messages.parties import PartyJoined
+from broker.messages.routing import (
+    EventAbandoned,
+    EventAgentInvited,
+    EventInvite,
+    EventRejected,
+    RequestAccept,
+    RequestReject,
+)
+
+from . import agents, holdings
+from .calls import Call, Cause
+from .records import AgentRow, Holder, Holding, Invitation, Purpose
+
+if TYPE_CHECKING:
+    from .core import NodeCore
+
+
+class Offer(NamedTuple):
+    """What an agent is invited to.
+
+    :param asker: the strategy or agent that asks, where it holds the interaction
+    :param timeout: seconds the invitation stands
+    """
+
+    purpose: Purpose
+    asker: Holder | None
+    timeout: float
+    visibility_mode: int = 0
+
+
+def target(node: NodeCore, call: Call, interaction: Interaction) -> AgentRow:
+    """The agent that a request wants invited. :raises Refusal: ``BAD_TARGET``: it cannot be, and why"""
+    request = call.request
+    if not request.agent_id and not request.place_id:
+        raise Refusal(Code.MISSING_ATTRIBUTE, "agent_id or place_id of the target", field="agent_id")
+    table, tenant = node.memory.agents, interaction.tenant_id
+    agent = table.one("agent", (tenant, request.agent_id)) if request.agent_id else None
+    if agent is None and request.place_id:
+        agent = table.one("place", (tenant, request.place_id))
+    if agent is None:
+        raise Refusal(Code.BAD_TARGET, f"{request.agent_id or request.place_id} is not logged in", field="agent_id")
+    check_invitable(node, agent, interaction)
+    return agent
+
+
+def check_invitable(node: NodeCore, agent: AgentRow, interaction: Interaction) -> None:
+    """:raises Refusal: ``BAD_TARGET``: not ready, not to be disturbed, or already asked"""
+    name = agent.agent_id or agent.place_id
+    if agent.donot_disturb:
+        raise Refusal(Code.BAD_TARGET, f"{name} has do-not-disturb on", field="agent_id")
+    if not agent.media.get(interaction.media_type):
+        raise Refusal(Code.BAD_TARGET, f"{name} is not ready for {interaction.media_type}", field="agent_id")
+    for ticket in node.memory.invitations.keys("interaction", interaction.interaction_id):
+        if node.memory.invitations.rows[ticket].agent == agent.key:
+            raise Refusal(Code.BAD_TARGET, f"{name} is invited already", field="agent_id")
+    holding = node.memory.holdings.get(interaction.interaction_id)
+    if holding is not None and any(holder.agent == agent.key for holder in holding.holders):
+        raise Refusal(Code.BAD_TARGET, f"{name} is a party already", field="agent_id")
+
+
+def invite(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow, offer: Offer) -> int:
+    """Invites the agent; returns the ticket. The interaction's holding is not touched."""
+    ticket = node.clock.next(node.now)
+    holding = node.memory.holdings.rows[interaction.interaction_id]
+    joins = offer.purpose in (Purpose.CONFERENCE, Purpose.INTRUDE)
+    invitation = Invitation(
+        ticket_id=ticket,
+        interaction_id=interaction.interaction_id,
+        agent=agent.key,
+        deadline_us=to_us(node.now + offer.timeout),
+        purpose=offer.purpose,
+        asker=offer.asker,
+        asked=[] if offer.purpose is Purpose.DELIVER else call.keys,
+        visibility_mode=offer.visibility_mode,
+    )
+    node.memory.put(node.memory.invitations, str(ticket), invitation)
+    if interaction.delivered_at is None:
+        node.memory.update(interaction, delivered_at=to_seconds(ticket))
+    cause = call.cause(holdings.as_actor(offer.asker) if offer.asker else None)
+    node.event(EventAgentInvited, interaction, cause, party=agent.party())
+    node.tell_agent(
+        agent.key,
+        EventInvite(
+            ticket_id=ticket,
+            token=holding.token if joins else ticket,
+            agent_id=agent.agent_id,
+            place_id=agent.place_id,
+            interaction=interaction,
+            visibility_mode=offer.visibility_mode,
+            timeout=offer.timeout,
+        ),
+    )
+    node.deadline(node.now + offer.timeout, expired, str(ticket))
+    return ticket
+
+
+def accept(node: NodeCore, call: Call) -> EventAck:
+    """RequestAccept: what was offered happens; who waits for it is acked."""
+    interaction, agent, invitation = _answered(node, call)
+    node.memory.drop(node.memory.invitations, str(invitation.ticket_id))
+    holder = agent_holder(agent, call.session.session_id, call.session.name, invitation.visibility_mode)
+    _ACCEPTED[invitation.purpose](node, interaction, invitation, holder, call.cause(agent.actor()))
+    _ack_asker(node, invitation)
+    return EventAck(interaction_id=interaction.interaction_id)
+
+
+def _takes(node: NodeCore, interaction: Interaction, invitation: Invitation, holder: Holder, cause: Cause) -> None:
+    """Deliver: the agent holds it alone."""
+    _hold(node, interaction, [holder], token=invitation.ticket_id)
+    holdings.handled(node, interaction, holder)
+    holdings.add_party(node, interaction, holder, cause)
+
+
+def _replaces(node: NodeCore, interaction: Interaction, invitation: Invitation, holder: Holder, cause: Cause) -> None:
+    """Transfer: the agent holds it in the place of the one who asked."""
+    holding = node.memory.holdings.rows[interaction.interaction_id]
+    old = [one for one in holding.holders if invitation.asker and one.name == invitation.asker.name]
+    staying = [one for one in holding.holders if one not in old]
+    _hold(node, interaction, [*staying, holder], token=invitation.ticket_id)
+    holdings.handled(node, interaction, holder)
+    holdings.add_party(node, interaction, holder, cause)
+    for one in old:
+        node.event(EventPartyRemoved, interaction, cause, party=one.party)
+
+
+def _joins(node: NodeCore, interaction: Interaction, invitation: Invitation, holder: Holder, cause: Cause) -> None:
+    """Conference, intrude: the agent is one more party; the others are told."""
+    holding = node.memory.holdings.rows[interaction.interaction_id]
+    _hold(node, interaction, [*holding.holders, holder], token=holding.token)
+    holdings.add_party(node, interaction, holder, cause)
+    note = PartyJoined(
+        interaction_id=interaction.interaction_id, party=holder.party, visibility_mode=invitation.visibility_mode
+    )
+    for other in holding.holders:
+        node.tell_holder(other, note)
+
+
+_ACCEPTED = {
+    "deliver": _takes,
+    "transfer": _replaces,
+    "conference": _joins,
+    "intrude": _joins,
+}
+
+
+def _hold(node: NodeCore, interaction: Interaction, holders: list[Holder], *, token: int) -> None:
+    holding = node.memory.holdings.rows[interaction.interaction_id]
+    changed = replace(holding, holders=holders, token=token)
+    node.memory.put(node.memory.holdings, interaction.interaction_id, changed)
+    node.watch(changed)
+
+
+def _ack_asker(node: NodeCore, invitation: Invitation) -> None:
+    call = node.offers.pop(str(invitation.ticket_id), None)
+    reply = EventAck(interaction_id=invitation.interaction_id)
+    if call is not None:
+        node.finish(call, reply)
+    elif invitation.asked:
+        node.keep_reply(invitation.asked, reply)
+
+
+def reject(node: NodeCore, call: Call) -> EventAck:
+    """RequestReject: nothing comes of the offer; who asked is told."""
+    interaction, agent, invitation = _answered(node, call)
+    node.memory.drop(node.memory.invitations, str(invitation.ticket_id))
+    node.event(EventRejected, interaction, call.cause(agent.actor()), party=agent.party())
+    _come_to_nothing(node, interaction, invitation, Code.REJECTED)
+    return EventAck(interaction_id=interaction.interaction_id)
+
+
+def _answered(node: NodeCore, call: Call) -> tuple[Interaction, AgentRow, Invitation]:
+    """What an agent answers to. :raises Refusal: not its invitation, or it stands no more"""
+    interaction = holdings.find(node, call)
+    agent = agents.asking(node, call)
+    invitation = node.memory.invitations.get(str(call.request.ticket_id))
+    asked = (agent.key, interaction.interaction_id)
+    if invitation is not None and (invitation.agent, invitation.interaction_id) == asked:
+        return interaction, agent, invitation
+    holding = node.memory.holdings.get(interaction.interaction_id)
+    if holding is not None and holding.token == call.request.ticket_id and holding.holders:
+        raise Refusal(Code.ALREADY_ACCEPTED, "this invitation was accepted", field="ticket_id")
+    raise Refusal(Code.BAD_TICKET, "no such invitation of this agent stands", field="ticket_id")
+
+
+def agent_holder(agent: AgentRow, session_id: str, client_name: str, visibility_mode: int = 0) -> Holder:
+    """An agent as the holder of an interaction."""
+    party = replace(agent.party(), visibility_mode=visibility_mode)
+    return Holder(party=party, session_id=session_id, client_name=client_name, agent=agent.key)
+
+
+def expired(node: NodeCore, ticket: str) -> None:
+    """A deadline: the invited agent has not answered."""
+    invitation = node.memory.invitations.get(ticket)
+    if invitation is not None and invitation.deadline_us <= to_us(node.now):
+        withdraw(node, invitation, "Expired", Code.EXPIRED)
+        agent = node.memory.agents.get(invitation.agent)
+        if agent is not None and node.settings.not_ready_on_invitation_timeout:
+            media_type = node.memory.interactions[invitation.interaction_id].media_type
+            agents.force_not_ready(node, agent, media_type, "InvitationExpired")
+
+
+def leaving(node: NodeCore, agent: str, why: str) -> None:
+    """Takes back all invitations of an agent that is leaving."""
+    for ticket in node.memory.invitations.keys("agent", agent):
+        withdraw(node, node.memory.invitations.rows[ticket], why, Code.BAD_TARGET)
+
+
+def withdraw_all(node: NodeCore, interaction: Interaction, why: str) -> None:
+    """Takes back every invitation to an interaction that is going elsewhere; where it goes is the caller's affair."""
+    for ticket in node.memory.invitations.keys("interaction", interaction.interaction_id):
+        invitation = node.memory.invitations.rows[ticket]
+        _revoke(node, interaction, invitation, why)
+        _refuse_asker(node, invitation, Code.WRONG_STATE, why)
+
+
+def withdraw(node: NodeCore, invitation: Invitation, why: str, code: Code) -> None:
+    """Takes one invitation back: the agent is told, the offer comes to nothing."""
+    interaction = node.memory.interactions[invitation.interaction_id]
+    _revoke(node, interaction, invitation, why)
+    _come_to_nothing(node, interaction, invitation, code, why)
+
+
+def _revoke(node: NodeCore, interaction: Interaction, invitation: Invitation, why: str) -> None:
+    node.memory.drop(node.memory.invitations, str(invitation.ticket_id))
+    agent = node.memory.agents.get(invitation.agent)
+    if agent is not None:
+        holdings.tell_revoked(node, interaction, agent, why, ticket_id=invitation.ticket_id)
+
+
+def _come_to_nothing(
+    node: NodeCore, interaction: Interaction, invitation: Invitation, code: Code, why: str = ""
+) -> None:
+    """After a Deliver the interaction returns; otherwise who asked keeps what it has, and is told."""
+    why = why or code.text
+    if invitation.purpose == Purpose.DELIVER:
+        holding: Holding = node.memory.holdings.rows[interaction.interaction_id]
+        node.memory.drop(node.memory.holdings, interaction.interaction_id)
+        holdings.place_back(node, interaction, holding, why)
+        if invitation.asker is not None:
+            note = EventAbandoned(interaction_id=interaction.interaction_id, reason=why)
+            node.tell(invitation.asker.session_id, note)
+    else:
+        _refuse_asker(node, invitation, code, why)
+
+
+def _refuse_asker(node: NodeCore, invitation: Invitation, code: Code, why: str) -> None:
+    call = node.offers.pop(str(invitation.ticket_id), None)
+    if call is not None:
+        node.refuse(call, Refusal(code, why))
+
+
+HANDLERS = {RequestAccept: accept, RequestReject: reject}
