@@ -3,7 +3,7 @@
     login, readiness …   the speaking node first; when it acks, the other nodes with the flag ECHO; when all ack: done
     logout               the other nodes first (ECHO), the speaking node last
     a node refuses       what was done is undone, the refusal is the answer
-    a node is away       it is left out; when it is back it gets the login, or the changes that it missed
+    a node is away       it is left out; when it is back it gets the login, or the changes that it missed (arrears)
 
 The node that speaks for an agent is the one whose events the merged stream shows; it is chosen at login (rendezvous of
 the agent over the nodes that are there) and remembered. While a change runs, another one of the same agent is refused
@@ -27,6 +27,7 @@ from broker.messages.agents import (
     RequestAgentLogin,
     RequestAgentLogout,
 )
+from broker.messages.connection import RequestUnregisterClient
 from broker.messages.kinds import Request
 from broker.wire import ECHO
 
@@ -88,6 +89,7 @@ class Agents:
         self._roster = Roster()
         self._locked: set[Name] = set()
         self._running: dict[int, list[_Change]] = {}
+        self._parting: set[int] = set()
         self.arrears = Arrears(desk, self._roster, self._expel)
 
     # -- a change begins
@@ -277,18 +279,34 @@ class Agents:
             self.end(change.session)
 
     def is_busy(self, client: int) -> bool:
-        """Whether changes of a client's agents are under way."""
-        return client in self._running
+        """Whether changes of a client's agents, or their end, are under way."""
+        return client in self._running or client in self._parting
 
     # -- the end of a session
 
     def end(self, session: Session) -> None:
-        """A client's session has ended: its agents are logged out, then the nodes are told."""
-        for agent in self._roster.of(session.client):
-            if agent.names.isdisjoint(self._locked):
-                self._log_out(agent)
-        if session.client not in self._running:
-            self._links.farewell(session.client, session.introduction)
+        """A client's session has ended. The nodes that know it are told, those that speak for its agents last: each
+        logs out the agents that have no other connection."""
+        client = session.client
+        if client in self._running or client in self._parting:
+            return
+        speaking = {agent.speaking for agent in self._roster.of(client)}
+        for agent in self._roster.of(client):
+            self._roster.discard(agent)
+        others = [node for node in self._links.knowing(client) if node not in speaking]
+        if speaking and others:
+            self._parting.add(client)
+            done = partial(self._others_ended, session)
+            self._gather.ask(others, _UNREGISTER, self._gather.now + self._timeout, done, Asker(client))
+        else:
+            self._links.farewell(client, session.introduction)
+
+    def _others_ended(self, session: Session, now: float, answers: Answers) -> None:
+        self._parting.discard(session.client)
+        for node, reply in answers.items():
+            if reply is not None and not reply.code:
+                self._links.forget(node, session.client)
+        self._links.farewell(session.client, session.introduction)
 
     def _log_out(self, agent: Agent) -> None:
         """Logs an agent out everywhere, unasked."""
@@ -339,6 +357,7 @@ _ABOUT_AGENTS = (_CLOSED, b'{"message":"%b"' % EventCurrentAgentStatus.__name__.
 """How notifications about agents begin: the name comes first in all that nodes say."""
 
 
+_UNREGISTER = encode(RequestUnregisterClient())
 _TEXTS = {int(code): code.text for code in Code}
 
 

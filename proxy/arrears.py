@@ -47,6 +47,7 @@ class Arrears:
 
     def __init__(self, desk: Desk, roster: Roster, expel: Callable[[Agent, str, int], bool]) -> None:
         self._timeout = desk.settings.request_timeout
+        self._keepalive_s = desk.settings.keepalive_interval
         self._gather = desk.gather
         self._links = desk.links
         self._routes = desk.routes
@@ -139,12 +140,19 @@ class Arrears:
             self._later()
 
     def _resolve(self, node: str) -> None:
-        """Tells a node that is there to log out whom it may have. The end of a session settles that by itself."""
+        """Tells a node that is there to log out whom it may have.
+
+        Not while the client is silent: its agent may be logged in through another proxy by now, and the end of the
+        session, which settles the doubt as well, leaves agents that have another connection.
+        """
         if not self._links.is_ready(node):
             return
         for doubt in self._doubts.pop(node, {}):
             session, agent_id, place_id = doubt
             if session.ended or self._roster.meant(session.client, agent_id, place_id):
+                continue
+            if self._gather.now - session.heard > self._keepalive_s:
+                self.doubt(*doubt, [node])
                 continue
             logout = encode(RequestAgentLogout(agent_id=agent_id, place_id=place_id))
             deadline = self._gather.now + self._timeout

@@ -198,6 +198,15 @@ class Links:
             if link.flowing:
                 self._introductions.introduce(link, client)
 
+    def knowing(self, client: int) -> list[str]:
+        """The nodes that are there and know a client."""
+        return [link.name for link in self.links.values() if link.flowing and client in link.known]
+
+    def forget(self, node: str, client: int) -> None:
+        """A node knows a client no more."""
+        for clients in (self.links[node].known, self.links[node].introduced):
+            clients.discard(client)
+
     def farewell(self, client: int, introduction: bytes) -> None:
         """A session has ended: every node that knows it is told, those that are away when they are back."""
         self._introductions.farewell(self.links.values(), client, introduction)
@@ -241,7 +250,12 @@ class Links:
     @property
     def wake_at(self) -> float:
         """When :meth:`tick` has something to do next."""
-        return min((self._wake_at(link) for link in self.links.values()), default=float("inf"))
+        at = float("inf")
+        for link in self.links.values():  # hot path: no generator, no min
+            wake_at = self._wake_at(link)
+            if wake_at < at:
+                at = wake_at
+        return at
 
     def _wake_at(self, link: Link) -> float:
         if link.flowing and not link.owed and link.active is not None:  # hot path: so it is nearly always

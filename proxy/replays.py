@@ -167,7 +167,7 @@ class Replays:
     @property
     def wake_at(self) -> float:
         """When :meth:`tick` should be called next."""
-        return min([replay.deadline for replay, _ in self._early], default=float("inf"))
+        return min([replay.deadline for replay, _ in self._early]) if self._early else float("inf")
 
     def tick(self, now: float) -> None:
         """Asks for what the stream misses, and begins the replays that came before the stream had begun."""

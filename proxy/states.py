@@ -99,6 +99,8 @@ class States:
     @property
     def wake_at(self) -> float:
         """When :meth:`tick` should be called next, if the stream does not move before."""
+        if not self._open:
+            return float("inf")
         waiting = (inquiry for inquiry in self._open if inquiry.watch is None or inquiry.parts is not None)
         return min([inquiry.deadline for inquiry in waiting], default=float("inf"))
 

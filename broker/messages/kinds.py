@@ -96,6 +96,8 @@ class Request(Message):
     """It changes something: the positive reply is kept, so that a repetition gets the same reply and does nothing."""
     deferred: ClassVar[bool] = False
     """Its reply waits for a person: a proxy waits as long as an invitation may stand."""
+    deferred: ClassVar[bool] = False
+    """The reply comes when somebody else has acted: ``timeout``, or the invitation's time, is added to the time to wait."""
     reply: ClassVar[str] = "EventAck"
     causes: ClassVar[tuple[str, ...]] = ()
     """Reporting events and notifications it may cause, now or later."""

@@ -240,9 +240,8 @@ class SqliteStore:
 
     @_shielded
     def load(self) -> Loaded:
-        return Loaded(
-            msgspec.convert(self._db.execute(schema.FOLDED_REV).get, int), self._interactions(), self._records()
-        )
+        folded_rev = msgspec.convert(self._db.execute(schema.FOLDED_REV).get, int)
+        return Loaded(folded_rev, self._interactions(), self._records())
 
     def _interactions(self) -> Iterator[Interaction]:
         after = 0

@@ -174,12 +174,15 @@ def test_a_state_is_loaded_and_then_brought_forward() -> None:
     one, other = after(did("EventAgentLogout"), state=state), after(state=state)
     one.apply(happened("EventInteractionSubmitted", "a", QUEUED))
     # Then the other board and the state are as they were
-    one.load(state)
-    one.apply(happened("EventProcessingStopped", "a", HANDLING, old_queue="In", old_state=HANDLING))
-    assert one.queues == {"101": {"In": EMPTY}}
-    one.apply(did("EventAgentLogout"))
     assert not one.agents and list(other.agents) == [(101, "VICKY", "")]
     assert other.queues == state.queues == {"101": {"In": EMPTY}}
+
+
+def test_a_board_that_is_loaded_anew_has_forgotten_what_moved() -> None:
+    board = after(happened("EventInteractionSubmitted", "a", QUEUED))
+    board.load(loaded(queued=2, handling=1))
+    board.apply(happened("EventProcessingStopped", "a", HANDLING, old_queue="In", old_state=HANDLING))
+    assert board.queues["101"]["In"] == EMPTY | {"queued": 2}
 
 
 # -- all nodes together

@@ -103,8 +103,8 @@ class Attacker:
         self.send(address, [b""] * count, [b"", b'{"message":"RequestPing"}'] * 1000, [b"x" * 65] * 200)
 
     def requests(self, address: str) -> None:
-        """Requests with anything in their fields, of a registered client of any type."""
-        payloads = [self.registration()] + [self.request() for _ in range(30)]
+        """Requests with anything in their fields, of a registered client of any type, about what there is."""
+        payloads = [self.registration(), SUBMIT, LOGIN, PULL] + [self.request() for _ in range(60)]
         self.send(address, *([b"r", payload] for payload in payloads))
 
     def registration(self) -> bytes:
@@ -186,6 +186,12 @@ class Attacker:
 
 HARMLESS = [request for name, request in sorted(REQUESTS.items()) if name != "RequestSwitchover"]
 """A switchover would be no attack: whoever registers as a Monitor may ask for it."""
+
+HELD = {"tenant_id": 101, "media_type": "voice", "queue": "IN", "interaction_id": "30FGHMI2NBPV2PWI"}
+SUBMIT = json.dumps({"message": "RequestSubmit", **HELD}).encode()
+LOGIN = b'{"message":"RequestAgentLogin","tenant_id":101,"agent_id":"VICKY","media_list":{"voice":1}}'
+PULL = b'{"message":"RequestPull","tenant_id":101,"view_id":"IN/all"}'
+"""What makes the examples of the catalogue possible: they are about this interaction and this agent."""
 
 VALUES = (
     b"null", b"1e999", b"9" * 40, b'"\xff\xfe"', b'"\\ud800"', b"[" * 3000, b"[" * 990 + b"]" * 990, b'{"a":' * 500,

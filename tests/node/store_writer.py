@@ -2,7 +2,8 @@
 
 ``store_writer.py PATH MODE``; the first line it prints is ``ready``, then it waits for a line. Every printed revision
 was committed before. Modes: ``load`` writes without end; ``inside`` stops itself (SIGSTOP) inside a transaction;
-``before`` stops itself between a look at its lease and the commit, and says what became of it when it goes on.
+``before`` stops itself between a look at its lease and the commit, and says what became of it when it goes on. A commit
+that is refused because of a lock is asked for again, and ``locked`` is said.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import sys
 from collections.abc import Iterator
 
-from node.store import Fenced, Fold, Row
+from node.store import Fenced, Fold, Locked, Row
 from node.store.holder import this_holder
 from node.store.sqlite import SqliteStore
 
@@ -37,7 +38,12 @@ def write(store: SqliteStore, epoch: int, rev: int) -> None:
     """One commit as an active member does it, with renewals, folding and checkpoints in between."""
     row = Row(rev, epoch, rev, changes_of(rev), b"")
     fold = Fold(records=[("t", str(rev % 50), b"%d" % rev)], folded_rev=rev - 10) if rev % 5 == 0 else None
-    store.commit(row, renew_us=rev if rev % 3 == 0 else None, fold=fold)
+    while True:
+        try:
+            store.commit(row, renew_us=rev if rev % 3 == 0 else None, fold=fold)
+            break
+        except Locked:
+            say("locked")
     say(rev)
     if store.behind > 100:
         store.checkpoint()

@@ -377,6 +377,20 @@ def test_what_no_node_wrote_into_the_tables_is_refused(path: str, opened: Open, 
         list(loaded.interactions), list(loaded.records)
 
 
+def test_pages_in_the_wrong_order_are_refused(path: str, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given two pages of a table that have changed places, and a start with no time to look through the file; when the
+    table is loaded; then Corrupt, for a load that goes on behind the last row would leave rows out."""
+    _, good = checkpointed(path, opened())
+    pages = [at for at in range(0, len(good), 4096) if good[at] == 13 and b'{"k": "' in good[at : at + 4096]]
+    first, second = (slice(at, at + 4096) for at in pages[:2])
+    bad = bytearray(good)
+    bad[first], bad[second] = good[second], good[first]
+    put(path, bytes(bad))
+    monkeypatch.setattr(database, "LOOK_S", -1.0)
+    with pytest.raises(Corrupt, match="of interactions is not in its place"):
+        list(opened().load().interactions)
+
+
 def test_what_nothing_can_see(path: str, opened: Open) -> None:
     """Given a value of a table that has become another value of its type; when loaded; then that is what is there: a
     node cannot tell it from its own, and people may mend a database by hand."""

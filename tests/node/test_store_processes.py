@@ -20,6 +20,7 @@ from node.pair import Action, Event, Pair, State
 from node.store import Fenced, Locked, Row
 from node.store.holder import is_alive, kill, this_holder
 from node.store.sqlite import SqliteStore
+from tests.node.sqlite_tool import Tool
 
 WRITER = Path(__file__).with_name("store_writer.py")
 ROOT = WRITER.parents[2]
@@ -41,7 +42,7 @@ class Writer:
         stdin.write(b"\n")
         stdin.flush()
 
-    def hear(self, until: Callable[[], bool], deadline_s: float = 20.0) -> None:
+    def hear(self, until: Callable[[], bool], deadline_s: float = 60.0) -> None:
         """Reads what it says until the condition is true."""
         end = time.monotonic() + deadline_s
         while not until():
@@ -131,6 +132,55 @@ def test_killed_writers_lose_nothing_they_acked(path: str, start: Callable[[str,
     assert all(row.changes == b"%d " % row.rev * (row.rev * 7919 % 400) for row in writer_rows)
     assert store._db.pragma("integrity_check") == "ok"
     store.close()
+
+
+def test_a_tool_that_holds_the_lock_loses_nothing(path: str, start: Callable[[str, str], Writer]) -> None:
+    """Given a writer under load; when a tool waits inside a transaction, and then is killed; then the writer hears that
+    the database is locked, asks again, and goes on; nothing is missing or there twice."""
+    writer = start(path, "load")
+    writer.begin()
+    writer.hear(lambda: len(writer.said) > 20)
+    with Tool(path) as tool:
+        tool.execute("BEGIN IMMEDIATE")
+        tool.execute("UPDATE lease SET epoch = 99")
+        writer.hear(lambda: writer.said.count("locked") > 2)
+        tool.process.kill()
+    there = len(writer.said)
+    writer.hear(lambda: len(writer.said) > there + 20)
+    writer.process.kill()
+    writer.process.wait()
+    store, rows = SqliteStore(path, node="n1"), list[Row]()
+    follow(store, rows)
+    acked = writer.acked()
+    assert acked == list(range(2, acked[-1] + 1)) and acked[-1] in (rows[-1].rev, rows[-1].rev - 1)
+    store.close()
+
+
+def test_copies_that_are_made_under_load(tmp_path: Path, path: str, start: Callable[[str, str], Writer]) -> None:
+    """Given a writer under load; when a tool copies the database again and again; then each copy is a database with
+    everything that was acked before, and the writer hears nothing of it."""
+    writer = start(path, "load")
+    writer.begin()
+    writer.hear(lambda: len(writer.said) > 50)
+    copies = [(str(tmp_path / f"copy{number}.db"), number % 2) for number in range(6)]
+    acked = []
+    with Tool(path) as tool:
+        for target, backed_up in copies:
+            acked.append(writer.acked()[-1])
+            if backed_up:
+                tool.backup(target, pages=-1)
+            else:
+                tool.execute("VACUUM INTO ?", target)
+    writer.process.kill()
+    writer.process.wait()
+    assert "locked" not in writer.said
+    for (target, _), before in zip(copies, acked, strict=True):
+        copy, rows = SqliteStore(target, node="n1"), list[Row]()
+        follow(copy, rows)
+        assert rows[-1].rev >= before and copy._db.pragma("integrity_check") == "ok"
+        epoch, rev = copy.acquire(BACKUP, copy.lease(), 0)
+        copy.commit(Row(rev + 1, epoch, 10**6, b"mine", b""))
+        copy.close()
 
 
 def test_a_writer_that_stopped_inside_a_transaction(path: str, start: Callable[[str, str], Writer]) -> None:

@@ -95,6 +95,8 @@ class FakeNode:
             return {"message": "EventAck"}
         if entry.client not in self.known:
             return {"message": "EventError", "code": 1, "text": "Client is not registered"}
+        if message == "RequestUnregisterClient":
+            self.known.discard(entry.client)
         if message in self.script:
             said = self.script[message]
             return said(request) if callable(said) else said

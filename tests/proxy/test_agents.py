@@ -461,31 +461,55 @@ def test_a_node_that_does_not_know_the_agent_is_told(world: Any) -> None:
 # -- the end of a session
 
 
-def test_the_agents_of_a_client_that_ends_are_logged_out_in_order(world: Any) -> None:
-    # given a client with two agents
-    client = world.client(b"desk", "Proxy")
-    for agent in ("V", "W"):
-        world.ask(client, "RequestAgentLogin", tenant_id=101, agent_id=agent)
-    speakers = {agent.agent_id: agent.speaking for agent in world.core.agents._roster}
-    for node in world.nodes.values():
-        node.log.clear()
-        node.seen.clear()
+def ends(world: Any) -> list[str]:
+    """The nodes that were told of the end of a session, in that order."""
+    told = [
+        (entry.number, name)
+        for name, node in world.nodes.items()
+        for entry, request in node.seen
+        if request["message"] == "RequestUnregisterClient"
+    ]
+    return [name for _, name in sorted(told)]
+
+
+def test_the_end_of_a_client_is_told_to_the_node_that_speaks_for_its_agent_last(world: Any) -> None:
+    # given a client with an agent
+    client, first, others = logged_in(world)
     # when its session ends
     world.ask(client, "RequestUnregisterClient")
-    # then each is logged out, its speaking node last, and then the nodes are told of the end
-    for agent, first in speakers.items():
-        rows = sorted(
-            (entry.number, name, entry.flags)
-            for name, node in world.nodes.items()
-            for entry, request in node.log
-            if request["agent_id"] == agent
-        )
-        assert [row[2] for row in rows] == [ECHO, ECHO, 0] and rows[-1][1] == first
-    last = max(entry.number for node in world.nodes.values() for entry, _ in node.log)
-    for node in world.nodes.values():
-        ((entry, request),) = node.seen
-        assert request["message"] == "RequestUnregisterClient" and entry.number > last
-    assert list(world.core.agents._roster) == [] and world.core.own._ending
+    # then the nodes end the session, and with it log the agent out unless it has another connection; first the others
+    assert history(world) == []
+    assert sorted(ends(world)[:2]) == others and ends(world)[2:] == [first]
+    assert list(world.core.agents._roster) == []
+    world.run(0.1)
+    assert world.core.own._ending == {}
+
+
+def test_the_end_of_a_client_with_agents_everywhere(world: Any) -> None:
+    # given a client with so many agents that every node speaks for some
+    client = world.client(b"desk", "Proxy")
+    for number in range(20):
+        world.ask(client, "RequestAgentLogin", tenant_id=101, agent_id=f"A{number}")
+    # when its session ends
+    world.ask(client, "RequestUnregisterClient")
+    # then all nodes are told
+    assert sorted(ends(world)) == ["n1", "n2", "n3"]
+
+
+def test_the_end_of_a_client_while_a_node_is_away(world: Any) -> None:
+    # given a client with an agent, and a node that is away, and another one that does not answer
+    client, first, others = logged_in(world)
+    world.kill(others[0])
+    world.run(1.1)
+    world[others[1]].script["RequestUnregisterClient"] = None
+    # when its session ends
+    world.ask(client, "RequestUnregisterClient")
+    world.run(10.1)
+    # then the speaking node is told when the request's time is over, the one that was away when it is back
+    assert ends(world)[0] == others[1] and first in ends(world)
+    world[others[0]].active = "primary"
+    world.run(0.1)
+    assert others[0] in ends(world)
 
 
 def test_a_session_that_ends_during_a_change_is_ended_after_it(world: Any) -> None:
@@ -503,11 +527,10 @@ def test_a_session_that_ends_during_a_change_is_ended_after_it(world: Any) -> No
     first.reply(entry, {"message": "EventAck"})
     world.flow()
     world.run(0.1)
-    # then the agent is logged in nowhere, and the nodes know of the end
-    logouts = [row for row in history(world) if row[1] == "AgentLogout"]
-    assert len(logouts) == 3
-    assert all(any(r["message"] == "RequestUnregisterClient" for _, r in node.seen) for node in world.nodes.values())
-    assert world.core.own._ending == {}
+    # then the login is made everywhere, and after it the nodes are told of the end, the speaking node last
+    assert len(history(world)) == 3
+    assert len(ends(world)) == 3 and ends(world)[-1] == first.name
+    assert list(world.core.agents._roster) == [] and world.core.own._ending == {}
 
 
 # -- notifications

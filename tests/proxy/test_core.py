@@ -20,6 +20,8 @@ from proxy.heads import NEEDS, head_of
 
 AT_1 = make_id(node_code("n1"), 1)
 TIMEOUT_S = 10.0
+INVITATION_S = 30.0
+"""How much longer a reply may take that waits for an invited agent: the nodes' delivering-timeout."""
 
 FIELDS: dict[str, Any] = {
     "interaction_id": AT_1,
@@ -97,7 +99,7 @@ def outcome(world: Any, client: bytes, name: str, **fields: Any) -> dict[str, An
     ref = world.send(client, json.dumps({**sample(REQUESTS[name]), **fields}).encode())
     world.flow()
     if not world.is_answered(client, ref):
-        world.run(TIMEOUT_S + 0.1)
+        world.run(TIMEOUT_S + (INVITATION_S if REQUESTS[name].deferred else 0.0) + 0.1)
     reply: dict[str, Any] = world.reply(client, ref)
     assert len(world.core.calls) == 0 or REQUESTS[name].route is Route.STREAM
     return reply
@@ -341,7 +343,7 @@ def test_every_request_is_answered_once_whatever_nodes_do(make_world: Any, data:
             )
         )
         world.run(data.draw(st.sampled_from([0.02, 0.3, 1.2])))
-    world.run(3.5)
+    world.run(3.5 + INVITATION_S)
     # then each request has exactly one answer, and nothing is left over
     for client, ref in refs:
         assert world.reply(client, ref)["message"].startswith("Event")

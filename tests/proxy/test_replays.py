@@ -209,13 +209,15 @@ def test_a_node_that_was_never_reached_is_behind_from_the_start() -> None:
 
 
 def test_no_node_answers() -> None:
+    # Given all nodes are away; when more replays come than may be under way at once
     cluster = Cluster(THREE).begin()
     cluster.away = {"n1", "n2", "n3"}
-    cluster.replays.replay(T0, RequestReplayEvents(), None, cluster._reply)
-    (refusal,) = cluster.replies
-    assert (
-        isinstance(refusal, Refusal) and refusal.code is Code.LOST_CONNECTION and refusal.missing == ("n1", "n2", "n3")
-    )
+    for _ in range(MAX_OPEN + 1):
+        cluster.replays.replay(T0, RequestReplayEvents(), None, cluster._reply)
+    # Then each is refused, and none is under way any more
+    refusal = cluster.replies[MAX_OPEN]
+    assert isinstance(refusal, Refusal) and refusal.code is Code.LOST_CONNECTION
+    assert refusal.missing == ("n1", "n2", "n3")
 
 
 @pytest.mark.parametrize(
