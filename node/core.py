@@ -43,9 +43,11 @@ from . import (
     parties,
     properties,
     pulls,
+    queues,
     reporting,
     routing,
     sessions,
+    workbins,
 )
 from .calls import UNASKED, Batch, Call, Cause, Outgoing, Read, Source
 from .journal import decode_changes
@@ -70,6 +72,8 @@ _MODULES = (
     finding,
     reporting,
     operations,
+    workbins,
+    queues,
 )
 for _module in _MODULES:
     HANDLERS.update(_module.HANDLERS)
@@ -136,7 +140,7 @@ class NodeCore:
         :param source: the peer and, behind a proxy, its client
         :param ref: given back with the reply; an int is a link's request number
         """
-        self.now = now
+        self.now = self.memory.views.now = now
         session = self.sessions.by_source.get(source)
         if session is not None:
             session.heard = now
@@ -331,7 +335,7 @@ class NodeCore:
         """When :meth:`tick` wants to be called next, in seconds; 0 is at once."""
         if self.searches:
             return 0.0
-        return self._deadlines[0][0] if self._deadlines else float("inf")
+        return min(self._deadlines[0][0] if self._deadlines else float("inf"), self.memory.views.wake_at)
 
     def deadline(self, at: float, due: Callable[[NodeCore, Any], None], what: Any) -> None:
         """Has ``due(node, what)`` called when ``at`` has come."""
@@ -344,6 +348,7 @@ class NodeCore:
     def tick(self, now: float) -> None:
         """Does what has come due, and the next slice of every running search."""
         self.now = now
+        self.memory.views.wake(now)
         while self._deadlines and self._deadlines[0][0] <= now:
             _, _, due, what = heappop(self._deadlines)
             due(self, what)
@@ -368,6 +373,7 @@ class NodeCore:
         """Closes the batch: what to commit, and what to send when that is done."""
         self.now = now
         self.pulls.settle(self)
+        workbins.settle(self)
         events, self.events = self.events, []
         outgoing, self.outgoing = self.outgoing, []
         reads, self.reads = self.reads, []
@@ -400,6 +406,7 @@ class NodeCore:
         memory = self.memory
         for holding in memory.holdings.rows.values():
             self.watch(holding)
+        memory.views.wake(now)
         memory.views.touched.clear()
         for ticket, invitation in memory.invitations.rows.items():
             self.deadline(to_seconds(invitation.deadline_us), invitations.expired, ticket)
@@ -409,6 +416,7 @@ class NodeCore:
         waiting = memory.agents.values("session") | {
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
+        waiting |= memory.subscriptions.values("session")
         for session_id in sorted(map(str, waiting)):
             self.orphans.add(session_id)
             self.deadline(now + 3 * self.settings.keepalive_interval, sessions.orphaned, session_id)

@@ -112,6 +112,23 @@ class Invitation(Record):
     visibility_mode: int = 0
 
 
+class QueueRow(Record):
+    """A queue that an operator has paused.
+
+    :param since_us: since when
+    """
+
+    since_us: int
+
+
+class Subscription(Record):
+    """A client's session wants to be told of what comes into a workbin and goes out of it."""
+
+    session_id: str
+    tenant_id: int
+    workbin: Workbin
+
+
 class Answer(Record):
     """The stored positive reply to a request that runs once. ``payload`` is dropped when the window has passed."""
 
@@ -148,6 +165,11 @@ TABLES: dict[str, Kind[Any]] = {
             "agent": lambda row: [row.agent],
             "asked": lambda row: row.asked,
         },
+    ),
+    "queues": Kind(QueueRow),
+    "subscriptions": Kind(
+        Subscription,
+        {"session": lambda row: [row.session_id], "workbin": lambda row: [(row.tenant_id, row.workbin)]},
     ),
     "answers": Kind(Answer),
 }

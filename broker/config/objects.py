@@ -204,7 +204,9 @@ class Queue(Options):
     """A business process queue."""
 
     tenant: Annotated[int, Meta(ge=1, le=LAST_TENANT, description="whose queue it is")]
-    enabled: Annotated[bool, Meta(description="false: nothing is put into it")] = True
+    enabled: Annotated[
+        bool, Meta(description="false: nothing is put into it, and pulls from its views get nothing")
+    ] = True
 
 
 class View(Options):
@@ -215,6 +217,13 @@ class View(Options):
     order: Annotated[
         str, Meta(description='such as `"priority desc, received_at"`; empty: `received_at`, then the id')
     ] = ""
+    segmentation: Annotated[
+        str,
+        Meta(
+            description="a property, but no timestamp: pulls take from its values in turn, in each by `order`;"
+            " empty: not divided. Over several nodes it holds for each node by itself (guide)"
+        ),
+    ] = ""
 
 
 class WorkbinType(Options):
@@ -222,6 +231,25 @@ class WorkbinType(Options):
 
     owner: Annotated[Literal["agent", "agent-group", "place", "place-group"], Meta(description="who owns a workbin")]
     queue: Annotated[str | None, Meta(description="the queue behind it; not set: none")] = None
+    order: Annotated[
+        str, Meta(description="the order of pulls from `TYPE/PrivateView`; empty: `received_at`, then the id")
+    ] = ""
+
+
+class AgentGroup(Options):
+    """A group of agents, who share the workbins of the group."""
+
+    agents: Annotated[list[str], Meta(description="agent ids")]
+
+
+class PlaceGroup(Options):
+    """A group of places, which share the workbins of the group."""
+
+    places: Annotated[list[str], Meta(description="place ids")]
+
+
+PRIVATE_VIEW = "PrivateView"
+"""A workbin's view: `TYPE/PrivateView` is all that is in it."""
 
 
 class CustomProperty(Options):
@@ -242,6 +270,8 @@ class Configuration(Options):
     queues: dict[str, Queue] = {}
     views: dict[str, View] = {}
     workbins: dict[str, WorkbinType] = {}
+    agent_groups: dict[str, AgentGroup] = {}
+    place_groups: dict[str, PlaceGroup] = {}
     custom_properties: dict[str, CustomProperty] = {}
 
     def nodes_of(self, proxy: str) -> list[str]:

@@ -63,6 +63,7 @@ class Merge(Enum):
     ORDERED = "interactions in the asked order, the limit kept exactly, `complete` and `missing`"
     GRANTS = "the granted interactions, in the view's order"
     EVENTS = "events in the order of (time, node)"
+    COUNTS = "the nodes' counts added up, `complete` and `missing`"
     STATES = "the nodes' states, true at one cursor"
 
 
@@ -127,7 +128,7 @@ class Notification(Message):
 
 
 class Workbin(Record, frozen=True):
-    """A workbin of one owner: its type and exactly one of the owners. No request of this release puts anything there.
+    """A workbin of one owner: its type and exactly one of the owners.
 
     :param type: the workbin type's name in the configuration
     """
