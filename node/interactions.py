@@ -85,7 +85,9 @@ def _check_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow | None
             Code.UNKNOWN_MEDIA, f"tenant {request.tenant_id} has no media type {request.media_type}", field="media_type"
         )
     if request.queue is None and request.workbin is None and agent is None:
-        raise Refusal(Code.MISSING_ATTRIBUTE, "a queue or workbin, as the interaction is not submitted by an agent", field="queue")
+        raise Refusal(
+            Code.MISSING_ATTRIBUTE, "a queue or workbin, as the interaction is not submitted by an agent", field="queue"
+        )
     if request.queue is not None:
         known_queue(node, request.tenant_id, request.queue)
     if request.interaction_id is not None and request.interaction_id in node.memory.interactions:

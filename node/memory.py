@@ -80,8 +80,8 @@ class Memory:
 
     def _set(self, interaction: Interaction, fields: dict[str, Any]) -> None:
         moves = self.views.concerns(interaction, fields)
+        before = place_of(interaction)
         if moves:
-            before = place_of(interaction)
             self.views.leave(interaction)
             self.contents.leave(interaction)
             self._count(interaction, -1)

@@ -110,16 +110,19 @@ class Pulls:
     def _serve(self, node: NodeCore, view: View) -> None:
         if not queues.gives(node, view.queue):
             return
-        passed: list[Call] = []
-        while view.of and (call := self.next(view.view_id)) is not None:
-            reply = _take(node, call, view, call.request.count, None)
-            if reply.interactions:
-                node.finish(call, reply)
-            else:
-                passed.append(call)
-        for call in reversed(passed):
-            self.waiting.setdefault(view.view_id, deque()).appendleft(call)
-            self.held += 1
+        while (call := self._served(view)) is not None:
+            node.finish(call, _take(node, call, view, call.request.count, None))
+
+    def _served(self, view: View) -> Call | None:
+        """The pull that waits longest of those that the view has something for; it waits no more."""
+        if len(view):
+            return self.next(view.view_id)
+        if view.held_ids:
+            for call in self.waiting.get(view.view_id, ()):
+                if call.request.ignore_hold:
+                    self.release(view.view_id, call)
+                    return call
+        return None
 
     def _tell(self, node: NodeCore, view: View) -> None:
         head = head_of(node, view)
@@ -146,8 +149,10 @@ def pull(node: NodeCore, call: Call) -> EventPulledInteractions | None:
         return _pull_ids(node, call)
     workbin = workbins.pulled(node, call)
     if workbin is not None:
-        bin_view = node.memory.contents.views.get(workbin)
-        return _take(node, call, bin_view, request.count, None) if bin_view else EventPulledInteractions(interactions=[])
+        waiting = node.memory.contents.views.get(workbin)
+        if waiting is None:
+            return EventPulledInteractions(interactions=[])
+        return _take(node, call, waiting, request.count, None)
     view = _view(node, request)
     below = _below(view, request)
     reply = _take(node, call, view, request.count, below)

@@ -120,6 +120,11 @@ class View:
         divided = self.segmentation.fields if self.segmentation else frozenset()
         return self.condition.fields | self.order.fields | divided
 
+    @property
+    def keys(self) -> Iterable[Key]:
+        """The keys of what pulls take, in the view's order, whosever turn it is."""
+        return merge(*self.live.by_value.values())
+
     def head(self) -> str | None:
         """The id that a pull would take first."""
         key = self.live.head()

@@ -77,7 +77,9 @@ def known_workbin(node: NodeCore, tenant_id: int, workbin: Workbin, agent: Agent
     if not owners:
         raise Refusal(Code.MISSING_ATTRIBUTE, f"a workbin of type {workbin.type} has {field}", field="workbin")
     if list(owners) != [field]:
-        raise Refusal(Code.WRONG_VALUE, f"a workbin of type {workbin.type} has {field} and nothing else", field="workbin")
+        raise Refusal(
+            Code.WRONG_VALUE, f"a workbin of type {workbin.type} has {field} and nothing else", field="workbin"
+        )
     groups = {"agent_group": node.configuration.agent_groups, "place_group": node.configuration.place_groups}
     if owners[field] not in groups.get(field, owners.values()):
         raise Refusal(Code.UNKNOWN_WORKBIN, f"there is no {kind.owner} {owners[field]}", field="workbin")
@@ -200,7 +202,9 @@ def statistic(node: NodeCore, call: Call) -> EventAgentWorkbinStats:
         else:
             bins = [(tenant, own) for name in node.configuration.workbins for own in _own(node, agent, name)]
     counts = [(where[1], *contents.count(where)) for where in bins]
-    return EventAgentWorkbinStats(workbins=[WorkbinCount(workbin=it, count=all_, held=held) for it, all_, held in counts])
+    return EventAgentWorkbinStats(
+        workbins=[WorkbinCount(workbin=it, count=all_, held=held) for it, all_, held in counts]
+    )
 
 
 # -- telling

@@ -51,7 +51,9 @@ class RequestPull(Request):
     example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "view_id": "Inbound/all", "count": 1}
 
     tenant_id: TenantId
-    view_id: Annotated[ViewId, Meta(description="such as `Inbound/all`; `TYPE/PrivateView` is a workbin; `_system_` takes by ids")]
+    view_id: Annotated[
+        ViewId, Meta(description="such as `Inbound/all`; `TYPE/PrivateView` is a workbin; `_system_` takes by ids")
+    ]
     count: Annotated[int, Meta(ge=1, le=1000, description="interactions at most; the view's first ones")] = 1
     pull_parameters: Annotated[
         PullParameters | None, Meta(description='which ids, for `_system_`: `{"interaction_ids": […]}`')
