@@ -88,7 +88,7 @@ class View:
         "view_id",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a view is all of these
         self,
         view_id: str,
         tenant_id: int,

@@ -6,7 +6,7 @@ Clients that are no agents read all workbins of their tenants.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from heapq import nsmallest
 from typing import TYPE_CHECKING
 
@@ -80,8 +80,11 @@ def known_workbin(node: NodeCore, tenant_id: int, workbin: Workbin, agent: Agent
         raise Refusal(
             Code.WRONG_VALUE, f"a workbin of type {workbin.type} has {field} and nothing else", field="workbin"
         )
-    groups = {"agent_group": node.configuration.agent_groups, "place_group": node.configuration.place_groups}
-    if owners[field] not in groups.get(field, owners.values()):
+    groups: dict[str, Container[str]] = {
+        "agent_group": node.configuration.agent_groups,
+        "place_group": node.configuration.place_groups,
+    }
+    if field in groups and owners[field] not in groups[field]:
         raise Refusal(Code.UNKNOWN_WORKBIN, f"there is no {kind.owner} {owners[field]}", field="workbin")
     return Workbin(type=workbin.type, **owners)
 

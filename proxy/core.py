@@ -45,6 +45,7 @@ from .sessions import Session, Sessions, hello
 from .states import States
 from .stream import MergeStream
 from .whereis import WhereIs
+from .workbins import Workbins
 
 LONGEST_STEP_S = 1.0
 
@@ -100,6 +101,7 @@ class ProxyCore:
         self.agents = Agents(desk)
         self.pulls = Pulls(desk)
         self.byids = ByIds(desk)
+        self.workbins = Workbins(desk)
         self.own = Own(Self(name, member, pid), desk, self.sessions, self.agents)
         self.stream = MergeStream(name, nodes, settings.stream_stall_timeout, settings.stream_buffer)
         self.replays = Replays(self.stream, self.ask, nodes, settings)
@@ -165,9 +167,11 @@ class ProxyCore:
         return self.own.introduction(client)
 
     def _pull(self, call: Call) -> None:
-        """Route PULL: from a view, or by ids."""
+        """Route PULL: from a view, from a workbin, or by ids."""
         if call.head.view_id == BY_IDS:
             self.byids.request(call)
+        elif self.workbins.has(call.head.view_id):
+            self.workbins.request(call)
         else:
             self.pulls.request(call)
 

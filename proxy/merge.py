@@ -18,7 +18,8 @@ from msgspec import Raw
 from broker.conditions import Order, compile_order
 from broker.config.objects import CustomProperty
 from broker.errors import Code, Refusal
-from broker.messages.kinds import Merge, Request, Route
+from broker.messages.kinds import Merge, Request, Route, Workbin
+from broker.messages.workbins import EventAgentWorkbinStats, WorkbinCount
 
 from .gather import Answers
 
@@ -44,6 +45,7 @@ class _Found(msgspec.Struct, gc=False):
 
 
 _found = msgspec.json.Decoder(_Found).decode
+_counts = msgspec.json.Decoder(EventAgentWorkbinStats).decode
 _json = msgspec.json.encode
 
 _UNSURE = frozenset({int(Code.BUSY), int(Code.DATABASE_FAILURE), int(Code.DATABASE_TIMEOUT), int(Code.NOT_REGISTERED)})
@@ -126,6 +128,33 @@ def ordered(terms: Terms, answers: Answers) -> bytes:
     return _spliced(terms.request, merged, more, missing)
 
 
+def counted(terms: Terms, answers: Answers) -> bytes:
+    """The nodes' counts of each workbin added up, in the order they came in, with ``complete`` and ``missing``.
+
+    :raises Refusal: 2002 when nobody answered
+    """
+    refused = next((reply for reply in answers.values() if reply is not None and reply.code), None)
+    if refused is not None:
+        return refused.payload
+    sums: dict[Workbin, WorkbinCount] = {}
+    missing = sorted(node for node, reply in answers.items() if reply is None)
+    for node, reply in answers.items():
+        try:
+            counts = _counts(reply.payload).workbins if reply is not None else []
+        except (ValueError, RecursionError):
+            terms.counts["garbage"] += 1
+            missing.append(node)
+            continue
+        for one in counts:
+            total = sums.setdefault(one.workbin, WorkbinCount(workbin=one.workbin))
+            total.count += one.count
+            total.held += one.held
+    if len(missing) == len(answers):
+        raise lost(terms.request, missing)
+    stats = EventAgentWorkbinStats(workbins=list(sums.values()), complete=not missing, missing=sorted(missing) or None)
+    return _json(stats)
+
+
 def _complete(terms: Terms, answers: Answers) -> bytes:
     """The reply of the only node there is to ask: it is complete, and within the count."""
     payload = passed(terms, answers)
@@ -177,5 +206,6 @@ MERGES: dict[Merge, Merger] = {
     Merge.POSITIVE: positive,
     Merge.ALL: acknowledged,
     Merge.ORDERED: ordered,
+    Merge.COUNTS: counted,
 }
 """The merges of requests that go to their nodes once. Agents, pulls and the stream merge in steps of their own."""

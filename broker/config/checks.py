@@ -193,7 +193,9 @@ def groups(configuration: Configuration, findings: Findings) -> None:
     """Groups name each member once, and a type of workbin that groups own has groups to own it."""
     for section, option in (("agent-groups", "agents"), ("place-groups", "places")):
         for name, group in getattr(configuration, section.replace("-", "_")).items():
-            members = [((section, name, option, index), it) for index, it in enumerate(getattr(group, option))]
+            members: list[tuple[Path, str]] = [
+                ((section, name, option, index), it) for index, it in enumerate(getattr(group, option))
+            ]
             for path, member in members:
                 if not member:
                     findings.add(path, "expected an id, got an empty string")

@@ -55,12 +55,12 @@ class TestSchedules:
         assert pull(router) == [ident]
 
     def test_it_can_be_put_forward_and_back(self, driver, media, router):
-        ident = submit(media, scheduled_at=driver.now + 100)
+        ident = submit(media, scheduled_at=driver.now + 50)
         later = submit(media)
-        media.ask("RequestChangeProperties", interaction_id=later, added_properties={"scheduled_at": driver.now + 100})
+        media.ask("RequestChangeProperties", interaction_id=later, added_properties={"scheduled_at": driver.now + 50})
         media.ask("RequestChangeProperties", interaction_id=ident, deleted_properties=["scheduled_at"])
         assert pull(router, count=5) == [ident]
-        driver.wait(100)
+        driver.wait(50)
         assert pull(router, count=5) == [later]
 
     def test_what_is_stopped_asleep_never_wakes(self, driver, media):

@@ -58,19 +58,7 @@ class Host(Protocol):
 class Wire:
     """One direction of a connection."""
 
-    __slots__ = (
-        "_arrived",
-        "_heap",
-        "_held",
-        "_last_at",
-        "_limit",
-        "_network",
-        "_sent",
-        "cut_off",
-        "kind",
-        "ends",
-        "take",
-    )
+    __slots__ = ("_arrived", "_heap", "_held", "_last_at", "_limit", "_network", "_sent", "cut_off", "kind", "ends", "take")
 
     def __init__(self, network: Network, kind: str, ends: tuple[str, str], take: Callable[[Frames], None]) -> None:
         self.kind = kind
@@ -106,11 +94,7 @@ class Wire:
             return
         double = heap.chance(weather.double)
         for _ in range(1 + double):
-            delay = (
-                heap.random.uniform(0.0, SLOWEST_S)
-                if heap.chance(weather.slow)
-                else heap.random.uniform(*weather.quick)
-            )
+            delay = heap.random.uniform(0.0, SLOWEST_S) if heap.chance(weather.slow) else heap.random.uniform(*weather.quick)
             at = heap.now + delay
             if heap.chance(weather.overtake):
                 self._network.counts["overtaken"] += 1
@@ -129,9 +113,7 @@ class Wire:
         """Nothing goes in any more. :param keep: some first part of what is under way may still arrive"""
         if not self.cut_off:
             self.cut_off = True
-            self._limit = (
-                self._heap.random.randint(min(self._arrived, self._sent), self._sent) if keep else self._arrived
-            )
+            self._limit = self._heap.random.randint(min(self._arrived, self._sent), self._sent) if keep else self._arrived
             self._held.clear()
 
 
