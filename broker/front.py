@@ -7,19 +7,21 @@ alone is answered alone, so that a REQ socket gets exactly one reply (protocol 1
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import count, groupby
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 import zmq
 
 from broker.errors import Code, Refusal
 from broker.messages import error_payload
-from broker.sockets import Socket
-from broker.wire import BadFrames, join_pairs, split_pairs
+from broker.sockets import Socket, routed
+from broker.wire import MAX_FRAMES, MAX_REF, BadFrames, split_pairs
 
 NOTIFICATION = b""
 """The ``ref`` of what was not asked for."""
+PASSED_OVER = 5_000
+"""Frames of a message that is too long that are read at once: some milliseconds."""
 
 
 class Grouped(NamedTuple):
@@ -48,24 +50,40 @@ class Front:
         self.counts = counts
         self._message = count(1)
         self._lost: set[bytes] = set()
+        self._in_a_rest = False
 
     def messages(self, limit: int) -> Iterator[tuple[bytes, list[bytes]]]:
-        """What has arrived, at most ``limit`` messages, as the peer and its frames."""
-        receive = self.socket.recv_multipart
-        for _ in range(limit):
-            try:
-                peer, *frames = receive(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        """What has arrived, as the peer and its frames: no further message once there are ``limit`` pairs.
+
+        The rest of a message that is too long is passed over, a stretch in each call, so that nobody waits long for it.
+        """
+        if self._in_a_rest:
+            self._in_a_rest = not self._pass_over()
+        left = 0 if self._in_a_rest else limit
+        for peer, frames in routed(self.socket, left):
             yield peer, frames
+            left -= (len(frames) + 1) // 2
+            self._in_a_rest = len(frames) > MAX_FRAMES and bool(self.socket.rcvmore)
+            if left <= 0 or self._in_a_rest:
+                return
+
+    def _pass_over(self) -> bool:
+        """Reads on in a message that is too long. :returns: whether its end was reached"""
+        for _ in range(PASSED_OVER):
+            self.socket.recv(zmq.NOBLOCK)
+            if not self.socket.rcvmore:
+                return True
+        return False
 
     def pairs(self, peer: bytes, frames: list[bytes]) -> list[Asked]:
         """A client's message as its pairs. What does not parse is answered and counted here."""
+        if len(frames) == 2 and len(frames[0]) <= MAX_REF:  # hot path
+            return [Asked(peer, frames[0], frames[1])]
         try:
             pairs = split_pairs(frames)
         except BadFrames as fault:
             self.counts["bad frames"] += 1
-            self._send_one(peer, fault.ref, error_payload(Refusal(Code.MALFORMED, str(fault)), None))
+            self.send_frames(peer, (fault.ref, error_payload(Refusal(Code.MALFORMED, str(fault)), None)))
             pairs = fault.pairs
         if len(pairs) == 1:
             return [Asked(peer, *pairs[0])]
@@ -74,20 +92,26 @@ class Front:
 
     def send(self, replies: Iterable[tuple[bytes, Any, bytes]]) -> None:
         """Sends ``(peer, ref, payload)``; ``ref`` None is a notification. Peers that cannot be reached are noted."""
-        for (peer, message), group in groupby(replies, key=_message_of):
-            if message is None:
-                for _, ref, payload in group:
-                    self._send_one(peer, NOTIFICATION if ref is None else ref, payload)
+        at: tuple[bytes, int] | None = None
+        frames: list[bytes] = []
+        for peer, ref, payload in replies:  # hot path: no groupby, most are alone
+            to = (peer, ref.message) if type(ref) is Grouped else None
+            if at is not None and to != at:
+                self.send_frames(at[0], frames)
+            if to is None:
+                self.send_frames(peer, (ref or NOTIFICATION, payload))
+            elif to == at:
+                frames += (ref.ref, payload)
             else:
-                self.send_frames(peer, join_pairs([(ref.ref, payload) for _, ref, payload in group]))
+                frames = [ref.ref, payload]
+            at = to
+        if at is not None:
+            self.send_frames(at[0], frames)
 
-    def _send_one(self, peer: bytes, ref: bytes, payload: bytes) -> None:
-        self.send_frames(peer, [ref, payload])
-
-    def send_frames(self, peer: bytes, frames: list[bytes]) -> None:
+    def send_frames(self, peer: bytes, frames: Sequence[bytes]) -> None:
         """Sends one message as it is."""
         try:
-            self.socket.send_multipart([peer, *frames], zmq.NOBLOCK)
+            self.socket.send_multipart((peer, *frames), zmq.NOBLOCK)
         except zmq.ZMQError as fault:
             if fault.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
                 raise
@@ -103,8 +127,3 @@ class Front:
         """The peers that could not be reached since the last call."""
         lost, self._lost = sorted(self._lost), set()
         return lost
-
-
-def _message_of(reply: tuple[bytes, Any, bytes]) -> tuple[bytes, int | None]:
-    peer, ref, _ = reply
-    return peer, ref.message if type(ref) is Grouped else None

@@ -17,6 +17,8 @@ from collections.abc import Sequence
 import msgspec
 
 MAX_REF = 64
+MAX_FRAMES = 2000
+"""In one message of pairs: a client that has more to ask sends more messages."""
 PACKED_TOPIC = b"\x00packed"
 """What proxies subscribe to at a node; clients' topics begin with the digits of a tenant."""
 
@@ -150,11 +152,13 @@ class BadFrames(ValueError):
 def split_pairs(frames: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
     """A client's frames (without the ROUTER's routing id) as ``(ref, payload)`` pairs.
 
-    :raises BadFrames: an odd number of frames, none at all, or a ``ref`` above 64 bytes
+    :raises BadFrames: an odd number of frames, none at all, too many, or a ``ref`` above 64 bytes
     """
     count = len(frames)
     if count == 2 and len(frames[0]) <= MAX_REF:
         return [(frames[0], frames[1])]
+    if count > MAX_FRAMES:
+        raise BadFrames(f"a message has at most {MAX_FRAMES} frames", [], b"")
     pairs = [(frames[at], frames[at + 1]) for at in range(0, count - 1, 2)]
     for at, (ref, _) in enumerate(pairs):
         if len(ref) > MAX_REF:

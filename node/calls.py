@@ -37,14 +37,16 @@ class Call:
     """One request, decoded, with everybody it concerns.
 
     :param ref: the shell's own, given back with the reply; an int is a number of a proxy's link
+    :param keys: under which its reply is kept, if it runs once
     """
 
-    __slots__ = ("flags", "ref", "request", "session", "source")
+    __slots__ = ("flags", "keys", "ref", "request", "session", "source")
 
     def __init__(self, source: Source, ref: Any, flags: int, session: Session | None, request: Any) -> None:
         self.source = source
         self.ref = ref
         self.flags = flags
+        self.keys: list[str] = []
         self.session: Session = session  # type: ignore[assignment]
         self.request = request
 

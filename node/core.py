@@ -30,7 +30,7 @@ from broker.messages.connection import EventPong, RequestPing, RequestRegisterCl
 from broker.messages.kinds import AgentPart, Document, InteractionPart, Notification, Reply, ReportingEvent, Request
 from broker.messages.objects import Interaction
 from broker.messages.reporting import EventNodeActive
-from broker.wire import ECHO, RESENT, Events, PackedEvent, PackedRequests, unpack_events
+from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
 
 from . import (
     agents,
@@ -130,9 +130,22 @@ class NodeCore:
         self.now = now
         link = self.sessions.by_source.get((peer, 0))
         if link is not None:
+            link.settled = max(link.settled, packed.settled)
             self.memory.settle(link.session_id, packed.settled)
         for request in packed.requests:
-            self.receive(now, (peer, request.client), request.number, request.payload, request.flags)
+            link = link or self.sessions.by_source.get((peer, 0))
+            if link is None and request.client:
+                self._send_back(peer, request.number)
+            elif link is not None and request.number < link.settled:
+                self.counts["settled requests"] += 1  # it came late, or twice: the proxy has its reply
+            else:
+                self.receive(now, (peer, request.client), request.number, request.payload, request.flags)
+
+    def _send_back(self, peer: bytes, number: int) -> None:
+        """Whose client asks is not known: a connection was made anew. The proxy itself (client 0) is told, and
+        introduces itself first."""
+        refusal = Refusal(Code.NOT_REGISTERED, f"{self.name} does not know this link")
+        self.outgoing.append(((peer, 0), number, error_payload(refusal, None), int(refusal.code)))
 
     def receive(self, now: float, source: Source, ref: Any, payload: bytes, flags: int = 0) -> None:
         """One request. Whatever it is, it is answered, now or later; nothing is raised.
@@ -185,7 +198,7 @@ class NodeCore:
 
     # -- what runs once
 
-    def keys(self, call: Call) -> list[str]:
+    def _keys(self, call: Call) -> list[str]:
         """Under which keys the reply to this call is kept: of the link's number, of the client's dedup_id."""
         keys = []
         if isinstance(call.ref, int):
@@ -201,9 +214,8 @@ class NodeCore:
 
         :raises Refusal: executed, but the reply is no longer kept
         """
-        if not call.flags & RESENT and call.request.dedup_id is None:
-            return False
-        for key in self.keys(call):
+        call.keys = self._keys(call)
+        for key in call.keys:
             answer = self.memory.answers.get(key)
             if answer is not None:
                 if answer.payload is UNSET:
@@ -224,7 +236,7 @@ class NodeCore:
         payload = encode(reply)
         self.outgoing.append((call.source, call.ref, payload, 0))
         if changed and call.request.once:
-            self._keep(self.keys(call), payload)
+            self._keep(call.keys, payload)
 
     def keep_reply(self, keys: list[str], reply: Reply) -> None:
         """Keeps the reply to a call that is not here (any more), for when it is asked again."""

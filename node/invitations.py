@@ -97,7 +97,7 @@ def invite(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow
         deadline_us=to_us(node.now + offer.timeout),
         purpose=offer.purpose,
         asker=offer.asker,
-        asked=[] if offer.purpose is Purpose.DELIVER else node.keys(call),
+        asked=[] if offer.purpose is Purpose.DELIVER else call.keys,
         visibility_mode=offer.visibility_mode,
     )
     node.memory.put(node.memory.invitations, str(ticket), invitation)

@@ -143,7 +143,7 @@ class NodeMember:
 
     def _decline(self, source: tuple[bytes, int], ref: Any, payload: bytes) -> None:
         """A member that does not serve answers Ping, and says to everything else why not."""
-        name = _message_name(payload)
+        name = _message_name(payload) if len(payload) <= self.settings.max_message_size else None
         if name == "RequestPing":
             self.outbox.replies([(source, ref, encode(self._pong()), 0)], self._links, self.core.epoch)
             return

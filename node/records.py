@@ -99,7 +99,7 @@ class Invitation(Record):
     """An agent was offered an interaction and has not answered yet.
 
     :param asker: the strategy or agent that asked
-    :param asked: keys of the reply that waits for the answer (:meth:`NodeCore.keys`)
+    :param asked: keys of the reply that waits for the answer (:attr:`node.calls.Call.keys`)
     """
 
     ticket_id: int

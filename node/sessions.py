@@ -35,9 +35,22 @@ class Session:
     :param source: where it is now; a proxy's client has the proxy's address and its number there
     :param asked: when it last asked for anything but Ping
     :param link: it is a proxy's own session, the one that others come through
+    :param settled: of a link: every request below this number has its reply
     """
 
-    __slots__ = ("asked", "heard", "link", "media_type", "name", "session_id", "source", "tenants", "type", "watches")
+    __slots__ = (
+        "asked",
+        "heard",
+        "link",
+        "media_type",
+        "name",
+        "session_id",
+        "settled",
+        "source",
+        "tenants",
+        "type",
+        "watches",
+    )
 
     def __init__(
         self, session_id: str, source: Source, request: RequestRegisterClient, tenants: frozenset[int]
@@ -50,6 +63,7 @@ class Session:
         self.tenants = tenants
         self.link = request.client_type is ClientType.PROXY and source[1] == 0
         self.heard = self.asked = 0.0
+        self.settled = 0
         self.watches: set[str] = set()
 
 
@@ -99,7 +113,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
     session = Session(_session_id(node, call, request), call.source, request, tenants)
     session.heard = node.now
     if known is not None:
-        session.watches = known.watches
+        session.watches, session.settled = known.watches, known.settled
     sessions.add(session)
     node.orphans.discard(session.session_id)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)

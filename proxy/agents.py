@@ -26,21 +26,18 @@ from broker.messages.agents import (
     EventCurrentAgentStatus,
     RequestAgentLogin,
     RequestAgentLogout,
-    RequestDoNotDisturbOn,
 )
 from broker.messages.kinds import Request
 from broker.wire import ECHO
 
+from .arrears import Arrears
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker
 from .merge import lost
-from .roster import ALREADY, DEFINITE, EFFECTS, UNDO, Agent, Name, Roster, ids, names_of
+from .roster import ALREADY, EFFECTS, UNDO, UNSURE, Agent, Name, Roster, ids, names_of
 from .route import Nodes, checked_tenant
 from .sessions import Session
-
-MAX_DOUBTFUL = 10_000
-"""Logins of which it is not known whether a node executed them, per node; of more the oldest are forgotten."""
 
 
 class _Change:
@@ -91,7 +88,7 @@ class Agents:
         self._roster = Roster()
         self._locked: set[Name] = set()
         self._running: dict[int, list[_Change]] = {}
-        self._doubtful: dict[str, dict[tuple[int, str | None, str | None], bytes]] = {}
+        self.arrears = Arrears(desk, self._roster, self._expel)
 
     # -- a change begins
 
@@ -122,19 +119,24 @@ class Agents:
         self._running.setdefault(change.session.client, []).append(change)
         ready = [node for node in nodes if self._links.is_ready(node)]
         change.speaking = self._speaking(change, nodes, ready)
-        change.others = [node for node in ready if node != change.speaking]
+        change.others = [node for node in ready if node != change.speaking and self._takes_part(change, node)]
         if change.is_logout and change.others:
             self._ask(change.others, change, self._others_left)
         else:
             self._ask([change.speaking], change, self._spoken)
 
+    def _takes_part(self, change: _Change, node: str) -> bool:
+        """Whether a node makes the change with the others; one that is behind gets it in its order, later."""
+        return change.is_login or change.is_logout or change.agent is None or not change.agent.is_behind(node)
+
     def _speaking(self, change: _Change, nodes: Nodes, ready: list[str]) -> str:
         """The agent's own node while it can be expected to answer; else one that is there, rather with the agent."""
         gone = self._links.gone(self._gather.now, nodes)
         agent = change.agent
-        if agent is not None and agent.speaking not in gone:
+        informed = [node for node in ready if agent is not None and not agent.is_behind(node)]
+        takes_part = not informed or (agent is not None and self._takes_part(change, agent.speaking))
+        if agent is not None and agent.speaking not in gone and takes_part:
             return agent.speaking
-        informed = [node for node in ready if agent is not None and node in agent.nodes]
         candidates = informed or ready or [node for node in nodes if node not in gone] or list(nodes)
         return rendezvous(repr(min(change.names, default="")), candidates)[0]
 
@@ -148,12 +150,14 @@ class Agents:
     def _spoken(self, change: _Change, now: float, answers: Answers) -> None:
         """The speaking node has answered, or not."""
         reply = answers[change.speaking]
-        if reply is None:
-            self._doubt(change, [change.speaking])
-            self._finish(change, lost(change.request, [change.speaking]))
+        if reply is None or reply.code in UNSURE:
+            self._unsure(change, [change.speaking])
+            if change.is_logout:
+                self._logged_out(change)
+            self._finish(change, lost(change.request, [change.speaking]) if reply is None else reply.payload)
         elif reply.code:
             if change.is_logout and reply.code == Code.NOT_LOGGED_IN:
-                self._roster.discard(change.agent)
+                self._logged_out(change)
             self._finish(change, reply.payload)
         elif change.others and not change.is_logout:
             self._ask(change.others, change, partial(self._echoed, reply.payload))
@@ -171,7 +175,7 @@ class Agents:
         if refused:
             reply = answers[refused[0]]
             assert reply is not None
-            self._doubt(change, silent)
+            self._unsure(change, _unsettled(answers))
             self._undo(change, agreed, reply.payload)
             return
         if change.agent is not None:
@@ -194,24 +198,34 @@ class Agents:
             self._undo_last(refusal, change, self._gather.now, {})
 
     def _undo_last(self, refusal: bytes, change: _Change, now: float, answers: Answers) -> None:
-        self._doubt(change, [node for node, reply in answers.items() if reply is None])
+        self._unsure(change, _unsettled(answers))
         self._ask([change.speaking], change, partial(self._undone, refusal))
 
     def _undone(self, refusal: bytes, change: _Change, now: float, answers: Answers) -> None:
-        self._doubt(change, [node for node, reply in answers.items() if reply is None])
+        self._unsure(change, _unsettled(answers))
         self._finish(change, refusal)
 
     def _others_left(self, change: _Change, now: float, answers: Answers) -> None:
-        """All but the speaking node have logged the agent out; one that has not answered is told when it is back."""
-        self._doubt(change, [node for node, reply in answers.items() if reply is None])
+        """All but the speaking node have logged the agent out; one that has not is told again."""
+        unsettled = _unsettled(answers)
+        self._unsure(change, unsettled)
         if change.agent is not None:
-            change.agent.nodes.difference_update(answers)
+            change.agent.nodes.difference_update(node for node in answers if node not in unsettled)
         self._ask([change.speaking], change, self._spoken)
+
+    def _unsure(self, change: _Change, nodes: list[str]) -> None:
+        """These nodes may have made the change, or may not have taken it back: they are brought to what is the case."""
+        undo, who = UNDO.get(change.request), change.agent or change.head
+        if change.is_login or change.is_logout:
+            self.arrears.doubt(change.session, who.agent_id, who.place_id, nodes)
+        elif undo is not None and change.agent is not None:
+            for node in nodes:
+                change.agent.miss(node, encode(undo(change.head, change.agent)))
 
     def _agreed(self, change: _Change, done: list[str]) -> None:
         """All nodes that are there have made the change: it is noted."""
         if change.is_logout:
-            self._roster.discard(change.agent)
+            self._logged_out(change)
             return
         if change.agent is None and change.is_login:
             change.agent = Agent(change.session, change.head, change.speaking)
@@ -228,8 +242,14 @@ class Agents:
         for node in agent.nodes.difference(done, change.others):
             self._miss(change, node)
 
+    def _logged_out(self, change: _Change) -> None:
+        """The agent is logged in nowhere any more, but for nodes that are away: these are told when they are back."""
+        if change.agent is not None:
+            self._unsure(change, sorted(change.agent.nodes - {change.speaking}))
+        self._roster.discard(change.agent)
+
     def _miss(self, change: _Change, node: str) -> None:
-        """A node has not got the change: it gets it later (:meth:`_catch_up`), or the whole login."""
+        """A node has not got the change: it gets it later (:class:`Arrears`), or the whole login."""
         agent = change.agent
         if agent is None:
             return
@@ -251,9 +271,8 @@ class Agents:
             self._calls.refuse(change.call, answer)
         else:
             self._calls.answer(change.call, answer)
-        if change.agent is not None and change.agent in self._roster.of(change.session.client):
-            for node in self._routes.serving(frozenset({change.agent.tenant})):
-                self._catch_up(change.agent, node)
+        if change.agent is not None and change.agent in self._roster:
+            self.arrears.catch_up(change.agent)
         if change.session.ended:
             self.end(change.session)
 
@@ -279,69 +298,14 @@ class Agents:
         change.names = agent.names
         self._begin(change, self._routes.serving(frozenset({agent.tenant})))
 
-    # -- nodes that were away
-
-    def _doubt(self, change: _Change, nodes: list[str]) -> None:
-        """A login may have been executed, or a logout not: these nodes are told to log out when they are back."""
-        if not change.is_login and not change.is_logout:
-            return
-        head = change.head
-        for node in nodes:
-            doubtful = self._doubtful.setdefault(node, {})
-            doubtful[change.session.client, head.agent_id, head.place_id] = encode(RequestAgentLogout(**ids(head)))
-            if len(doubtful) > MAX_DOUBTFUL:
-                del doubtful[next(iter(doubtful))]
-
-    def ready(self, node: str, forgot: bool, is_open: Callable[[int], bool]) -> None:
-        """A node is back: it gets what it missed.
-
-        :param forgot: it may have ended the sessions, and with them the agents, that it had
-        :param is_open: whether a client's session goes on
-        """
-        serving = [agent for agent in self._roster if node in self._routes.serving(frozenset({agent.tenant}))]
-        self._links.introduce(node, dict.fromkeys(agent.session.client for agent in serving))
-        for (client, agent_id, place_id), logout in self._doubtful.pop(node, {}).items():
-            if is_open(client) and not self._roster.meant(client, agent_id, place_id):
-                self._tell(node, logout, Asker(client, ECHO))
-        for agent in serving:
-            if forgot:
-                agent.nodes.discard(node)
-            self._catch_up(agent, node)
-
-    def _catch_up(self, agent: Agent, node: str) -> None:
-        """Brings a node that is there to the agent's state. What it has already it refuses, and nothing happens."""
-        behind = node not in agent.nodes or agent.missed.get(node)
-        if not behind or node in agent.catching_up or not self._links.is_ready(node):
-            return
-        asker = Asker(agent.session.client, 0 if node == agent.speaking else ECHO)
-        missed = agent.missed.pop(node, [])
-        if node not in agent.nodes:
-            login = RequestAgentLogin(**ids(agent), tenant_id=agent.tenant, media_list=agent.media)
-            deadline = self._gather.now + self._timeout
-            self._gather.ask([node], encode(login), deadline, partial(self._caught_up, agent, node), asker)
-            agent.catching_up.add(node)
-            if agent.donot_disturb:
-                self._tell(node, encode(RequestDoNotDisturbOn(**ids(agent))), asker)
-        for payload in missed:
-            self._tell(node, payload, asker)
-
-    def _tell(self, node: str, payload: bytes, asker: Asker) -> None:
-        """A request whose answer changes nothing."""
-        self._gather.ask([node], payload, self._gather.now + self._timeout, _nothing, asker)
-
-    def _caught_up(self, agent: Agent, node: str, now: float, answers: Answers) -> None:
-        """A node that was away has the agent now; or it refuses, and then the agent is to be nowhere."""
-        agent.catching_up.discard(node)
-        reply = answers[node]
-        if reply is None or agent not in self._roster.of(agent.session.client):
-            return
-        if not reply.code:
-            agent.nodes.add(node)
-            self._catch_up(agent, node)
-        elif reply.code in DEFINITE and agent.names.isdisjoint(self._locked):
-            why = f"{node} refuses the login: {DEFINITE[reply.code].text}"
-            self._calls.tell(agent.session, encode(EventAgentConnectionClosed(**ids(agent), reason=why)))
-            self._log_out(agent)
+    def _expel(self, agent: Agent, node: str, code: int) -> bool:
+        """A node that was away refuses the agent's login: the agent is to be nowhere. False: a change is under way"""
+        if not agent.names.isdisjoint(self._locked):
+            return False
+        why = f"{node} refuses the login: {_TEXTS.get(code, code)}"
+        self._calls.tell(agent.session, encode(EventAgentConnectionClosed(**ids(agent), reason=why)))
+        self._log_out(agent)
+        return True
 
     # -- notifications
 
@@ -375,6 +339,14 @@ _ABOUT_AGENTS = (_CLOSED, b'{"message":"%b"' % EventCurrentAgentStatus.__name__.
 """How notifications about agents begin: the name comes first in all that nodes say."""
 
 
+_TEXTS = {int(code): code.text for code in Code}
+
+
+def _unsettled(answers: Answers) -> list[str]:
+    """The nodes that may not have done what they were asked."""
+    return [node for node, reply in answers.items() if reply is None or reply.code in UNSURE]
+
+
 def _is_about(note: _Note, who: Any) -> bool:
     """Whether a notification is about these ids; it may say more than they do."""
     return who.agent_id in (None, note.agent_id) and who.place_id in (None, note.place_id)
@@ -391,7 +363,3 @@ def _tenants(call: Call, agent: Agent | None) -> frozenset[int]:
 def _is_unaware(change: _Change, code: int) -> bool:
     """Whether a node does not know the agent that the speaking node knows: it missed the login."""
     return code == Code.NOT_LOGGED_IN and not change.is_login and not change.is_logout
-
-
-def _nothing(now: float, answers: Answers) -> None:
-    """The answer changes nothing."""

@@ -48,6 +48,7 @@ from .whereis import WhereIs
 from .workbins import Workbins
 
 LONGEST_STEP_S = 1.0
+"""What one step of the caller's clock counts for at most; a healthy loop comes by several times a second."""
 
 
 class Outbox(NamedTuple):
@@ -108,6 +109,7 @@ class ProxyCore:
         self.states = States(self.stream, self.ask, nodes, settings)
         takers = self._takers()
         self._plans = {head: (request, takers[request.route]) for head, request in HEADS.items()}
+        self._invitation_s = max((configuration.nodes[node].settings.delivering_timeout for node in nodes), default=0.0)
 
     def _takers(self) -> dict[Route, Callable[[Call], None]]:
         """Who takes a request, by its route."""
@@ -144,7 +146,10 @@ class ProxyCore:
             elif session.type not in request.senders:
                 raise Refusal(Code.ACCESS_DENIED, f"not for clients of type {session.type.value}")
             else:
-                take(Call(session, ref, request, head, payload, self.now + self.settings.request_timeout))
+                deadline = self.now + self.settings.request_timeout
+                if request.deferred:
+                    deadline += head.timeout or self._invitation_s
+                take(Call(session, ref, request, head, payload, deadline))
         except Refusal as refusal:
             if request is None:
                 request = request_of(payload)
@@ -246,7 +251,7 @@ class ProxyCore:
             for node in went:
                 self.pulls.went(node)
             for node, forgot in ready:
-                self.agents.ready(node, forgot, self.sessions.by_client.__contains__)
+                self.agents.arrears.ready(node, forgot)
                 self.pulls.ready(node)
                 self.forward.ready()
             for node, number in given_up:
@@ -280,6 +285,7 @@ class ProxyCore:
         self._settle()
         self.pulls.tick(now)
         self.forward.tick(now)
+        self.agents.arrears.tick(now)
         self.own.tick(now)
         self.stream.tick(now)
 
@@ -287,7 +293,8 @@ class ProxyCore:
     def wake_at(self) -> float:
         """When :meth:`tick` wants to be called next, in seconds of the caller's clock."""
         parts = (
-            self.links, self.gather, self.pulls, self.forward, self.sessions, self.stream, self.replays, self.states,
+            self.links, self.gather, self.pulls, self.forward, self.sessions, self.agents.arrears, self.stream,
+            self.replays, self.states,
         )  # fmt: skip
         return min([part.wake_at for part in parts]) - self.now + (self._wall or 0.0)
 

@@ -105,7 +105,7 @@ class Gather:
         ask = self._open.get(number)
         if ask is None:
             return
-        ask.answers.setdefault(node, None)
+        ask.answers[node] = None
         if len(ask.answers) == ask.size:
             del self._open[number]
             self._over.append(ask)

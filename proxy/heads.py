@@ -15,14 +15,14 @@ from broker.messages import REQUESTS, decoder
 from broker.messages.kinds import Request, Route
 
 NEEDS: dict[Route, frozenset[str]] = {
-    Route.INTERACTION: frozenset({"interaction_id"}),
+    Route.INTERACTION: frozenset({"interaction_id", "timeout"}),
     Route.SUBMIT: frozenset({"tenant_id", "media_type", "interaction_id", "dedup_id"}),
     Route.SCATTER: frozenset({"tenant_id", "media_type", "count", "order", "require_complete"}),
     Route.AGENT: frozenset({"tenant_id", "agent_id", "place_id", "media_type", "media_list", "state"}),
     Route.NODE: frozenset({"node"}),
 }
-"""The fields that a route looks at, where the request has them. Requests of the other routes are small or need all of
-their fields here: their head is the request itself."""
+"""The fields that a route looks at; one that a request does not have is None in its head. Requests of the other routes
+are small or need all of their fields here: their head is the request itself."""
 
 ASKED_FOR: dict[Route, dict[str, Code]] = {
     Route.INTERACTION: {"interaction_id": Code.NOT_ACCESSIBLE},
@@ -57,7 +57,10 @@ def head_of(request: type[Request]) -> type[Any]:
         tag=request.__struct_config__.tag,
         kw_only=True,
         rename={field.name: field.encode_name for field in chosen},
-        namespace={"__doc__": f"What routes a {request.__name__}."},
+        namespace={
+            "__doc__": f"What routes a {request.__name__}.",
+            **dict.fromkeys(needs.difference(field.name for field in chosen)),
+        },
         module=__name__,
     )
 

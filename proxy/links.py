@@ -19,17 +19,16 @@ when its answer comes was lost on the way (or is answered later by nature) and i
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import count
 
 from broker.errors import Code
 from broker.messages import encode
-from broker.messages.connection import RequestUnregisterClient
 from broker.messages.operations import RequestGetStatus
-from broker.wire import RESENT, PackedEvents, PackedReplies, PackedReply, PackedRequest
+from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
 
-AWAY, GREETING, READY = "away", "greeting", "ready"
+from .introductions import Introductions
+from .link import AWAY, GREETING, READY, Link, Member, Numbers
 
 SILENCE_S = 1.0
 """Silence after which a member counts as unreachable: fifty heartbeats of an active one, four of a standby."""
@@ -39,84 +38,8 @@ PROBE_S = 1.0
 RETRY_S = 0.05
 """Pause before requests that the shell could not send are tried again."""
 RATE_S = 1.0
-INTRODUCED_AT_ONCE = 200
-"""After a failover: how many idle clients are introduced again per turn, so that requests are not held up."""
 
 _probe = encode(RequestGetStatus())
-_farewell = encode(RequestUnregisterClient())
-
-
-class Member:
-    """One member of a node's pair as it says of itself. :param status: the last JSON of its state, or empty"""
-
-    __slots__ = ("epoch", "heard", "role", "status")
-
-    def __init__(self) -> None:
-        self.role = "unreachable"
-        self.epoch = 0
-        self.heard = float("-inf")
-        self.status = b""
-
-
-class Link:
-    """The link to one node.
-
-    :param open: what the node has not answered: number -> entry; ``order`` has the same numbers, rising
-    :param fresh: numbers in ``open`` that were never handed to the shell
-    :param introduced: clients that the active member knows; ``known``: that the node knows, whoever is active
-    :param owed: clients to introduce again; ``leaving``: ended sessions that the node is still to be told of
-        (with their introductions); ``parting``: that it has been told of, but has not acknowledged
-    :param bounced: requests that came back once because their client was not known
-    :param away_since: when the link ceased to be READY
-    :param event_rate: reporting events per second, counted over about a second
-    :param told: own requests (hello, introductions, probes) in ``open``: number -> what to do with the answer
-    """
-
-    __slots__ = (
-        "active", "away_since", "bounced", "epoch", "event_rate", "fresh", "greeted_at", "heard_ever", "introduced",
-        "known", "leaving", "members", "name", "open", "order", "outgoing", "owed", "parting", "paused_until", "probe",
-        "probe_at", "rate_at", "rate_seq", "state", "told",
-    )  # fmt: skip
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.members: dict[str, Member] = {}
-        self.state = AWAY
-        self.active: str | None = None
-        self.epoch = 0
-        self.away_since = float("-inf")
-        self.heard_ever = False
-        self.open: dict[int, PackedRequest] = {}
-        self.order: deque[int] = deque()
-        self.fresh: set[int] = set()
-        self.told: dict[int, Callable[[float, Link, PackedReply], None]] = {}
-        self.outgoing: list[PackedRequest] = []
-        self.introduced: set[int] = set()
-        self.known: set[int] = set()
-        self.owed: deque[int] = deque()
-        self.leaving: dict[int, bytes] = {}
-        self.parting: dict[int, bytes] = {}
-        self.bounced: set[int] = set()
-        self.probe = 0
-        self.probe_at = 0.0
-        self.greeted_at = float("-inf")
-        self.paused_until = 0.0
-        self.event_rate = 0.0
-        self.rate_at, self.rate_seq = float("-inf"), 0
-
-    @property
-    def flowing(self) -> bool:
-        """Whether a request can be handed to the shell now."""
-        return self.state is READY and not self.paused_until
-
-    def settled(self, next_number: int) -> int:
-        """The lowest number still open here; every number is looked at once, whatever the order of answers."""
-        order, waiting = self.order, self.open
-        while order and order[0] not in waiting:
-            order.popleft()
-        if len(order) > 2 * len(waiting) + 1000:
-            self.order = order = deque(number for number in order if number in waiting)
-        return order[0] if order else next_number
 
 
 class Links:
@@ -146,19 +69,13 @@ class Links:
         """Requests that no member will answer in time: node and number, since this was emptied."""
         self.silence_s = SILENCE_S
         self._hello = hello
-        self._introduction = introduction
         self._patience = patience
-        self._numbers = count(1)
-        self._last = 0
+        self._numbers = Numbers()
+        self._introductions = Introductions(self._numbers, introduction, counts)
         self._started: float | None = None
         self._forgot: set[str] = set()
 
     # -- what cores ask
-
-    def number(self) -> int:
-        """A new request number."""
-        self._last = next(self._numbers)
-        return self._last
 
     def is_ready(self, node: str) -> bool:
         """Whether requests to the node go out at once."""
@@ -197,7 +114,7 @@ class Links:
                 link.rate_at, link.rate_seq = now, said.next_seq
             if said.epoch > link.epoch or (link.state is AWAY and said.epoch == link.epoch):
                 self._greet(now, link, said.member, said.epoch)
-        elif link.active == said.member and said.epoch >= link.epoch:
+        elif link.active == said.member:
             self._leave(now, link)
 
     def replies(self, now: float, node: str, member: str, packed: PackedReplies) -> list[PackedReply]:
@@ -223,11 +140,13 @@ class Links:
                 accepted.append(reply)
             elif number not in waiting:
                 self.counts["late reply"] += 1
+            elif reply.code == Code.NOT_REGISTERED and not reply.client:
+                self._forgotten(now, link)
             elif number in told:
                 del waiting[number]
                 told.pop(number)(now, link, reply)
-            elif reply.code in _BOUNCES and not self._bounced(now, link, member, reply):
-                continue
+            elif reply.code in _BOUNCES:
+                self._bounced(now, link, member, reply)
             else:
                 del waiting[number]
                 accepted.append(reply)
@@ -258,44 +177,30 @@ class Links:
         links = [self.links[node] for node in nodes]
         for link in links:
             if client not in link.introduced and link.flowing:
-                self._introduce(link, client)
-        number = self._last = next(self._numbers)
-        entry = PackedRequest(number, client, flags, payload)
+                self._introductions.introduce(link, client)
+        entry = PackedRequest(self._numbers.next(), client, flags, payload)
         for link in links:
-            link.open[number] = entry
-            link.order.append(number)
-            if link.flowing:
-                link.outgoing.append(entry)
-            else:
-                link.fresh.add(number)
-        return number
+            link.put(entry)
+        return entry.number
 
     def drop(self, node: str, number: int) -> None:
         """Nobody waits for this answer any more."""
-        link = self.links[node]
-        link.open.pop(number, None)
-        link.fresh.discard(number)
-        link.bounced.discard(number)
+        self.links[node].drop(number)
 
     def introduce_again(self, client: int) -> None:
         """A client's registration has changed: nodes hear it before its next request."""
-        for link in self.links.values():
-            link.introduced.discard(client)
+        self._introductions.forget(self.links.values(), client)
 
     def introduce(self, node: str, clients: Iterable[int]) -> None:
         """Makes clients known to a node now, so that it can tell them things."""
         link = self.links[node]
         for client in clients:
-            if client not in link.introduced and link.flowing:
-                self._introduce(link, client)
+            if link.flowing:
+                self._introductions.introduce(link, client)
 
     def farewell(self, client: int, introduction: bytes) -> None:
         """A session has ended: every node that knows it is told, those that are away when they are back."""
-        for link in self.links.values():
-            if client in link.known:
-                link.leaving[client] = introduction
-                if link.flowing:
-                    self._dismiss(link)
+        self._introductions.farewell(self.links.values(), client, introduction)
 
     def take(self) -> tuple[dict[tuple[str, str], list[PackedRequest]], dict[str, int]]:
         """What the shell shall send now, by node and member, and the settled number of each of these nodes."""
@@ -305,7 +210,7 @@ class Links:
             if link.outgoing and link.active is not None:
                 sending[link.name, link.active] = link.outgoing
                 link.outgoing = []
-                settled[link.name] = link.settled(self._last + 1)
+                settled[link.name] = link.settled(self._numbers.last + 1)
         return sending, settled
 
     # -- time
@@ -330,11 +235,8 @@ class Links:
         if link.paused_until and now >= link.paused_until:
             link.paused_until = 0.0
             self._send_fresh(link)
-        if link.flowing:
-            if link.owed:
-                self._pay(link)
-            if link.leaving:
-                self._dismiss(link)
+        if link.owed or link.leaving:
+            self._introductions.go_on(link)
 
     @property
     def wake_at(self) -> float:
@@ -342,6 +244,8 @@ class Links:
         return min((self._wake_at(link) for link in self.links.values()), default=float("inf"))
 
     def _wake_at(self, link: Link) -> float:
+        if link.flowing and not link.owed and link.active is not None:  # hot path: so it is nearly always
+            return min(link.probe_at, link.members[link.active].heard + self.silence_s + 0.001)
         at = link.away_since + self._patience if link.open and link.state is not READY else float("inf")
         if link.active is None or link.state is AWAY:
             return at
@@ -369,18 +273,13 @@ class Links:
         link.state = GREETING
         link.active = member
         link.epoch = epoch
-        for number in link.told:
-            link.open.pop(number, None)
-        link.told.clear()
-        link.outgoing = []
-        link.bounced.clear()
-        link.leaving.update(link.parting)
         link.paused_until = 0.0
+        link.retract()
 
     def _say_hello(self, now: float, link: Link) -> None:
         link.greeted_at = now
         link.probe_at = now + PROBE_S
-        self._tell(link, 0, self._hello, self._greeted)
+        link.tell(PackedRequest(self._numbers.next(), 0, 0, self._hello), self._greeted)
 
     def _greeted(self, now: float, link: Link, reply: PackedReply) -> None:
         """The hello's answer: -> READY."""
@@ -393,10 +292,8 @@ class Links:
         link.probe_at = now + PROBE_S
         forgot = link.name in self._forgot
         self._forgot.discard(link.name)
-        link.owed = deque(sorted(link.known))
-        link.introduced = {0}
+        self._introductions.begin(link)
         self._send_all(link)
-        self._dismiss(link)
         self.ready.append((link.name, forgot))
 
     def _leave(self, now: float, link: Link) -> None:
@@ -417,51 +314,7 @@ class Links:
         link.open = {number: entry for number, entry in link.open.items() if number in link.told}
         link.fresh.clear()
 
-    # -- the links' own requests
-
-    def _tell(self, link: Link, client: int, payload: bytes, done: Callable[[float, Link, PackedReply], None]) -> int:
-        """Sends a request of the link's own. :returns: its number"""
-        number = self._last = next(self._numbers)
-        entry = PackedRequest(number, client, 0, payload)
-        link.open[number] = entry
-        link.order.append(number)
-        link.told[number] = done
-        link.outgoing.append(entry)
-        return number
-
-    def _introduce(self, link: Link, client: int) -> None:
-        """Makes a client known to the active member, ahead of what it asks."""
-        introduction = link.leaving.get(client) or self._introduction(client)
-        if introduction is not None:
-            link.introduced.add(client)
-            link.known.add(client)
-            self._tell(link, client, introduction, self._introduced)
-
-    def _introduced(self, now: float, link: Link, reply: PackedReply) -> None:
-        if reply.code:
-            self.counts["introduction refused"] += 1
-            link.introduced.discard(reply.client)
-
-    def _dismiss(self, link: Link) -> None:
-        """Tells the node of the sessions that have ended."""
-        for client in link.leaving:
-            if client not in link.introduced:
-                self._introduce(link, client)
-            self._tell(link, client, _farewell, self._dismissed)
-        link.parting.update(link.leaving)
-        link.leaving.clear()
-
-    def _dismissed(self, now: float, link: Link, reply: PackedReply) -> None:
-        for clients in (link.known, link.introduced):
-            clients.discard(reply.client)
-        link.parting.pop(reply.client, None)
-
-    def _pay(self, link: Link) -> None:
-        """Introduces some of the clients that the node knew before it changed members."""
-        for _ in range(min(INTRODUCED_AT_ONCE, len(link.owed))):
-            client = link.owed.popleft()
-            if client not in link.introduced:
-                self._introduce(link, client)
+    # -- loss
 
     def _probe(self, now: float, link: Link) -> None:
         """A hello that was not answered is said again; on a ready link the probe goes out."""
@@ -469,14 +322,15 @@ class Links:
         if link.state is GREETING:
             self._say_hello(now, link)
         elif link.flowing:
-            link.probe = self._tell(link, 0, _probe, self._probed)
+            link.probe = self._numbers.next()
+            link.tell(PackedRequest(link.probe, 0, 0, _probe), self._probed)
 
     def _probed(self, now: float, link: Link, reply: PackedReply) -> None:
         """All that was sent before the probe has been executed: what has no answer is sent again."""
         if reply.code in _BOUNCES:
             self._bounced(now, link, link.active or "", reply)
             return
-        if reply.number != link.probe or not link.flowing:
+        if reply.code or reply.number != link.probe or not link.flowing:
             return
         for number in list(link.order):
             if number >= reply.number:
@@ -485,29 +339,25 @@ class Links:
             if entry is not None and number not in link.fresh:
                 self._resend(link, entry)
 
-    # -- sending again
-
-    def _bounced(self, now: float, link: Link, member: str, reply: PackedReply) -> bool:
-        """The member does not serve, or does not know who asks. :returns: whether that is to be taken as the answer"""
+    def _bounced(self, now: float, link: Link, member: str, reply: PackedReply) -> None:
+        """The member does not serve, or does not know who asks: once more, to who serves, or after an introduction."""
+        entry = link.open.get(reply.number)
         if reply.code == Code.NOT_PRIMARY:
             if member == link.active:
                 self._leave(now, link)
-            return False
-        entry = link.open.get(reply.number)
-        if entry is None or entry.client == 0:
+        elif entry is None or entry.client == 0:
             self._forgotten(now, link)
-            return False
-        if reply.number in link.bounced:
-            link.bounced.discard(reply.number)
-            return True
-        link.bounced.add(reply.number)
-        link.introduced.discard(entry.client)
-        if link.flowing:
-            self._introduce(link, entry.client)
-            self._resend(link, entry)
+        elif reply.number in link.bounced:
+            link.drop(reply.number)
+            self.given_up.append((link.name, reply.number))
         else:
-            link.fresh.add(reply.number)
-        return False
+            link.bounced.add(reply.number)
+            link.introduced.discard(entry.client)
+            if link.flowing:
+                self._introductions.introduce(link, entry.client)
+                self._resend(link, entry)
+            else:
+                link.fresh.add(reply.number)
 
     def _forgotten(self, now: float, link: Link) -> None:
         """The active member lost the proxy's session, and with it all that came through it."""
@@ -523,8 +373,7 @@ class Links:
             entry = link.open.get(number)
             if entry is None or number in link.told:
                 continue
-            if entry.client not in link.introduced:
-                self._introduce(link, entry.client)
+            self._introductions.introduce(link, entry.client)
             if number in link.fresh:
                 link.outgoing.append(entry)
             else:
@@ -536,18 +385,13 @@ class Links:
         for number in sorted(link.fresh):
             entry = link.open.get(number)
             if entry is not None:
-                if entry.client not in link.introduced:
-                    self._introduce(link, entry.client)
+                self._introductions.introduce(link, entry.client)
                 link.outgoing.append(entry)
         link.fresh.clear()
 
     def _resend(self, link: Link, entry: PackedRequest) -> None:
-        """The same request under the same number, marked: it is executed once."""
-        if not entry.flags & RESENT:
-            entry = PackedRequest(entry.number, entry.client, entry.flags | RESENT, entry.payload)
-            link.open[entry.number] = entry
         self.counts["resent"] += 1
-        link.outgoing.append(entry)
+        link.resend(entry)
 
 
 _BOUNCES = frozenset({int(Code.NOT_REGISTERED), int(Code.NOT_PRIMARY)})

@@ -21,7 +21,7 @@ import zmq
 from broker.config.objects import Configuration
 from broker.front import Front
 from broker.loop import Polled, Stalls
-from broker.sockets import Context, Socket, dealer, max_packed_size, router, sub, xpub
+from broker.sockets import Context, Socket, batches, dealer, max_packed_size, router, sub, xpub
 from broker.wire import PACKED_TOPIC, PackedRequest, PackedRequests, pack, unpack_published, unpack_replies
 
 from .core import ProxyCore
@@ -55,6 +55,7 @@ class ProxyMember:
         self.links: dict[tuple[str, str], Socket] = {}
         self.subscriber = self._connect(configuration, name)
         self.finished = False
+        self._ticked_at = self._wake_at = 0.0
         self._packed = max_packed_size(self.settings)
         self._polled = self._sockets()
         log.info("serving", nodes=",".join(configuration.nodes_of(name)), requests=addresses.requests)
@@ -96,13 +97,9 @@ class ProxyMember:
 
     def _drain(self, node: str, member: str, socket: Socket) -> None:
         now = time.time()
-        for _ in range(MESSAGES_PER_DRAIN):
+        for frame in batches(socket, MESSAGES_PER_DRAIN):
             try:
-                frames = socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                packed = unpack_replies(frames[-1])
+                packed = unpack_replies(frame)
             except msgspec.DecodeError:
                 self.counts["garbage from a node"] += 1
                 continue
@@ -110,13 +107,9 @@ class ProxyMember:
 
     def _drain_events(self) -> None:
         now = time.time()
-        for _ in range(MESSAGES_PER_DRAIN):
+        for frame in batches(self.subscriber, MESSAGES_PER_DRAIN):
             try:
-                frames = self.subscriber.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                published = unpack_published(frames[-1])
+                published = unpack_published(frame)
             except msgspec.DecodeError:
                 self.counts["garbage from a node"] += 1
                 continue
@@ -134,7 +127,9 @@ class ProxyMember:
 
     def turn(self, now: float) -> float:
         """Lets the core do what is due and sends all it has to say."""
-        self.core.tick(now)
+        if not self._ticked_at <= now < self._wake_at:  # due, or the clock was set back
+            self._ticked_at = now
+            self.core.tick(now)
         out = self.core.take()
         for (node, member), requests in out.links.items():
             self._send(now, node, member, out.settled.get(node, 0), requests)
@@ -144,7 +139,8 @@ class ProxyMember:
             self.publisher.send_multipart(event, zmq.NOBLOCK)
         for peer in self.front.lost():
             self.core.lost(now, peer)
-        return self.core.wake_at
+        self._wake_at = self.core.wake_at
+        return self._wake_at
 
     def _send(self, now: float, node: str, member: str, settled: int, requests: list[PackedRequest]) -> None:
         for part in self._parts(requests):

@@ -108,24 +108,29 @@ def ordered(terms: Terms, answers: Answers) -> bytes:
 
     :raises Refusal: 2002 when nobody answered, or not everybody and ``require_complete`` asks for it; a bad order
     """
-    refused = next((reply for reply in answers.values() if reply is not None and reply.code), None)
-    if refused is not None:
-        return refused.payload
     if len(answers) == 1:
         return _complete(terms, answers)
-    order = compile_order(getattr(terms.head, "order", ""), terms.custom)
+    found: dict[str, _Found] = {}
+    for node, reply in answers.items():
+        if reply is None:
+            continue
+        if reply.code:
+            return reply.payload
+        try:
+            found[node] = _found(reply.payload)
+        except (ValueError, RecursionError):  # a node whose answer cannot be read counts as silent
+            terms.counts["garbage"] += 1
+    order = compile_order(getattr(terms.head, "order", None) or "", terms.custom)
     count = getattr(terms.head, "count", None)
-    found = _found_by(terms, answers)
     try:
         merged = _first(found, order, count)
     except (ValueError, RecursionError):
         _drop_unreadable(terms, found, order)
         merged = _first(found, order, count)
-    missing = sorted(node for node in answers if node not in found)
-    if not found or (missing and getattr(terms.head, "require_complete", False)):
+    missing = [] if len(found) == len(answers) else sorted(node for node in answers if node not in found)
+    if missing and (not found or getattr(terms.head, "require_complete", False)):
         raise lost(terms.request, missing)
-    more = any(one.more for one in found.values()) or sum(len(one.interactions) for one in found.values()) > len(merged)
-    return _spliced(terms.request, merged, more, missing)
+    return _spliced(terms.request, merged, _has_more(found, len(merged)), missing)
 
 
 def counted(terms: Terms, answers: Answers) -> bytes:
@@ -157,26 +162,33 @@ def counted(terms: Terms, answers: Answers) -> bytes:
 
 def _complete(terms: Terms, answers: Answers) -> bytes:
     """The reply of the only node there is to ask: it is complete, and within the count."""
-    payload = passed(terms, answers)
-    return payload[:-1] + b',"complete":true}'
-
-
-def _found_by(terms: Terms, answers: Answers) -> dict[str, _Found]:
-    """The nodes' lists; a node whose answer cannot be read counts as silent."""
-    found: dict[str, _Found] = {}
-    for node, reply in answers.items():
-        if reply is not None:
-            try:
-                found[node] = _found(reply.payload)
-            except (ValueError, RecursionError):
-                terms.counts["garbage"] += 1
-    return found
+    (reply,) = answers.values()
+    if reply is None:
+        raise lost(terms.request, answers)
+    return reply.payload if reply.code else reply.payload[:-1] + b',"complete":true}'
 
 
 def _first(found: dict[str, _Found], order: Order, count: int | None) -> list[Raw]:
-    """The first ``count`` of all lists. Lazy: no more keys are decoded than have to be compared."""
-    lists = [one.interactions for one in found.values()]
-    return list(islice(merge_sorted(*lists, key=order.decode_key), count))
+    """The first ``count`` of all lists, which have their order each.
+
+    All are wanted, mostly: sorting them is quickest. Else no more keys are decoded than have to be compared.
+    """
+    lists = [one.interactions for one in found.values() if one.interactions]
+    rows = [raw for one in lists for raw in one]
+    if count is not None and len(rows) > count:
+        return list(islice(merge_sorted(*lists, key=order.decode_key), count))
+    keys = list(map(order.decode_key, rows))
+    return [rows[at] for at in sorted(range(len(rows)), key=keys.__getitem__)]
+
+
+def _has_more(found: dict[str, _Found], shown: int) -> bool:
+    """Whether there are more than are shown, here or at a node."""
+    total = 0
+    for one in found.values():
+        if one.more:
+            return True
+        total += len(one.interactions)
+    return total > shown
 
 
 def _drop_unreadable(terms: Terms, found: dict[str, _Found], order: Order) -> None:

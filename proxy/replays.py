@@ -159,10 +159,10 @@ class Replays:
             raise Refusal(Code.BUSY, f"{MAX_OPEN} replays are under way", retry_after=0.1)
         self._open += 1
         replay = _Replay(position, request.count, tenants, now + self._settings.request_timeout)
-        if self._stream.position is None:
-            self._early.append((replay, done))
-        else:
+        if self._stream.settled:
             self._begin(replay, done)
+        else:
+            self._early.append((replay, done))
 
     @property
     def wake_at(self) -> float:
@@ -175,7 +175,7 @@ class Replays:
             self._fill(now, fetch)
         early, self._early = self._early, []
         for replay, done in early:
-            if self._stream.position is not None:
+            if self._stream.settled:
                 self._begin(replay, done)
             elif now >= replay.deadline:
                 self._refuse(now, done, "the stream has not begun: no node was heard")

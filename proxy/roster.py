@@ -36,7 +36,7 @@ class Agent:
 
     :param head: of its RequestAgentLogin
     :param speaking: the node that speaks for it; ``nodes``: where it is logged in
-    :param catching_up: nodes where a login that they missed is under way
+    :param missed: changes that a node has not got, oldest first; ``catching_up``: nodes that are just told of one
     """
 
     __slots__ = (
@@ -65,6 +65,10 @@ class Agent:
         """Whether ids of a request mean this agent."""
         return agent_id in (None, self.agent_id) and place_id in (None, self.place_id)
 
+    def is_behind(self, node: str) -> bool:
+        """Whether a node does not have the agent, or has not got all changes."""
+        return node not in self.nodes or bool(self.missed.get(node))
+
     def miss(self, node: str, payload: bytes) -> None:
         """A node that has the agent has not got a change; oldest first."""
         changes = self.missed.setdefault(node, [])
@@ -77,6 +81,9 @@ class Roster:
 
     def __init__(self) -> None:
         self._of: dict[int, list[Agent]] = {}
+
+    def __contains__(self, agent: Agent) -> bool:
+        return agent in self._of.get(agent.session.client, ())
 
     def __iter__(self) -> Iterator[Agent]:
         for agents in self._of.values():
@@ -127,17 +134,8 @@ ALREADY: dict[type[Request], Code] = {
 }
 """Refusals that say that a node is where the change leads; for all others it is ``SAME_STATE``."""
 
-DEFINITE: dict[int, Code] = {
-    int(code): code
-    for code in (
-        Code.PLACE_OCCUPIED,
-        Code.AGENT_ELSEWHERE,
-        Code.CONNECTION_REFUSED,
-        Code.LICENCE_LIMIT,
-        Code.ACCESS_DENIED,
-    )
-}
-"""Refusals of a login that will not be otherwise in a moment."""
+UNSURE = frozenset({int(Code.BUSY), int(Code.DATABASE_FAILURE), int(Code.DATABASE_TIMEOUT)})
+"""Refusals that may be otherwise in a moment, and that do not say for sure that nothing was done."""
 
 
 def _unlogin(head: Any, agent: Agent | None) -> AgentRequest:

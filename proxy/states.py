@@ -1,5 +1,6 @@
 """The state of agents and queues at one cursor (RequestStartPlaceAgentStateReportingAll), over all nodes.
 
+    settle    just after the proxy's start, until the stream has settled
     watch     from now on, what is published is kept
     ask       every node answers its own state, true at a time T of its own
     wait      until the stream has come to the latest T
@@ -12,6 +13,7 @@ that the stream goes on without stands in the cursor with the time that its part
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import msgspec
 
@@ -29,6 +31,7 @@ from .stream import MergeStream, Watch
 MAX_OPEN = 8
 """States asked for at once; each keeps what is published meanwhile. Further ones are told to come again."""
 
+_REQUEST = encode(RequestStartPlaceAgentStateReportingAll())
 _read_state = msgspec.json.Decoder(EventPlaceAgentState).decode
 
 
@@ -44,11 +47,12 @@ class _Part:
 class _Inquiry:
     """A state that was asked for."""
 
-    def __init__(self, watch: Watch, tenants: frozenset[int] | None, deadline: float, done: Done) -> None:
-        self.watch = watch
+    def __init__(self, tenants: frozenset[int] | None, deadline: float, done: Done) -> None:
         self.tenants = tenants
         self.deadline = deadline
         self.done = done
+        self.watch: Watch | None = None
+        """None: the nodes are not asked yet."""
         self.parts: dict[str, _Part] | None = None
         """By node; None: not all have answered yet."""
 
@@ -88,28 +92,40 @@ class States:
             tenants = frozenset({request.tenant_id})
         if len(self._open) >= MAX_OPEN:
             raise Refusal(Code.BUSY, f"{MAX_OPEN} states are being put together", retry_after=0.1)
-        inquiry = _Inquiry(self._stream.watch(), tenants, now + self._settings.request_timeout, done)
+        inquiry = _Inquiry(tenants, now + self._settings.request_timeout, done)
         self._open.append(inquiry)
-        silent = self._stream.silent
-        asked = [name for name in self._nodes if name not in silent] or self._nodes
-        payload = encode(RequestStartPlaceAgentStateReportingAll())
-        self._ask(asked, payload, inquiry.deadline, lambda now, answers: self._answered(now, inquiry, answers))
+        self._follow(now, inquiry)
 
     @property
     def wake_at(self) -> float:
         """When :meth:`tick` should be called next, if the stream does not move before."""
-        return min([inquiry.deadline for inquiry in self._open if inquiry.parts is not None], default=float("inf"))
+        waiting = (inquiry for inquiry in self._open if inquiry.watch is None or inquiry.parts is not None)
+        return min([inquiry.deadline for inquiry in waiting], default=float("inf"))
 
     def tick(self, now: float) -> None:
-        """Finishes what the stream has come far enough for; call it after the stream's ``take``."""
+        """Goes on where the stream has come far enough; call it after the stream's ``take``."""
         for inquiry in list(self._open):
-            if inquiry.parts is not None:
-                self._finish_if_due(now, inquiry)
+            self._follow(now, inquiry)
 
-    def _answered(self, now: float, inquiry: _Inquiry, answers: Answers) -> None:
+    def _follow(self, now: float, inquiry: _Inquiry) -> None:
+        if inquiry.watch is None:
+            self._begin_if_settled(now, inquiry)
+        elif inquiry.parts is not None:
+            self._finish_if_due(now, inquiry, inquiry.watch, inquiry.parts)
+
+    def _begin_if_settled(self, now: float, inquiry: _Inquiry) -> None:
+        if self._stream.settled:
+            inquiry.watch = self._stream.watch()
+            silent = self._stream.silent
+            asked = [name for name in self._nodes if name not in silent] or self._nodes
+            self._ask(asked, _REQUEST, inquiry.deadline, partial(self._answered, inquiry))
+        elif now >= inquiry.deadline:
+            self._close(now, inquiry, self._lost("the stream has not begun: no node was heard"))
+
+    def _answered(self, inquiry: _Inquiry, now: float, answers: Answers) -> None:
         parts = {name: self._part(answers.get(name)) for name in self._nodes}
         inquiry.parts = {name: part for name, part in parts.items() if part is not None}
-        self._finish_if_due(now, inquiry)
+        self._follow(now, inquiry)
 
     def _part(self, reply: PackedReply | None) -> _Part | None:
         """A node's answer; None where there is none, where it is negative or cannot be read."""
@@ -121,33 +137,33 @@ class States:
             self.unreadable += 1
             return None
 
-    def _finish_if_due(self, now: float, inquiry: _Inquiry) -> None:
-        position = self._stream.position
-        if not inquiry.parts:
-            self._close(now, inquiry, self._refusal(Code.LOST_CONNECTION, "no node has answered"))
-        elif inquiry.watch.overflow:
+    def _finish_if_due(self, now: float, inquiry: _Inquiry, watch: Watch, parts: dict[str, _Part]) -> None:
+        position = self._stream.position or 0
+        if not parts:
+            self._close(now, inquiry, self._lost("no node has answered"))
+        elif watch.overflow:
             self._close(now, inquiry, Refusal(Code.BUSY, "too many events meanwhile", retry_after=1.0))
-        elif position is not None and (position >= inquiry.us or now >= inquiry.deadline):
-            self._close(now, inquiry, encode(self._finished(inquiry, inquiry.parts, position)))
-        elif now >= inquiry.deadline:
-            self._close(now, inquiry, self._refusal(Code.LOST_CONNECTION, "the stream has not begun"))
+        elif position >= inquiry.us or now >= inquiry.deadline:
+            self._close(now, inquiry, encode(self._finished(watch, parts, position, inquiry.tenants)))
 
-    def _refusal(self, code: Code, why: str) -> Refusal:
-        return Refusal(code, why, missing=tuple(self._nodes))
+    def _lost(self, why: str) -> Refusal:
+        return Refusal(Code.LOST_CONNECTION, why, missing=tuple(self._nodes))
 
     def _close(self, now: float, inquiry: _Inquiry, reply: bytes | Refusal) -> None:
         self._open.remove(inquiry)
-        self._stream.unwatch(inquiry.watch)
+        if inquiry.watch is not None:
+            self._stream.unwatch(inquiry.watch)
         inquiry.done(now, reply)
 
-    def _finished(self, inquiry: _Inquiry, parts: dict[str, _Part], us: int) -> EventPlaceAgentState:
-        for part_us, suffix, _, _, payload in inquiry.watch.entries:
+    def _finished(
+        self, watch: Watch, parts: dict[str, _Part], us: int, tenants: frozenset[int] | None
+    ) -> EventPlaceAgentState:
+        for part_us, suffix, _, _, payload in watch.entries:
             part = parts.get(suffix[1:].decode())
             if part is not None and part_us > part.us:
                 part.board.apply(payload)
         boards = [part.board for part in parts.values()]
         missing = [name for name in self._nodes if name not in parts]
-        tenants = inquiry.tenants
         agents = merged_agents(boards, complete=not missing)
         queues = merged_queues(boards)
         return EventPlaceAgentState(

@@ -10,7 +10,8 @@ from broker.config.objects import Configuration
 from broker.messages import encode
 from broker.messages.operations import EventStatus
 
-from .links import READY, Link, Links, Member
+from .link import READY, Link, Member
+from .links import Links
 
 Document = dict[str, Any]
 

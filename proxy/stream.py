@@ -116,6 +116,8 @@ class MergeStream:
         self._said: list[Published] = []
         self._now: float | None = None
         self._lived = 0.0
+        self._news = True
+        self._wake_at: float | None = None
         self._heard_first_at: float | None = None
 
     # -- what comes
@@ -187,21 +189,33 @@ class MergeStream:
     # -- time
 
     def _live(self, now: float) -> None:
-        """The stream's own clock: what passed while this process stood still, or a jump of ``now``, is not the nodes'
-        silence, so no single step counts for more than a quarter of the timeout."""
+        """Something has come, or it is time, so there may be something to publish. The stream's own clock: what passed
+        while this process stood still, or a jump of ``now``, is not the nodes' silence, so no single step counts for
+        more than a quarter of the timeout."""
         if self._now is not None:
             self._lived += min(max(now - self._now, 0.0), self._timeout_s / 4)
         self._now = now
+        self._news = True
+        self._wake_at = None
 
     @property
     def wake_at(self) -> float:
         """When :meth:`tick` should be called next, in seconds of ``now``."""
+        if self._wake_at is None:
+            self._wake_at = self._next_wake()
+        return self._wake_at
+
+    def _next_wake(self) -> float:
         if self._now is None or self._heard_first_at is None:
             return float("inf")
-        due = [self._heard_first_at if self.position is None else float("inf")]
-        due += [source.advanced_at for source in self._holders()]
-        retries = [source.retry_at for source in self._sources.values() if source.gap and not source.asking]
-        at = min([min(due) + self._timeout_s, *retries])
+        waited_since = self._heard_first_at if self.position is None else float("inf")
+        retry_at = float("inf")
+        for source in self._sources.values():  # hot path: no lists
+            if source.advanced_at < waited_since and source.standing is not Standing.STALLED:
+                waited_since = source.advanced_at
+            if source.retry_at < retry_at and source.gap and not source.asking:
+                retry_at = source.retry_at
+        at = min(waited_since + self._timeout_s, retry_at)
         return float("inf") if at == float("inf") else self._now + min(max(at - self._lived, 0.0), self._timeout_s / 4)
 
     def tick(self, now: float) -> None:
@@ -210,20 +224,21 @@ class MergeStream:
         if self.position is None:
             self._begin()
             return
-        for source in self._holders():
-            if self._lived - source.advanced_at >= self._timeout_s:
-                self._stall(source)
+        self._stall(*[found for found in self._holders() if self._lived - found.advanced_at >= self._timeout_s])
 
     def _holders(self) -> list[Source]:
         """The nodes that the stream waits for."""
         return [source for source in self._sources.values() if source.standing is not Standing.STALLED]
 
-    def _stall(self, source: Source) -> None:
-        if source.standing is Standing.IN:
+    def _stall(self, *sources: Source) -> None:
+        said = [source for source in sources if source.standing is Standing.IN]
+        for source in sources:
+            source.standing = Standing.STALLED
+            source.floor = min(source.floor, source.out_us)
+            self._given_up.add(source)
+        for source in said:
             self.counts["stalls"] += 1
             self._say(EventStreamStalled, source, self._behind())
-        source.standing = Standing.STALLED
-        self._given_up.add(source)
 
     def _resume(self, source: Source) -> None:
         """A returning node that has come to the position is in the stream again."""
@@ -252,25 +267,27 @@ class MergeStream:
         if len(heard) < len(self._sources) and not waited:
             return False
         self.position = self.began_us = max(source.floor for source in heard)
-        for source in self._sources.values():
-            self._admit(source, self.position)
+        self._stall(*[source for source in self._sources.values() if not self._admitted(source, self.position)])
         return True
 
-    def _admit(self, source: Source, position: int) -> None:
+    def _admitted(self, source: Source, position: int) -> bool:
+        """Gives a node its place at the beginning; whether it is in the stream."""
         if source.expected == UNKNOWN:
             source.begin_unheard(position - self._timeout_us)
-            self._stall(source)
-        elif self._in_reach(source):
+            return False
+        if self._in_reach(source):
             source.forget(position)
-        else:
-            self._stall(source)
+            return True
+        return False
 
     # -- what is to be published
 
     def take(self) -> list[Published]:
         """What is to be published now, in this order."""
-        if self.position is None and not self._begin():
+        if not self._news or (self.position is None and not self._begin()):
             return []
+        self._news = False
+        self._wake_at = None
         published = self._flush()
         for source in self._sources.values():
             published += self._late(source)
@@ -352,17 +369,25 @@ class MergeStream:
 
     @property
     def behind(self) -> dict[str, int]:
-        """The nodes that the stream goes on without, and the times (µs) up to which their events are published."""
+        """The nodes that have not come to the position, and the times (µs) up to which their events are published."""
         return self._behind()
 
     def _behind(self) -> dict[str, int]:
         """Of a node that has late events to come, nothing from the first of them on is published."""
         if self.position is None:
             return {}
-        away = [source for source in self._sources.values() if source.standing is not Standing.IN]
         firsts = {source.name: source.ready[0][0] for source in self._sources.values() if source.ready}
         late = {name: us - 1 for name, us in firsts.items() if us <= self.position}
-        return _below({source.name: source.out_us for source in away}, self.position) | late
+        return _below({name: source.out_us for name, source in self._sources.items()}, self.position) | late
+
+    @property
+    def settled(self) -> bool:
+        """Whether all nodes in the stream have come to the position. Just after the beginning some have not: what they
+        have up to there is history, but they may not have said it yet."""
+        position = self.position
+        return position is not None and all(
+            source.out_us >= position for source in self._sources.values() if source.standing is Standing.IN
+        )
 
     @property
     def stalled(self) -> set[str]:

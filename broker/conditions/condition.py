@@ -48,7 +48,7 @@ def compile_condition(text: str, custom: Mapping[str, CustomProperty] = NO_CUSTO
 
     :raises Refusal: ``BAD_CONDITION`` with the column and what was expected
     """
-    return _condition(text, frozenset((name, it.type) for name, it in custom.items()))
+    return _condition(text, frozenset((name, it.type) for name, it in custom.items()) if custom else frozenset())
 
 
 @lru_cache(maxsize=CACHED)

@@ -79,7 +79,7 @@ def compile_order(text: str, custom: Mapping[str, CustomProperty] = NO_CUSTOM) -
 
     :raises Refusal: ``BAD_CONDITION`` with the column and what was expected
     """
-    return _order(text, frozenset((name, it.type) for name, it in custom.items()))
+    return _order(text, frozenset((name, it.type) for name, it in custom.items()) if custom else frozenset())
 
 
 @lru_cache(maxsize=CACHED)

@@ -95,6 +95,8 @@ class Request(Message):
     merge: ClassVar[Merge] = Merge.PASS
     once: ClassVar[bool] = False
     """It changes something: the positive reply is kept, so that a repetition gets the same reply and does nothing."""
+    deferred: ClassVar[bool] = False
+    """Its reply waits for a person: a proxy waits as long as an invitation may stand."""
     reply: ClassVar[str] = "EventAck"
     causes: ClassVar[tuple[str, ...]] = ()
     """Reporting events and notifications it may cause, now or later."""

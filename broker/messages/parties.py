@@ -37,6 +37,7 @@ class OfferRequest(InteractionRequest):
     it rejects (50), does not answer in time (51), or cannot be invited (49).
     """
 
+    deferred: ClassVar[bool] = True
     senders: ClassVar[frozenset[ClientType]] = AGENTS
     causes: ClassVar[tuple[str, ...]] = (
         "EventAgentInvited",
@@ -44,6 +45,13 @@ class OfferRequest(InteractionRequest):
         "EventPartyAdded",
         "EventRejected",
         "EventRevoked",
+    )
+    refuses: ClassVar[tuple[Code, ...]] = (
+        Code.BAD_TICKET,
+        Code.BAD_TARGET,
+        Code.REJECTED,
+        Code.EXPIRED,
+        Code.WRONG_STATE,
     )
 
     visibility_mode: VisibilityMode = 0
@@ -56,13 +64,13 @@ class RequestTransfer(OfferRequest):
     """Gives the interaction to another agent. The asking agent keeps it until the other one accepts."""
 
     causes: ClassVar[tuple[str, ...]] = (*OfferRequest.causes, "EventPartyRemoved")
-    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7", "agent_id": "ANAT"}
+    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI", "agent_id": "ANAT"}
 
 
 class RequestConference(OfferRequest):
     """Brings another agent in; both are parties then."""
 
-    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7", "agent_id": "ANAT"}
+    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI", "agent_id": "ANAT"}
 
 
 class RequestIntrude(InteractionRequest):
@@ -71,6 +79,7 @@ class RequestIntrude(InteractionRequest):
     ``agent_id`` or ``place_id`` say which of the session's agents wants to join. Two acks: to the accept, then this.
     """
 
+    deferred: ClassVar[bool] = True
     refuses: ClassVar[tuple[Code, ...]] = (
         Code.NOT_LOGGED_IN,
         Code.BAD_TARGET,
@@ -86,7 +95,11 @@ class RequestIntrude(InteractionRequest):
         "EventRejected",
         "EventRevoked",
     )
-    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7", "visibility_mode": 1}
+    example: ClassVar[dict[str, Any]] = {
+        "interaction_id": "30FGHMI2NBPV2PWI",
+        "agent_id": "ANAT",
+        "visibility_mode": 1,
+    }
 
     visibility_mode: VisibilityMode = 0
     timeout: Timeout | None = None
@@ -98,7 +111,7 @@ class RequestLeaveInteraction(InteractionRequest):
     refuses: ClassVar[tuple[Code, ...]] = (Code.BAD_TICKET,)
     senders: ClassVar[frozenset[ClientType]] = AGENTS
     causes: ClassVar[tuple[str, ...]] = ("EventPartyRemoved", "EventPlacedInQueue")
-    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7"}
+    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI"}
 
 
 class RequestHold(InteractionRequest):
@@ -110,7 +123,7 @@ class RequestHold(InteractionRequest):
     )
     causes: ClassVar[tuple[str, ...]] = ("EventHeld",)
     example: ClassVar[dict[str, Any]] = {
-        "interaction_id": "30FGHOF2YRT5NAA7",
+        "interaction_id": "30FGHMI2NBPV2PWI",
         "reason": {"reason_system_name": "Lunch"},
     }
 
@@ -123,7 +136,7 @@ class RequestResume(InteractionRequest):
         Code.SAME_STATE,
     )
     causes: ClassVar[tuple[str, ...]] = ("EventResumed",)
-    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7"}
+    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI"}
 
 
 class RequestUpdateActivity(InteractionRequest):
@@ -132,7 +145,7 @@ class RequestUpdateActivity(InteractionRequest):
     refuses: ClassVar[tuple[Code, ...]] = (Code.BAD_TICKET,)
     senders: ClassVar[frozenset[ClientType]] = AGENTS
     causes: ClassVar[tuple[str, ...]] = ("EventActivityReport",)
-    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHOF2YRT5NAA7", "activity": {"Name": "Research"}}
+    example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI", "activity": {"Name": "Research"}}
 
     activity: Annotated[Document, Meta(description="anything; reporting gets it as it is")] = UNSET
 

@@ -7,6 +7,9 @@ This file says what a store is; it imports no database, so the pure modules may 
   replaced meanwhile cannot write anything (:class:`Fenced`), however long it was stopped between deciding and writing;
 - a commit that failed (:class:`StoreFailure`) may be asked for again, also when nobody can say whether it was done.
 
+What is read from the journal is what was written, or :class:`Corrupt`: each row has a checksum. The tables have none;
+their values are checked for type and place only.
+
 The tables are a fuzzy copy of the journal up to ``folded_rev``: a start loads them and applies every later row again.
 """
 
@@ -62,7 +65,7 @@ class Lease(NamedTuple):
 
     :param epoch: rises with every take-over; 0: nobody has ever held it
     :param renewed_us: changes with every renewal and never repeats; the holder's time in µs, for people
-    :param released: the holder gave it up
+    :param released: the holder gave it up, or this file is a copy: in it nobody writes until it is taken
     """
 
     epoch: int
@@ -146,7 +149,8 @@ class Corrupt(Refused):
 
 
 class WrongDatabase(Refused):
-    """Not a database of this node, of this schema, or of any kind this release can use."""
+    """Not a database of this node, of this schema, or of any kind this release can use; or not the file any more that
+    was opened."""
 
 
 class OldSqlite(Refused):

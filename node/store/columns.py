@@ -7,8 +7,9 @@ data is the column ``flexible_properties``, byte for byte as it came in.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
-from typing import Any
+from functools import lru_cache
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -26,6 +27,7 @@ RENAMED = {
 """Field -> column, where the published column has another name (domain facts, 2.2)."""
 
 _SQL_TYPES: dict[type, str] = {IntType: "INTEGER", FloatType: "REAL", StrType: "TEXT"}
+_PYTHON_TYPES: dict[str, type] = {"INTEGER": int, "REAL": float, "TEXT": str}
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 
 
@@ -45,7 +47,20 @@ _JSON_FIELDS = {
     name: msgspec.json.Decoder(_fields[name].type).decode for name in FIELDS[:-1] if _scalar(_fields[name].type) is None
 }
 _JSON_PLACES = tuple(FIELDS.index(name) for name in _JSON_FIELDS)
-_ABSENT = {name: None for name in FIELDS if _fields[name].required}
+
+
+def _allowed(name: str) -> set[type]:
+    """What may come out of a field's column; NULL where the field may be absent, or null."""
+    if name == "user_data":
+        return {bytes}
+    field, column_type = _fields[name], COLUMNS[RENAMED.get(name, name)]
+    kinds = getattr(type_info(field.type), "types", ())
+    never_null = field.required and not any(isinstance(kind, NoneType) for kind in kinds)
+    return {_PYTHON_TYPES[column_type]} if never_null else {_PYTHON_TYPES[column_type], type(None)}
+
+
+_ALLOWED = tuple(map(_allowed, FIELDS))
+_REQUIRED = {name for name in FIELDS if _fields[name].required}
 _get: Callable[[Interaction], tuple[Any, ...]] = attrgetter(*FIELDS)
 _encode = msgspec.json.Encoder().encode
 
@@ -65,11 +80,39 @@ def to_limited_row(interaction: Interaction) -> list[Any]:
     return [min(max(value, _SMALLEST), _LARGEST) if isinstance(value, int) else value for value in to_row(interaction)]
 
 
+class _Shape(NamedTuple):
+    """How to make an interaction of a row, as far as it follows from the types of the row's values.
+
+    :param names: of the fields that are there, user data aside; :param take: their values out of the row
+    :param decoders: of those that are JSON
+    """
+
+    names: list[str]
+    take: Callable[[Sequence[Any]], tuple[Any, ...]]
+    decoders: list[tuple[str, Callable[[str], Any]]]
+
+
+@lru_cache(maxsize=1024)
+def _shape(types: tuple[type, ...]) -> _Shape:
+    """:raises TypeError: a value has a type that its column cannot have"""
+    for name, kind, allowed in zip(FIELDS, types, _ALLOWED, strict=True):
+        if kind not in allowed:
+            raise TypeError(f"{name} is {kind.__name__}")
+    names = [
+        name for name, kind in zip(FIELDS[:-1], types, strict=False) if kind is not type(None) or name in _REQUIRED
+    ]
+    take = itemgetter(*map(FIELDS.index, names))
+    return _Shape(names, take, [(name, _JSON_FIELDS[name]) for name in names if name in _JSON_FIELDS])
+
+
 def from_row(values: Sequence[Any]) -> Interaction:
-    """The interaction of a row. Leaving out what is absent makes the call cheaper (2.9 µs against 3.5)."""
-    fields = _ABSENT | {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
-    for name, decode in _JSON_FIELDS.items():
-        if name in fields:
-            fields[name] = decode(fields[name])
-    fields["user_data"] = Raw(values[-1])
-    return Interaction(**fields)
+    """The interaction of a row. Tables have few shapes of rows, so the types are checked for nothing (3.5 µs; 3.3
+    without, 4.8 when each row is checked by itself).
+
+    :raises msgspec.DecodeError, TypeError: it is none that :func:`to_row` has made
+    """
+    names, take, decoders = _shape(tuple(map(type, values)))
+    fields = dict(zip(names, take(values), strict=True))
+    for name, decode in decoders:
+        fields[name] = decode(fields[name])
+    return Interaction(**fields, user_data=Raw(values[-1]))

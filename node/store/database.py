@@ -2,7 +2,8 @@
 
 Two processes use a file at once. So SQLite has to be new enough (3.7.0 to 3.51.2 can damage a WAL database when two
 processes checkpoint and write at the same moment), no connection checkpoints by itself, and ``mmap_size`` stays 0.
-Every page has a checksum (SQLite's own ``cksumvfs``, which apsw brings): a flipped bit is an error, never an answer.
+It is a plain SQLite file: every tool may read it, copy it while it is used (``.backup``, ``VACUUM INTO``), and tidy it
+while it is not.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from contextlib import suppress
 from tempfile import TemporaryDirectory
 
 import apsw
-import apsw.sqlite_extra
+import msgspec
 
-from . import Corrupt, DiskFailure, OldSqlite, WrongDatabase
+from . import Corrupt, DiskFailure, Locked, OldSqlite, WrongDatabase
 from .faults import failure
-from .schema import APPLICATION_ID, INSERT_META, SELECT_META, STATEMENTS, VERSION
+from .schema import APPLICATION_ID, DEFINITIONS, INSERT_META, SELECT_DEFINITIONS, SELECT_META, STATEMENTS, VERSION
 
 OLDEST = (3, 51, 3)
-CHECKSUM_VFS, CHECKSUM_BYTES = "cksmvfs", 8
 BUSY_MS = 250
 """How long to wait for a lock of another process."""
 LOOK_S = 0.5
-"""How long to look through the file at the start; what is damaged behind that is found when it is read."""
+"""How long to look through the file at the start; what is damaged behind that may be found when it is read."""
+LARGEST = 2**63 - 1
+"""SQLite's largest number."""
 
 
 def require_sqlite(path: str) -> None:
@@ -34,42 +36,25 @@ def require_sqlite(path: str) -> None:
         raise OldSqlite(path, f"SQLite {version} is too old, at least {'.'.join(map(str, OLDEST))} is needed")
 
 
-def checksum_vfs() -> str | None:
-    """The name of the VFS that keeps a checksum per page, loaded if need be; None where apsw came without it."""
-    if CHECKSUM_VFS in apsw.vfs_names():
-        return CHECKSUM_VFS
-    if not apsw.sqlite_extra.has("cksumvfs"):
-        return None
-    loader = apsw.Connection(":memory:")
-    try:
-        apsw.sqlite_extra.load(loader, "cksumvfs")
-    except (apsw.Error, apsw.sqlite_extra.NotAvailable):
-        return None
-    finally:
-        loader.close()
-    return CHECKSUM_VFS
-
-
 def open_database(path: str, *, node: str, synchronous: str, vfs: str | None = None) -> apsw.Connection:
     """A connection that only reads (``query_only``) and never checkpoints, to the database of ``node``.
 
-    :param vfs: another VFS below, for tests of faults; such a database has no checksums
+    :param vfs: another VFS below, for tests of faults
     :raises StoreFailure: see its classes
     """
     require_sqlite(path)
-    vfs = vfs or checksum_vfs()
     database: apsw.Connection | None = None
     try:
         if not os.path.exists(path):
             make_database(path, node, vfs)
         database = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
         _configure(database, synchronous)
-        _verify(database, path, node, vfs)
+        _verify(database, path, node)
         _look_through(database, path)
     except BaseException as error:
         if database is not None:
             database.close()
-        named = failure(path, error) if isinstance(error, apsw.Error) else None
+        named = failure(path, error)
         if named is not None:
             raise named from error
         raise
@@ -98,18 +83,23 @@ def make_database(path: str, node: str, vfs: str | None) -> None:
 
 
 def _write_draft(draft: str, node: str, vfs: str | None) -> None:
-    checksums = vfs == CHECKSUM_VFS
     database = apsw.Connection(draft, vfs=vfs)
     try:
-        if checksums:
-            database.reserve_bytes(None, CHECKSUM_BYTES)
         with database:
             for statement in STATEMENTS:
                 database.execute(statement)
-            database.execute(INSERT_META, (VERSION, node, checksums))
+            database.execute(INSERT_META, (VERSION, node))
         database.execute("PRAGMA journal_mode = WAL")
     finally:
         database.close()
+
+
+def file_number(path: str) -> int:
+    """Tells the file at ``path`` from every copy of it, in all processes of the host; 0 if there is none."""
+    try:
+        return os.stat(path).st_ino & LARGEST
+    except OSError:
+        return 0
 
 
 def _sync_folder(folder: str) -> None:
@@ -128,23 +118,22 @@ def _configure(database: apsw.Connection, synchronous: str) -> None:
         database.execute(f"PRAGMA {setting}")
 
 
-def _verify(database: apsw.Connection, path: str, node: str, vfs: str | None) -> None:
+def _verify(database: apsw.Connection, path: str, node: str) -> None:
     """:raises Corrupt: an empty file. :raises WrongDatabase: somebody else's, another node's, another schema's"""
     if database.pragma("page_count") == 0:
         raise Corrupt(path, "the file is empty")
     if database.pragma("application_id") != APPLICATION_ID:
         raise WrongDatabase(path, "is not a database of an ixn node")
-    version, owner, checksums = database.execute(SELECT_META).get
+    version, owner = msgspec.convert(database.execute(SELECT_META).get, tuple[int, str])
     if version != VERSION:
         raise WrongDatabase(path, f"has schema version {version}, this release needs {VERSION}")
     if owner != node:
         raise WrongDatabase(path, f"belongs to node {owner!r}, not to {node!r}")
-    if bool(checksums) != (database.reserve_bytes(None, -1) == CHECKSUM_BYTES):
-        raise Corrupt(path, "its header does not say that pages have checksums")
-    if checksums and vfs != CHECKSUM_VFS:
-        raise WrongDatabase(path, "its pages have checksums, and this apsw came without cksumvfs")
-    if database.pragma("journal_mode") != "wal":
-        database.pragma("journal_mode", "wal")
+    if not DEFINITIONS.issubset(sql for (sql,) in database.execute(SELECT_DEFINITIONS)):
+        raise Corrupt(path, "a table, an index or a view is not as a node makes it")
+    # a copy by VACUUM INTO has no write-ahead log, nor has a file whose mode somebody has changed
+    if database.pragma("journal_mode") != "wal" and database.pragma("journal_mode", "wal") != "wal":
+        raise Locked(path, "has no write-ahead log, and cannot get one while another process uses it")
     database.execute("PRAGMA query_only = ON")
 
 

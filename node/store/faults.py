@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import apsw
+import msgspec
 
 from . import Corrupt, DiskFailure, DiskFull, Locked, StoreFailure
 
@@ -18,10 +19,10 @@ _KINDS: tuple[tuple[tuple[type[apsw.Error], ...], type[StoreFailure], str], ...]
 )
 
 
-def failure(path: str, error: apsw.Error) -> StoreFailure | None:
+def failure(path: str, error: BaseException) -> StoreFailure | None:
     """The exception that says what ``error`` means; None when it is no fault of the database but ours."""
-    if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA:
-        return Corrupt(path, "a page does not match its checksum")
+    if isinstance(error, (msgspec.DecodeError, UnicodeDecodeError)):
+        return Corrupt(path, f"holds what nobody wrote ({error})")
     for kinds, named, reason in _KINDS:
         if isinstance(error, kinds):
             return named(path, f"{reason} ({error})")

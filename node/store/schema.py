@@ -1,4 +1,4 @@
-"""The tables of a node's database, for the store and for people who look into it with any SQLite tool (reading only).
+"""The tables of a node's database, for the store and for people who look into it with any SQLite tool.
 
 ``journal`` is the truth; ``interactions`` and ``records`` are what it came to, a little behind. ``agents``,
 ``holdings`` and ``invitations`` are views of ``records``.
@@ -10,8 +10,8 @@ from .columns import COLUMNS
 
 APPLICATION_ID = 0x49584E31
 """``IXN1`` in the file's header: what ``file`` and SQLite call the application id."""
-VERSION = 1
-"""Of everything below. A change that an older release cannot live with is a new number."""
+VERSION = 2
+"""Of everything below. A database has all of it, word for word, so every change is a new number."""
 
 _VIEWS = {
     "agents": ("tenant_id", "agent_id", "place_id", "media", "donot_disturb", "session", "login_us"),
@@ -32,13 +32,13 @@ _interaction_columns = ", ".join(
 
 STATEMENTS = (
     "CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, node TEXT NOT NULL,"
-    " checksums INTEGER NOT NULL, folded_rev INTEGER NOT NULL)",
+    " folded_rev INTEGER NOT NULL)",
     "CREATE TABLE lease (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, holder TEXT,"
-    " renewed_us INTEGER NOT NULL, released INTEGER NOT NULL)",
-    "INSERT INTO lease VALUES (1, 0, NULL, 0, 1)",
+    " renewed_us INTEGER NOT NULL, released INTEGER NOT NULL, file INTEGER NOT NULL)",
+    "INSERT INTO lease VALUES (1, 0, NULL, 0, 1, 0)",
     # us stands before the long columns, so a look at it reads no overflow page
     "CREATE TABLE journal (rev INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, us INTEGER NOT NULL,"
-    " changes BLOB NOT NULL, events BLOB)",
+    " crc INTEGER NOT NULL, changes BLOB NOT NULL, events BLOB)",
     # finds a time, and passes over rows without events; costs a commit nothing that could be measured
     "CREATE INDEX journal_events ON journal (us) WHERE events IS NOT NULL",
     f"CREATE TABLE interactions (n INTEGER PRIMARY KEY, {_interaction_columns})",
@@ -53,24 +53,32 @@ STATEMENTS = (
 )
 """Makes the tables in an empty database; ``meta`` gets its one row by :data:`INSERT_META`."""
 
-INSERT_META = "INSERT INTO meta VALUES (1, ?, ?, ?, 0)"
-SELECT_META = "SELECT version, node, checksums FROM meta"
+DEFINITIONS = frozenset(statement.encode() for statement in STATEMENTS if statement.startswith("CREATE"))
+SELECT_DEFINITIONS = "SELECT CAST(sql AS BLOB) FROM sqlite_schema"
 
-SELECT_LEASE = "SELECT epoch, CAST(holder AS BLOB), renewed_us, released FROM lease"
-TAKE_LEASE = "UPDATE lease SET epoch = ?, holder = CAST(? AS TEXT), renewed_us = max(?, renewed_us + 1), released = 0"
+INSERT_META = "INSERT INTO meta VALUES (1, ?, ?, 0)"
+SELECT_META = "SELECT version, node FROM meta"
+
+SELECT_LEASE = "SELECT epoch, CAST(holder AS BLOB), renewed_us, released OR file <> ? FROM lease"
+"""A lease that was taken in another file is none: this file is a copy, and the holder, who may be alive and well, does
+not write here."""
+TAKE_LEASE = (
+    "UPDATE lease SET epoch = ?, holder = CAST(? AS TEXT), renewed_us = max(?, renewed_us + 1), released = 0, file = ?"
+)
 RENEW_LEASE = "UPDATE lease SET renewed_us = max(?, renewed_us + 1) WHERE epoch = ? AND NOT released"
 RELEASE_LEASE = "UPDATE lease SET renewed_us = max(?, renewed_us + 1), released = 1 WHERE epoch = ?"
 EPOCH = "SELECT epoch FROM lease WHERE NOT released"
 """The epoch that may write; no row when the lease is given up."""
 
-APPEND = f"INSERT INTO journal SELECT ?1, ?2, ?3, ?4, ?5 WHERE ({EPOCH}) = ?2"
+APPEND = f"INSERT INTO journal SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE ({EPOCH}) = ?2"
 """The fence: epoch and row in one statement, so nothing can come between the look and the write."""
-SELECT_ROW = "SELECT rev, epoch, us, changes, events FROM journal WHERE rev = ?"
-SELECT_TAIL = "SELECT rev, epoch, us, changes, events FROM journal WHERE rev > ? ORDER BY rev LIMIT ?"
+_row = "SELECT rev, epoch, us, crc, changes, events FROM journal"
+SELECT_ROW = f"{_row} WHERE rev = ?"
+SELECT_LAST = f"{_row} ORDER BY rev DESC LIMIT 1"
+SELECT_TAIL = f"{_row} WHERE rev > ? ORDER BY rev LIMIT ?"
+SELECT_EVENTS = f"{_row} WHERE us > ? AND events IS NOT NULL ORDER BY us, rev"
 LAST_REV = "SELECT max(rev) FROM journal"
 FIRST_REV = "SELECT min(rev) FROM journal"
-LAST_US = "SELECT us FROM journal ORDER BY rev DESC LIMIT 1"
-SELECT_EVENTS = "SELECT events FROM journal WHERE us > ? AND events IS NOT NULL ORDER BY us, rev"
 
 KEPT_ROWS = 16
 """The newest rows of the journal are never cut, whatever their age."""

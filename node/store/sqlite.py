@@ -6,8 +6,8 @@ moment it lost it. No read stays open: a stuck reader would let the write-ahead 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -15,12 +15,25 @@ import apsw
 import msgspec
 
 from broker.messages.objects import Interaction
-from broker.wire import PackedEvent, unpack_events
+from broker.wire import Events, PackedEvent, unpack_events
 
-from . import Corrupt, Fenced, Fold, Holder, JournalCut, Lease, Loaded, Past, Row, StoreFailure, schema
+from . import (
+    Corrupt,
+    Fenced,
+    Fold,
+    Holder,
+    JournalCut,
+    Lease,
+    Loaded,
+    Past,
+    Row,
+    WrongDatabase,
+    schema,
+)
 from .columns import from_row, to_limited_row, to_row
-from .database import open_database
+from .database import file_number, open_database
 from .faults import failure
+from .rows import from_values, to_values
 
 LOAD_ROWS = 2000
 LOAD_BYTES = 8 << 20
@@ -45,7 +58,7 @@ def _shielded(
             store._undo()
             if isinstance(error, Fenced):
                 store._only_read()
-            meaning = store._meaning(error)
+            meaning = failure(store.path, error)
             if meaning is None:
                 raise
             raise meaning from error
@@ -70,12 +83,14 @@ class SqliteStore:
         self._wal_pages = self._checkpointed = 0
         self._db = open_database(path, node=node, synchronous=synchronous, vfs=vfs)
         self._db.set_wal_hook(self._committed)
+        self._file = file_number(self._db.filename)
 
     # -- the lease
 
     @_shielded
     def lease(self) -> Lease:
-        epoch, holder, renewed_us, released = self._db.execute(schema.SELECT_LEASE).get
+        row = self._db.execute(schema.SELECT_LEASE, (self._file,)).get
+        epoch, holder, renewed_us, released = msgspec.convert(row, tuple[int, bytes | None, int, int])
         return Lease(epoch, _decode_holder(holder) if holder is not None else None, renewed_us, bool(released))
 
     def acquire(self, holder: Holder, expected: Lease, us: int) -> tuple[int, int]:
@@ -89,13 +104,14 @@ class SqliteStore:
 
     @_shielded
     def _take(self, holder: Holder, expected: Lease, us: int) -> tuple[int, int, int]:
+        self._require_file()
         self._db.execute("BEGIN IMMEDIATE")
         lease = self.lease()
         if lease == expected:
             last_rev, last_us = self._last()
             rev, us = last_rev + 1, max(us, last_us)
-            self._db.execute(schema.TAKE_LEASE, (expected.epoch + 1, _encode(holder), us))
-            self._db.execute(schema.APPEND, (rev, expected.epoch + 1, us, b"", None))
+            self._db.execute(schema.TAKE_LEASE, (expected.epoch + 1, _encode(holder), us, self._file))
+            self._db.execute(schema.APPEND, to_values(Row(rev, expected.epoch + 1, us, b"", b"")))
         elif lease.epoch != expected.epoch + 1 or lease.holder != holder or lease.released:
             raise Fenced(f"epoch {lease.epoch}: the lease is not as it was read")
         # else it was done before, by a call of ours that did not live to see it
@@ -106,6 +122,7 @@ class SqliteStore:
     @_shielded
     def renew(self, epoch: int, us: int) -> None:
         self._require(epoch)
+        self._require_file()
         self._db.execute(schema.RENEW_LEASE, (us, epoch))
         self._require_change()
 
@@ -123,6 +140,8 @@ class SqliteStore:
         self._require(row.epoch)
         if row.rev != self._last_rev + 1 or row.us < self._last_us:
             raise ValueError(f"row {row.rev} at {row.us} after row {self._last_rev} at {self._last_us}")
+        if renew_us is not None:
+            self._require_file()
         if renew_us is None and fold is None:
             self._append(row)
         else:
@@ -138,7 +157,7 @@ class SqliteStore:
     def _append(self, row: Row) -> None:
         """:raises Fenced: another epoch writes now, or this epoch has written another row ``rev``"""
         try:
-            self._db.execute(schema.APPEND, (row.rev, row.epoch, row.us, row.changes, row.events or None))
+            self._db.execute(schema.APPEND, to_values(row))
         except apsw.ConstraintError:
             if self._rows(schema.SELECT_ROW, (row.rev,), 1) != [row]:
                 raise Fenced(f"rev {row.rev} is another row") from None
@@ -155,15 +174,15 @@ class SqliteStore:
         rows = self._rows(schema.SELECT_TAIL, (after_rev, limit), max_bytes)
         if rows[0].rev != after_rev + 1:
             raise JournalCut(self.path, f"row {after_rev + 1} was cut, the journal begins at {rows[0].rev}")
+        if rows[-1].rev != after_rev + len(rows):
+            raise Corrupt(self.path, f"a row of the journal between {after_rev} and {rows[-1].rev} is missing")
         return rows
 
     @_shielded
     def events(self, after_us: int, limit: int, max_bytes: int = 8 << 20) -> Past:
         first_seq, found, size = 0, list[PackedEvent](), 0
-        cursor = self._db.execute(schema.SELECT_EVENTS, (after_us,))
-        try:
-            for (packed,) in cursor:
-                batch = unpack_events(packed)
+        with closing(self._batches(after_us)) as batches:
+            for batch in batches:
                 for seq, event in enumerate(batch.events, batch.first_seq):
                     if event.us <= after_us:
                         continue
@@ -172,9 +191,20 @@ class SqliteStore:
                         return Past(first_seq, found, True)
                     first_seq = first_seq or seq
                     found.append(event)
+        return Past(first_seq, found, False)
+
+    def _batches(self, after_us: int) -> Generator[Events, None, None]:
+        """The rows' events, the first of them perhaps before ``after_us``; to be closed, for it reads as it goes."""
+        cursor, next_seq = self._db.execute(schema.SELECT_EVENTS, (after_us,)), 0
+        try:
+            for values in cursor:
+                batch = unpack_events(from_values(self.path, values).events)
+                if next_seq not in (0, batch.first_seq):  # rows have checksums, the index that leads to them has none
+                    raise Corrupt(self.path, f"the journal's index misses the event {next_seq}")
+                next_seq = batch.first_seq + len(batch.events)
+                yield batch
         finally:
             cursor.close()
-        return Past(first_seq, found, False)
 
     @_shielded
     def cut(self, epoch: int, before_us: int, limit: int = 256, up_to_rev: int | None = None) -> int:
@@ -210,25 +240,33 @@ class SqliteStore:
 
     @_shielded
     def load(self) -> Loaded:
-        return Loaded(self._db.execute(schema.FOLDED_REV).get, self._interactions(), self._records())
+        return Loaded(
+            msgspec.convert(self._db.execute(schema.FOLDED_REV).get, int), self._interactions(), self._records()
+        )
 
     def _interactions(self) -> Iterator[Interaction]:
         after = 0
         while rows := self._stretch(schema.SELECT_INTERACTIONS, (after, LOAD_ROWS)):
-            after = rows[-1][0]
-            yield from self._made(rows)
+            for row in rows:
+                if row[0] <= after:  # what comes in the wrong order would be passed over by the next stretch
+                    raise Corrupt(self.path, f"row {row[0]} of interactions is not in its place")
+                after = row[0]
+                yield self._made(row)
 
-    def _made(self, rows: list[tuple[Any, ...]]) -> list[Interaction]:
+    def _made(self, row: tuple[Any, ...]) -> Interaction:
         try:
-            return [from_row(row[1:]) for row in rows]
+            return from_row(row[1:])
         except (msgspec.DecodeError, TypeError) as error:
-            raise Corrupt(self.path, f"holds an interaction that nobody wrote ({error})") from error
+            raise Corrupt(self.path, f"row {row[0]} of interactions is none that a node wrote ({error})") from error
 
     def _records(self) -> Iterator[tuple[str, str, bytes]]:
         after = ("", "")
         while rows := self._stretch(schema.SELECT_RECORDS, (*after, LOAD_ROWS)):
-            after = rows[-1][:2]
-            yield from rows
+            for row in rows:
+                if tuple(map(type, row)) != (str, str, bytes) or row[:2] <= after:
+                    raise Corrupt(self.path, f"row {row[:2]} of records is none that a node wrote")
+                after = row[:2]
+                yield row
 
     @_shielded
     def _stretch(self, sql: str, given: tuple[Any, ...]) -> list[Any]:
@@ -275,15 +313,19 @@ class SqliteStore:
         if self._db.changes() != 1:
             raise Fenced(f"epoch {self._epoch} is over")
 
+    def _require_file(self) -> None:
+        """:raises WrongDatabase: the file has lost its name: what is written to it would be lost with this process"""
+        if file_number(self._db.filename) != self._file:
+            raise WrongDatabase(self.path, "was removed or replaced while this process used it")
+
     def _last(self) -> tuple[int, int]:
         """Rev and time of the last row, 0 and 0 in an empty journal."""
-        return self._db.execute(schema.LAST_REV).get or 0, self._db.execute(schema.LAST_US).get or 0
+        for row in self._rows(schema.SELECT_LAST, (), 1):
+            return row.rev, row.us
+        return 0, 0
 
     def _rows(self, sql: str, given: tuple[Any, ...], max_bytes: int) -> list[Row]:
-        return [
-            Row(rev, epoch, us, changes, events or b"")
-            for rev, epoch, us, changes, events in self._fetch(sql, given, max_bytes)
-        ]
+        return [from_values(self.path, values) for values in self._fetch(sql, given, max_bytes)]
 
     def _fetch(self, sql: str, given: tuple[Any, ...], max_bytes: int) -> list[Any]:
         """The rows of a query until their last two columns have ``max_bytes``; at least one if there is any."""
@@ -304,11 +346,6 @@ class SqliteStore:
         if self._db.in_transaction:
             with suppress(apsw.Error):
                 self._db.execute("ROLLBACK")
-
-    def _meaning(self, error: BaseException) -> StoreFailure | None:
-        if isinstance(error, (msgspec.DecodeError, UnicodeDecodeError)):
-            return Corrupt(self.path, f"holds what nobody wrote ({error})")
-        return failure(self.path, error) if isinstance(error, apsw.Error) else None
 
     def _only_read(self) -> None:
         self._epoch = None

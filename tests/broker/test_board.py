@@ -95,7 +95,8 @@ def test_a_call_from_submit_to_stop() -> None:
         (happened("EventInteractionSubmitted", "a", QUEUED), {"queued": 6}),
         (happened("EventPropertiesChanged", "a", QUEUED), {}),
         (happened("EventRejected", "a", ROUTING), {}),
-        (happened("EventTakenFromQueue", "a", 77, old_queue="In", old_state=QUEUED), {"queued": 4}),
+        (happened("EventTakenFromQueue", "a", 4, old_queue="In", old_state=QUEUED), {"queued": 4}),
+        (happened("EventPlacedInQueue", "a", QUEUED, None, old_queue="In"), {"queued": 4}),
     ],
 )
 def test_an_interaction_that_was_there_before_the_board_moves_by_its_events_own_words(
@@ -134,6 +135,10 @@ def test_counts_never_fall_below_nothing_and_the_memory_of_moves_is_bounded(monk
     for number in range(50):
         board.apply(happened("EventInteractionSubmitted", str(number), QUEUED))
     assert len(board._moving) == 10 and board.queues["101"]["In"]["queued"] == 50
+    # And those that moved longest ago are forgotten first
+    board.apply(happened("EventPropertiesChanged", "40", QUEUED))
+    board.apply(happened("EventPropertiesChanged", "new", QUEUED))
+    assert list(board._moving) == ["42", "43", "44", "45", "46", "47", "48", "49", "40", "new"]
     # And one that was forgotten still moves by its event's own words
     board.apply(happened("EventProcessingStopped", "0", QUEUED))
     assert board.queues["101"]["In"]["queued"] == 49
@@ -157,6 +162,7 @@ def test_an_agent_is_as_the_last_event_says() -> None:
     }
     board.apply(did("EventAgentLogout", session="s1"))
     board.apply(did("EventAgentLogout", "NOBODY"))
+    board.apply({"message": "EventOfTheFuture", "tenant_id": 101, "agent": {"agent_id": "NOBODY"}})
     assert list(board.agents) == [(101, "", "desk-7")]
 
 
@@ -168,6 +174,10 @@ def test_a_state_is_loaded_and_then_brought_forward() -> None:
     one, other = after(did("EventAgentLogout"), state=state), after(state=state)
     one.apply(happened("EventInteractionSubmitted", "a", QUEUED))
     # Then the other board and the state are as they were
+    one.load(state)
+    one.apply(happened("EventProcessingStopped", "a", HANDLING, old_queue="In", old_state=HANDLING))
+    assert one.queues == {"101": {"In": EMPTY}}
+    one.apply(did("EventAgentLogout"))
     assert not one.agents and list(other.agents) == [(101, "VICKY", "")]
     assert other.queues == state.queues == {"101": {"In": EMPTY}}
 
@@ -201,6 +211,14 @@ def test_an_agent_that_no_node_speaks_for_is_there_only_while_a_node_is_missing(
     boards = [part(vicky(echo=True)), part()]
     assert merged_agents(boards, complete=True) == []
     assert merged_agents(boards, complete=False) == [vicky()]
+
+
+def test_agents_come_in_order_and_echoes_are_known_by_their_events() -> None:
+    # Given boards that events made, each with an agent of its own and one that the other speaks for
+    one = after(did("EventAgentLogin", "ZOE"), did("EventAgentLogin", "ADAM", echo=True, media={"voice": 0}))
+    other = after(did("EventAgentLogin", "ZOE", echo=True), did("EventAgentLogin", "ADAM", media={"voice": 1}))
+    agents = merged_agents([one, other], complete=True)
+    assert [(agent.agent_id, agent.media) for agent in agents] == [("ADAM", {"voice": 1}), ("ZOE", {})]
 
 
 def test_queue_counts_add_up() -> None:

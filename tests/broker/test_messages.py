@@ -1,6 +1,7 @@
 """The catalogue's decoding: every fault names its field, nothing raises anything else."""
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -40,10 +41,8 @@ def test_a_fault_has_its_code_and_names_its_field(payload, code, field):
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_request_or_a_refusal(data):
-    try:
+    with suppress(Refusal):
         decode_request(data)
-    except Refusal:
-        pass
 
 
 JSON = st.recursive(

@@ -41,6 +41,7 @@ def test_a_moved_position_has_the_times_it_was_given(position: Position, us: int
     wanted = times_of(position, ["n1", "n2", "n3", "n10"])
     moved = position.moved(wanted, us, node)
     assert times_of(moved, wanted) == wanted and moved[:2] == (us, node)
+    assert all(at != moved.base(name) for name, at in moved.apart.items())
 
 
 @pytest.mark.parametrize(

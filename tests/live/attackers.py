@@ -99,7 +99,8 @@ class Attacker:
         self.send(address, *([self.bytes() for _ in range(self.random.randrange(1, 9))] for _ in range(20)))
 
     def many_frames(self, address: str) -> None:
-        self.send(address, [b""] * 3001, [b"", b'{"message":"RequestPing"}'] * 1000, [b"x" * 65] * 200)
+        count = self.random.choice([3001, 30_000, 200_000])
+        self.send(address, [b""] * count, [b"", b'{"message":"RequestPing"}'] * 1000, [b"x" * 65] * 200)
 
     def requests(self, address: str) -> None:
         """Requests with anything in their fields, of a registered client of any type."""

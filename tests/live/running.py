@@ -98,6 +98,13 @@ def follow(cluster: Cluster, *options: str, at: str | None = None, start: str = 
     return Running(cluster, *connect, "events", "--from", start, *options)
 
 
+def now(cluster: Cluster) -> str:
+    """The cursor of this moment."""
+    register = {"message": "RequestRegisterClient", "client_name": "now", "client_type": "ReportingEngine"}
+    state = {"message": "RequestStartPlaceAgentStateReportingAll"}
+    return str(cluster.ask(cluster.requests("p1"), register, state)[1]["cursor"])
+
+
 def events_of(cluster: Cluster, through: str = "p1") -> int:
     """How many events the nodes have said so far, as a proxy hears it twice a second."""
     status = cluster.status(through) or {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -9,18 +10,20 @@ import sys
 import pytest
 import zmq
 
-from bench.cluster import ROOT, Cluster
+from bench.cluster import ROOT
+from tests.live.sharing import shared
 
 pytestmark = pytest.mark.timeout(60)
 
-EXAMPLE = ROOT / "examples" / "bare_client.py"
+CLIENT = ROOT / "examples" / "bare_client.py"
+READER = ROOT / "examples" / "bare_events.py"
 PATIENCE_MS = 5000
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster(request, tmp_path_factory):
     """One cluster for all tests here: none of them breaks anything."""
-    with Cluster(tmp_path_factory.mktemp("bare")) as cluster:
+    with shared(request, tmp_path_factory) as cluster:
         yield cluster
 
 
@@ -165,7 +168,7 @@ def test_what_is_no_pair_is_answered_with_an_error(connect):
 
 
 def test_events_come_to_a_bare_subscriber(context, cluster, wait_until):
-    """Given a SUB to one class of one tenant's events, when an interaction comes in, then its event does, in 3 frames."""
+    """Given a SUB to one class of one tenant's events, when an interaction comes in, its event does."""
     for proxy in ("p1", "p2"):
         subscriber = context.socket(zmq.SUB)
         subscriber.setsockopt(zmq.SUBSCRIBE, b"101/interaction/")
@@ -188,21 +191,49 @@ def test_events_come_to_a_bare_subscriber(context, cluster, wait_until):
         assert json.loads(payload)["interaction"]["queue"] == "NW"
 
 
-@pytest.mark.skipif(not EXAMPLE.exists(), reason="there is no example")
-@pytest.mark.parametrize("at", ["proxy", "node"])
-def test_the_example_runs_without_project_code(cluster, at, tmp_path):
-    """The example is run where nothing of the project can be imported by accident."""
-    address = cluster.requests("p1") if at == "proxy" else cluster.requests("n1", cluster.active("n1"))
-    done = subprocess.run(
-        [sys.executable, "-I", str(EXAMPLE), address],
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+class TestExamples:
+    """They run where nothing of the project can be imported by accident, and import nothing of it."""
 
-    assert done.returncode == 0, done.stderr
-    imports = [line.split()[1] for line in EXAMPLE.read_text().splitlines() if line.startswith(("import ", "from "))]
-    assert not {name.partition(".")[0] for name in imports} & {"broker", "node", "proxy", "bench"}
+    @pytest.mark.parametrize("at", ["proxy", "node"])
+    def test_the_client(self, cluster, at, tmp_path):
+        address = cluster.requests("p1") if at == "proxy" else cluster.requests("n1", cluster.active("n1"))
+        done = subprocess.run(
+            [sys.executable, "-I", str(CLIENT), address],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("EventAck") == 5
+        assert "EventError" not in done.stdout
+
+    def test_the_reader_of_events(self, cluster, tmp_path, wait_until):
+        """Given the reader runs, when the client has submitted something, then the reader prints it."""
+        log = tmp_path / "log"
+        with log.open("wb") as output:
+            reader = subprocess.Popen(
+                [sys.executable, "-I", str(READER), cluster.events("p1")], cwd=tmp_path, stdout=output, stderr=output
+            )
+
+        def printed():
+            self.test_the_client(cluster, "proxy", tmp_path)
+            return "101/interaction/EventProcessingStopped" in log.read_text()
+
+        try:
+            wait_until(printed, 20.0)
+        finally:
+            reader.kill()
+            reader.wait()
+
+    @pytest.mark.parametrize("path", [CLIENT, READER], ids=lambda path: path.name)
+    def test_they_import_nothing_of_the_project(self, path):
+        found = [
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        names = {alias.name for node in found for alias in node.names} | {getattr(node, "module", "") for node in found}
+
+        assert {name.partition(".")[0] for name in names if name} <= {"json", "sys", "zmq"}

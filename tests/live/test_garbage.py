@@ -15,15 +15,23 @@ import pytest
 from bench.cluster import ROOT
 from broker.client import Client
 from broker.sockets import dealer
+from tests.live.sharing import shared
 
 pytestmark = pytest.mark.timeout(120)
 
 SEED, SECONDS = 1999, 6.0
 GROWTH_MIB = 150
-"""What a process may hold more than before: the longest messages that are allowed, once or twice, and what the allocator
-keeps. The attackers send several hundred."""
+"""What a process may hold more than before: a few of the longest messages, and what the allocator keeps. The attackers
+send several hundred."""
 SLOWEST_S = 2.0
 """Attackers and clients share two cores with the cluster, so this says only that nobody hangs."""
+
+
+@pytest.fixture(scope="module")
+def cluster(request, tmp_path_factory):
+    """The default cluster, for all tests here."""
+    with shared(request, tmp_path_factory) as cluster:
+        yield cluster
 
 
 def members_of(cluster):

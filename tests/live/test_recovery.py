@@ -142,7 +142,7 @@ def judge(load, other):
 
 
 class TestFence:
-    """A member that cannot be ended, because nobody here knows its process, is kept from acting by the database alone."""
+    """A member that cannot be ended, as if on another host, is kept from acting by the database alone."""
 
     def test_a_stale_member_acks_nothing(self, start_cluster, context):
         """Given the active member stands still and was replaced, when it goes on with requests that have waited in its

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.live.running import Replay, follow
+from tests.live.running import Replay, follow, now
+from tests.live.sharing import shared
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -14,11 +15,24 @@ HOP = 250
 """Events that a reader takes before it goes to the other proxy."""
 
 
+@pytest.fixture(scope="module")
+def cluster(request, tmp_path_factory):
+    """The default cluster, for all tests here."""
+    with shared(request, tmp_path_factory) as cluster:
+        yield cluster
+
+
+@pytest.fixture(autouse=True)
+def healthy(cluster):
+    """Whatever a test does to the cluster, the next one finds it well."""
+    cluster.wait_until_healthy()
+
+
 def test_a_reader_goes_from_proxy_to_proxy_with_its_cursor(cluster, wait_until):
     """Given the day plays, when a reader changes proxies again and again, then it has read what one that stayed has."""
     hops = []
-    start = "oldest"
-    with follow(cluster, at="p1") as staying, Replay(cluster, 500) as replay:
+    start = now(cluster)
+    with follow(cluster, at="p1", start=start) as staying, Replay(cluster, 500) as replay:
         for at in ("p2", "p1", "p2", "p1"):
             with follow(cluster, "--count", str(HOP), at=at, start=start) as hop:
                 assert hop.wait(30.0) == 0
@@ -33,13 +47,14 @@ def test_a_reader_goes_from_proxy_to_proxy_with_its_cursor(cluster, wait_until):
 
 def test_a_reader_whose_proxy_is_killed_goes_on_at_the_other(cluster, wait_until):
     """Given a reader that may choose its proxy, when first one and then the other is killed, then it misses nothing."""
-    with follow(cluster) as roaming, Replay(cluster, 500) as replay:
+    start = now(cluster)
+    with follow(cluster, start=start) as roaming, Replay(cluster, 500) as replay:
         for proxy, seen in (("p1", 300), ("p2", 900)):
             wait_until(lambda seen=seen: len(roaming.lines) >= seen, 30.0)
             cluster.kill(proxy)
             cluster.wait_until_healthy()
         report = replay.report()
-        with follow(cluster, at="p1") as late:
+        with follow(cluster, at="p1", start=start) as late:
             wait_until(lambda: len(late.lines) == len(roaming.lines) >= report["events"], 10.0)
             assert late.lines == roaming.lines
     assert all(gap_free(lines_of(late.lines, node)) for node in ("n1", "n2"))

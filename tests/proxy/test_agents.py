@@ -142,15 +142,74 @@ def test_a_refused_change_is_taken_back(
 ) -> None:
     # given an agent, and a node that refuses its change
     client, first, others = logged_in(world)
-    world[others[0]].script[message] = {"message": "EventError", "code": 60, "text": "Database failure"}
+    world[others[0]].script[message] = {"message": "EventError", "code": 12, "text": "Unknown media type"}
     # when it changes
     reply = world.ask(client, message, **fields)
     # then the other nodes take it back
-    assert reply["code"] == 60
+    assert reply["code"] == 12
     assert world[others[0]].asked(undo) == []
     for name in (first, others[1]):
         (request,) = world[name].asked(undo)
         assert {"state": 1, **request} == {"message": undo, "state": 1, **undone}
+
+
+UNSURE = {"message": "EventError", "code": 60, "text": "Database failure"}
+
+
+def test_a_node_that_cannot_say_whether_it_changed_takes_it_back_too(world: Any) -> None:
+    # given an agent, and a node whose database fails with its change
+    client, first, others = logged_in(world)
+    world[others[0]].script["RequestDoNotDisturbOn"] = UNSURE
+    # when it changes
+    reply = world.ask(client, "RequestDoNotDisturbOn")
+    # then all nodes take it back, that one at last
+    assert reply["code"] == 60
+    assert [len(world[name].asked("RequestDoNotDisturbOff")) for name in world.nodes] == [1, 1, 1]
+
+
+def test_a_speaking_node_that_cannot_say_whether_it_changed_takes_it_back(world: Any) -> None:
+    # given an agent, and its speaking node whose database fails, also with what comes next
+    client, first, others = logged_in(world)
+    for message in ("RequestDoNotDisturbOn", "RequestDoNotDisturbOff"):
+        world[first].script[message] = UNSURE
+    assert world.ask(client, "RequestDoNotDisturbOn")["code"] == 60
+    # when it changes again, and then the database is well
+    reply = world.ask(client, "RequestNotReadyForMedia", media_type="voice")
+    world[first].script.clear()
+    world.run(1.1)
+    # then another node speaks meanwhile, and the first has got both, in their order
+    assert reply["message"] == "EventAck" and speaking(world) in others
+    assert [row[1] for row in history(world) if row[0] == first][-2:] == ["DoNotDisturbOff", "NotReadyForMedia"]
+    assert not any(agent.is_behind(name) for agent in world.core.agents._roster for name in world.nodes)
+
+
+def test_a_logout_that_a_node_cannot_do_now_is_done_later(world: Any) -> None:
+    # given an agent, and a node whose database fails
+    client, _, others = logged_in(world)
+    world[others[0]].script["RequestAgentLogout"] = UNSURE
+    # when it logs out, and later the database is well
+    reply = world.ask(client, "RequestAgentLogout")
+    world.run(2.5)
+    world[others[0]].script.clear()
+    before = len(world[others[0]].log)
+    world.run(2.5)
+    # then that node has logged it out, and is told no more
+    assert reply["message"] == "EventAck"
+    assert len(world[others[0]].log) == before + 1
+
+
+def test_a_login_that_a_node_cannot_do_now_is_undone_there_too(world: Any) -> None:
+    # given nodes of which one cannot say whether it has logged an agent in
+    client, first, others = logged_in(world)
+    world.ask(client, "RequestAgentLogout")
+    world[others[0]].script["RequestAgentLogin"] = UNSURE
+    world[others[0]].log.clear()
+    # when the agent logs in
+    reply = world.ask(client, "RequestAgentLogin", **LOGIN)
+    world.run(1.1)
+    # then it is nowhere, there neither
+    assert reply["code"] == 60
+    assert [request["message"] for _, request in world[others[0]].log] == ["RequestAgentLogin", "RequestAgentLogout"]
 
 
 def test_a_node_that_is_there_already_agrees(world: Any) -> None:
@@ -267,6 +326,22 @@ def test_a_node_that_misses_a_change_gets_it_when_it_is_back(world: Any) -> None
     world.run(0.1)
     # then it gets the change, not the login
     assert [row for row in history(world) if row[0] == others[0]] == [(others[0], "NotReadyForMedia", "echo")]
+
+
+@pytest.mark.parametrize("named", [{}, {"agent_id": "V"}])
+def test_a_node_that_misses_a_logout_is_told_when_it_is_back(world: Any, named: dict[str, str]) -> None:
+    # given an agent at all nodes, who logs out while one that does not speak is away; the client has another one
+    client, _, others = logged_in(world)
+    world.kill(others[0])
+    world.run(1.1)
+    assert world.ask(client, "RequestAgentLogout", **named) == {"message": "EventAck"}
+    world.ask(client, "RequestAgentLogin", **{**LOGIN, "agent_id": "W"})
+    # when the node is back
+    world[others[0]].active = "primary"
+    world.run(0.1)
+    # then it logs out the one and in the other
+    told = [(request["message"], request["agent_id"]) for request in world[others[0]].asked()]
+    assert told == [("RequestAgentLogout", "V"), ("RequestAgentLogin", "W")]
 
 
 def test_a_node_that_falls_silent_during_a_login_gets_it_when_it_is_back(world: Any) -> None:
@@ -451,6 +526,24 @@ def test_the_agents_application_hears_of_a_change_once(world: Any) -> None:
     notes = world.notes[client]
     assert [note["by"] for note in notes if note["message"] == "EventCurrentAgentStatus"] == [first]
     assert [note["ticket_id"] for note in notes if note["message"] == "EventInvite"] == [5]
+
+
+def test_the_application_hears_of_a_login_once_though_it_is_under_way(world: Any) -> None:
+    # given a login that the speaking node has acknowledged and another one has not answered
+    client = world.client(b"desk")
+    world.ask(client, "RequestAgentLogin", **LOGIN)
+    first = speaking(world)
+    world.ask(client, "RequestAgentLogout")
+    for name, node in world.nodes.items():
+        node.script["RequestAgentLogin"] = {"message": "EventAck"} if name == first else None
+    world.send(client, "RequestAgentLogin", **LOGIN)
+    world.flow()
+    # when every node tells of the agent's state
+    for node in world.nodes.values():
+        node.notify(world.number_of(client), message="EventCurrentAgentStatus", agent_id="V", by=node.name)
+    world.flow()
+    # then the application sees the speaking node's word
+    assert [note["by"] for note in world.notes[client]] == [first]
 
 
 def test_a_closed_connection_is_heard_of_once_and_the_agent_forgotten(world: Any) -> None:

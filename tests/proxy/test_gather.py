@@ -43,7 +43,7 @@ class Bench:
             self.ended.append((name, now, answers))
 
         self.gather.ask(nodes, PAYLOAD, self.gather.now + DEADLINE_S, done, asker)
-        return self.links._last
+        return self.links._numbers.last
 
     def answer(self, node: str, number: int, payload: bytes = b"{}", *, client: int = 0) -> None:
         """A node answers."""

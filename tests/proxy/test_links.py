@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from broker.wire import RESENT, PackedReplies, PackedReply
-from proxy.links import AWAY, GREETING, READY, Link
+from proxy.link import AWAY, GREETING, READY, Link
 
 STOP: dict[str, Any] = {"interaction_id": "one of mine"}
 ASK = "RequestStopProcessing"
@@ -78,11 +78,12 @@ def test_a_silent_member_is_away_after_a_second(make_world: Any) -> None:
     assert len([request for _, request in world["n1"].seen if request["message"] == "RequestRegisterClient"]) == 2
 
 
-def test_a_member_that_steps_down_is_away_at_once(make_world: Any) -> None:
+@pytest.mark.parametrize(("role", "epoch"), [("standby", 1), ("starting", 0)])
+def test_a_member_that_steps_down_or_starts_again_is_away_at_once(make_world: Any, role: str, epoch: int) -> None:
     # given a link
     world = make_world(("n1",))
-    # when the member says that it is standby now
-    world.core.heard(world.now, world["n1"].beat(world.now, role="standby"))
+    # when the member says that it does not serve now, or not yet
+    world.core.heard(world.now, world["n1"].beat(world.now, role=role, epoch=epoch))
     # then nothing is sent to it any more
     assert link_of(world).state is AWAY
 
@@ -175,8 +176,8 @@ def test_a_node_that_does_not_take_a_client_does_not_stop_the_proxy(make_world: 
     client = world.client(b"desk")
     # when a client asks
     reply = world.ask(client, ASK, **STOP)
-    # then it is told so, after one more try
-    assert reply["code"] == 1
+    # then the node counts as lost to it, after one more try
+    assert (reply["code"], reply["missing"]) == (2003, ["n1"])
     assert len(world["n1"].flags(ASK)) == 2
 
 

@@ -101,6 +101,21 @@ def test_a_client_that_unregisters_is_unknown_after_it(world: Any) -> None:
     assert replies[1]["code"] == 1
 
 
+def test_a_client_that_registers_as_another_ends_its_first_session(world: Any) -> None:
+    # given a client with an agent
+    client = world.client(b"c")
+    world.ask(client, "RequestAgentLogin", tenant_id=101, agent_id="V")
+    number = world.number_of(client)
+    # when another client registers from its address
+    world.ask(client, "RequestRegisterClient", client_name="other", client_type="Monitor")
+    # then the first one's agent is logged out, and the nodes are told
+    for node in world.nodes.values():
+        assert node.asked("RequestAgentLogout")
+        assert ("RequestUnregisterClient", number) in [
+            (request["message"], entry.client) for entry, request in node.seen
+        ]
+
+
 @pytest.mark.parametrize("keepalive", [True, False])
 def test_a_session_lives_as_long_as_something_comes(make_world: Any, keepalive: bool) -> None:
     # given a client that a node knows

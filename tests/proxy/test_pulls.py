@@ -157,6 +157,24 @@ def test_another_proxy_pulls_as_well(world: Any) -> None:
     assert got == [[6], [7], []]
 
 
+def test_a_head_that_proves_stale_is_waited_for(world: Any) -> None:
+    # given a node whose first one another proxy has taken, and its next one comes between those of another node
+    clients = [world.client(name) for name in (b"a", b"b", b"c")]
+    stock = Stock(world, n1=[1, 2, 6], n2=[5, 7])
+    world.ask(clients[0], "RequestPull", **PULL)
+    stock.mute = True
+    stock.waiting["n1"].remove(2)
+    world["n1"].script["RequestWatchView"] = None
+    # when clients pull all at once, and that node tells its head a little later than the other one serves
+    refs = [world.send(client, "RequestPull", **PULL) for client in clients]
+    world.flow()
+    stock.mute = False
+    world["n1"].push(VIEW, stock.head("n1"))
+    world.flow()
+    # then the order holds for them
+    assert [numbers(world.reply(client, ref)) for client, ref in zip(clients, refs, strict=True)] == [[5], [6], [7]]
+
+
 @given(
     homes=st.lists(st.integers(0, 2), min_size=1, max_size=25),
     counts=st.lists(st.integers(1, 4), min_size=1, max_size=10),

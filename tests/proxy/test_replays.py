@@ -153,8 +153,37 @@ def test_events_beyond_the_streams_position_are_not_given() -> None:
     cluster = Cluster(THREE, promise=US + 25).begin()
     cluster.promise = US + 1000
     page = cluster.replay()
-    # Then a replay goes as far, and there is no more for now
+    # Then a replay goes as far, and there is no more for now, though n2 has more
     assert told(page) == ["n1@10", "n2@20"] and "more" not in page
+    cluster.log["n2"].append(event("n2", US + 35))
+    page = cluster.replay(make_cursor(US + 10, "n1"), count=2)
+    assert told(page) == ["n2@20"] and "more" not in page
+
+
+def test_a_node_that_has_not_come_as_far_ends_the_page_unless_it_is_stalled() -> None:
+    # Given n2 answers that it knows of nothing beyond 25; n1 has an event at 20 and one at 30
+    answers: dict[str, Replayed | None] = {
+        "n1": Replayed(1, [event("n1", US + 20), event("n1", US + 30)], US + 100, False),
+        "n2": Replayed(1, [], US + 25, False),
+    }
+    start = Position(US + 10, "n2", {})
+    page = merge(start, answers, Bounds(US + 50, 10, 10**6), None)
+    assert [json.loads(payload)["us"] - US for payload in page.payloads] == [20]
+    assert page.position == Position(US + 20, "n1", {})
+    # When the stream goes on without n2, then so does the page, and the cursor says how far n2 has come
+    page = merge(start, answers, Bounds(US + 50, 10, 10**6, {"n2"}), None)
+    assert len(page.payloads) == 2 and page.position == Position(US + 30, "n1", {"n2": US + 25})
+
+
+def test_what_a_node_was_not_asked_for_is_left_out() -> None:
+    answers: dict[str, Replayed | None] = {
+        "n1": Replayed(1, [event("n1", US + 9), event("n1", US + 10)], US + 50, False)
+    }
+    assert merge(Position(US + 10, "n1", {}), answers, Bounds(US + 50, 10, 10**6), None).payloads == []
+
+
+def test_nothing_has_happened_yet() -> None:
+    assert Cluster(logs()).begin().replay() == {"events": []}
 
 
 def test_a_node_that_does_not_answer_is_named_and_the_cursor_stays_behind_for_it() -> None:
@@ -249,6 +278,22 @@ def test_a_replay_that_comes_before_the_stream_has_begun_waits_for_it() -> None:
     assert isinstance(alone.replies[0], Refusal) and alone.replays.wake_at == float("inf")
 
 
+def test_a_replay_waits_until_the_stream_has_settled() -> None:
+    # Given n1's time is behind the other's, where the stream begins
+    cluster = Cluster(THREE)
+    for name, us in (("n1", US + 20), ("n2", US + 50), ("n3", US + 50)):
+        cluster.stream.heard(T0, PackedEvents(name, "primary", "active", 1, us, 1, 1, []))
+    assert cluster.stream.take() == [] and cluster.stream.position == US + 50
+    cluster.replays.replay(T0, RequestReplayEvents(), None, cluster._reply)
+    cluster.replays.tick(T0)
+    assert cluster.asked == []
+    # When n1 has come there, then a replay has all up to there
+    cluster.stream.heard(T0, PackedEvents("n1", "primary", "active", 1, US + 50, 1, 1, []))
+    cluster.replays.tick(T0)
+    (reply,) = cluster.replies
+    assert isinstance(reply, bytes) and len(json.loads(reply)["events"]) == 5
+
+
 def test_replays_are_bounded() -> None:
     # Given as many replays as may be under way
     cluster = Cluster(THREE).begin()
@@ -278,6 +323,11 @@ def test_a_silent_stalled_node_is_not_asked() -> None:
     page = cluster.replay()
     # Then it is missing at once
     assert page["missing"] == ["n3"] and [name for name, _, _ in cluster.asked] == ["n1", "n2"]
+    # When all are silent, then all are asked, for one may be there
+    for tenth in range(30, 60):
+        cluster.stream.tick(T0 + tenth / 10)
+    assert cluster.stream.silent == {"n1", "n2", "n3"}
+    assert len(cluster.replay()["events"]) == 5
 
 
 def test_a_gap_of_the_live_stream_is_filled_from_the_node() -> None:

@@ -103,12 +103,12 @@ def call(ident: str, state: int, queue: str = "In") -> InteractionPart:
 
 
 def test_parts_of_different_times_are_brought_to_one_position() -> None:
-    # Given n1 answered at 100 and n2 at 120; n1 has had one more call in between, and n2's last came before its answer
+    # Given n1 answered at 10, right after a call, and n2 at 120; in between each has had one more
     proxy = Proxy()
     one, two = proxy.nodes.values()
     proxy.start()
     proxy.hear(one.does(US + 10, "EventInteractionSubmitted", interaction=call("a", 0)))
-    first = one.state(US + 100)
+    first = one.state(US + 10)
     proxy.hear(one.does(US + 110, "EventInteractionSubmitted", interaction=call("b", 0)))
     proxy.hear(two.does(US + 115, "EventInteractionSubmitted", interaction=call("c", 0)))
     proxy.answer({"n1": first, "n2": two.state(US + 120)})
@@ -248,22 +248,29 @@ def test_a_node_whose_clock_is_ahead_does_not_hold_the_answer_for_ever() -> None
     assert isinstance(reply, dict) and reply["cursor"] == make_cursor(US + 20, "n2", {"n2": US + 3_600_000_000})
 
 
-def test_a_state_before_the_stream_has_begun_waits_for_it() -> None:
+def test_a_state_before_the_stream_has_settled_waits_for_it() -> None:
+    # Given a proxy that has just started, with n1's time a little behind n2's
     proxy = Proxy()
     proxy.stream = proxy.states._stream = MergeStream("p1", ["n1", "n2"])
     one, two = proxy.nodes.values()
-    for _ in range(2):
-        proxy.start()
-        proxy.answer({"n1": one.state(US + 10), "n2": two.state(US + 10)})
-    assert proxy.replies == []
-    proxy.hear(one.beats(US + 20), two.beats(US + 30))
-    assert [reply["cursor"] for reply in proxy.replies if isinstance(reply, dict)] == [make_cursor(US + 30, "n2")] * 2
+    proxy.start()
+    assert proxy.asked == []
+    proxy.hear(one.does(US + 10, "EventAgentLogin", agent=agent("EARLY")), two.beats(US + 30))
+    # When the stream has begun at 30, then the nodes are not asked before n1 has come there as well
+    proxy.hear(one.does(US + 20, "EventAgentLogin", agent=agent("HISTORY")))
+    assert proxy.stream.position == US + 30 and proxy.asked == []
+    proxy.hear(one.beats(US + 31))
+    proxy.answer({"n1": one.state(US + 32), "n2": two.state(US + 33)})
+    proxy.hear(one.beats(US + 40), two.beats(US + 40))
+    (reply,) = proxy.replies
+    assert isinstance(reply, dict)
+    assert [agent["agent_id"] for agent in reply["agents"]] == ["EARLY", "HISTORY"]
     # And where it does not begin, it is refused at the deadline
     proxy.stream = proxy.states._stream = MergeStream("p1", ["n1", "n2"])
     proxy.start()
-    proxy.answer({"n1": one.state(US + 10), "n2": two.state(US + 10)})
+    assert proxy.states.wake_at == T0 + 10
     proxy.states.tick(T0 + 10)
-    assert isinstance(proxy.replies[-1], Refusal)
+    assert isinstance(proxy.replies[-1], Refusal) and proxy.states._open == []
 
 
 def test_states_and_what_they_keep_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

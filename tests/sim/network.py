@@ -283,7 +283,6 @@ class Network:
         self.counts = {"lost": 0, "doubled": 0, "overtaken": 0, "broken": 0}
         self._connections: dict[bytes, Connection] = {}
         self._numbers = 0
-        self._partitions = 0
 
     # -- connecting
 
@@ -331,6 +330,10 @@ class Network:
         for connection in self._between(one, other):
             self._break(connection, keep_up=True, keep_down=True)
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """The ends of all connections, as they were made."""
+        return [connection.up.ends for connection in self._connections.values()]
+
     def _between(self, one: str, other: str) -> list[Connection]:
         ends = {(one, other), (other, one)}
         return [connection for connection in self._connections.values() if connection.up.ends in ends]
@@ -354,13 +357,11 @@ class Network:
 
     # -- blocking
 
-    def part(self, one: str, other: str, one_way: bool) -> int:
-        """Nothing passes from ``one`` to ``other``, nor back if not ``one_way``. :returns: a number for :meth:`join`"""
+    def part(self, one: str, other: str, one_way: bool) -> None:
+        """Nothing passes from ``one`` to ``other``, nor back if not ``one_way``, until :meth:`join`."""
         ways = [(one, other)] if one_way else [(one, other), (other, one)]
         self.blocked.update(ways)
-        self._partitions += 1
         self.heap.after(SILENCE_S, self._give_up, one, other)
-        return self._partitions
 
     def _give_up(self, one: str, other: str) -> None:
         if (one, other) in self.blocked:

@@ -1,0 +1,162 @@
+"""What nodes that were away, or could not say, still have to be told of agents.
+
+    behind      an agent that a node does not have, or changes that it missed: first the login, then change by change
+    doubtful    an agent that a node may have though it is logged in nowhere (any more): a logout
+
+A node gets it when it is back, one request after the other; what it cannot do now is tried again after RETRY_S. What a
+node has already it refuses, and nothing happens. A login that it refuses for good ends the agent's session everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from broker.errors import Code
+from broker.messages import encode
+from broker.messages.agents import RequestAgentLogin, RequestAgentLogout, RequestDoNotDisturbOn
+from broker.wire import ECHO
+
+from .desk import Desk
+from .gather import Answers, Asker
+from .roster import UNSURE, Agent, Roster, ids
+from .sessions import Session
+
+RETRY_S = 1.0
+MAX_DOUBTFUL = 10_000
+"""Doubtful agents per node; of more the oldest are forgotten."""
+
+
+class Step(NamedTuple):
+    """What a node that is behind is told next: the login, or the first of the changes that it missed."""
+
+    payload: bytes
+    is_login: bool
+
+
+Doubt = tuple[Session, str | None, str | None]
+"""A client's session, and the ids of an agent of its."""
+
+
+class Arrears:
+    """All nodes' arrears.
+
+    :param expel: logs an agent out everywhere because a node refuses its login with this code; False: not now
+    """
+
+    def __init__(self, desk: Desk, roster: Roster, expel: Callable[[Agent, str, int], bool]) -> None:
+        self._timeout = desk.settings.request_timeout
+        self._gather = desk.gather
+        self._links = desk.links
+        self._routes = desk.routes
+        self._roster = roster
+        self._expel = expel
+        self._doubts: dict[str, dict[Doubt, None]] = {}
+        self.wake_at = float("inf")
+        """When :meth:`tick` wants to be called next."""
+
+    def ready(self, node: str, forgot: bool) -> None:
+        """A node is back. :param forgot: it may have ended the sessions, and with them the agents, that it had"""
+        serving = [agent for agent in self._roster if node in self.nodes_of(agent)]
+        self._links.introduce(node, dict.fromkeys(agent.session.client for agent in serving))
+        self._resolve(node)
+        for agent in serving:
+            if forgot:
+                agent.nodes.discard(node)
+            self._catch_up(agent, node)
+
+    def nodes_of(self, agent: Agent) -> tuple[str, ...]:
+        """The nodes that an agent is to be logged in at."""
+        return self._routes.serving(frozenset({agent.tenant}))
+
+    def tick(self, now: float) -> None:
+        """Tries again what could not be done."""
+        if now < self.wake_at:
+            return
+        self.wake_at = float("inf")
+        for node in list(self._doubts):
+            self._resolve(node)
+        for agent in list(self._roster):
+            self.catch_up(agent)
+
+    def _later(self) -> None:
+        self.wake_at = min(self.wake_at, self._gather.now + RETRY_S)
+
+    # -- behind
+
+    def catch_up(self, agent: Agent) -> None:
+        """Brings all nodes that are there to the agent's state."""
+        for node in self.nodes_of(agent):
+            self._catch_up(agent, node)
+
+    def _catch_up(self, agent: Agent, node: str) -> None:
+        """The next step of one node."""
+        if node in agent.catching_up or not self._links.is_ready(node) or not agent.is_behind(node):
+            return
+        step = Step(_login(agent), True) if node not in agent.nodes else Step(agent.missed[node][0], False)
+        agent.catching_up.add(node)
+        asker = Asker(agent.session.client, 0 if node == agent.speaking else ECHO)
+        done = partial(self._caught_up, agent, node, step)
+        self._gather.ask([node], step.payload, self._gather.now + self._timeout, done, asker)
+
+    def _caught_up(self, agent: Agent, node: str, step: Step, now: float, answers: Answers) -> None:
+        """A node has done the step, or refuses it, or could not say."""
+        agent.catching_up.discard(node)
+        reply = answers[node]
+        if agent not in self._roster:
+            return
+        if reply is None or reply.code in UNSURE:
+            self._later()
+        elif step.is_login and reply.code:
+            if not self._expel(agent, node, reply.code):
+                self._later()
+        else:
+            self._note(agent, node, step, reply.code)
+            self._catch_up(agent, node)
+
+    def _note(self, agent: Agent, node: str, step: Step, code: int) -> None:
+        """A step is done at a node."""
+        missed = agent.missed.setdefault(node, [])
+        if step.is_login:
+            agent.nodes.add(node)
+            if agent.donot_disturb:
+                missed.insert(0, encode(RequestDoNotDisturbOn(**ids(agent))))
+        elif code == Code.NOT_LOGGED_IN:
+            agent.nodes.discard(node)
+        elif missed and missed[0] is step.payload:
+            del missed[0]
+
+    # -- doubtful
+
+    def doubt(self, session: Session, agent_id: str | None, place_id: str | None, nodes: list[str]) -> None:
+        """These nodes may have an agent that is to be logged in nowhere."""
+        for node in nodes:
+            doubts = self._doubts.setdefault(node, {})
+            doubts[session, agent_id, place_id] = None
+            if len(doubts) > MAX_DOUBTFUL:
+                del doubts[next(iter(doubts))]
+            self._later()
+
+    def _resolve(self, node: str) -> None:
+        """Tells a node that is there to log out whom it may have. The end of a session settles that by itself."""
+        if not self._links.is_ready(node):
+            return
+        for doubt in self._doubts.pop(node, {}):
+            session, agent_id, place_id = doubt
+            if session.ended or self._roster.meant(session.client, agent_id, place_id):
+                continue
+            logout = encode(RequestAgentLogout(agent_id=agent_id, place_id=place_id))
+            deadline = self._gather.now + self._timeout
+            done = partial(self._resolved, doubt, node)
+            self._gather.ask([node], logout, deadline, done, Asker(session.client, ECHO))
+
+    def _resolved(self, doubt: Doubt, node: str, now: float, answers: Answers) -> None:
+        reply = answers[node]
+        if reply is None or reply.code in UNSURE:
+            self.doubt(*doubt, [node])
+
+
+def _login(agent: Agent) -> bytes:
+    """The agent as it is now, for a node that does not have it."""
+    return encode(RequestAgentLogin(**ids(agent), tenant_id=agent.tenant, media_list=agent.media))

@@ -1,0 +1,86 @@
+"""Making the proxy's clients known to the nodes, and telling them when a client has gone.
+
+A client is introduced before its first request on a link. After a change of members all clients that the node knew are
+introduced again: those that ask or have agents at once, the others a few at a time. A session that ends is told to
+every node that knows it, if need be when the node is back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+
+from broker.messages import encode
+from broker.messages.connection import RequestUnregisterClient
+from broker.wire import PackedReply, PackedRequest
+
+from .link import Link, Numbers
+
+AT_ONCE = 200
+"""After a change of members: how many idle clients are introduced per turn, so that requests are not held up."""
+
+_farewell = encode(RequestUnregisterClient())
+
+
+class Introductions:
+    """Who is known where.
+
+    :param of: a client's number -> its RequestRegisterClient, None when its session has ended
+    """
+
+    def __init__(self, numbers: Numbers, of: Callable[[int], bytes | None], counts: Counter[str]) -> None:
+        self._numbers = numbers
+        self._of = of
+        self._counts = counts
+
+    def begin(self, link: Link) -> None:
+        """A member has acknowledged the proxy itself, and knows nobody else yet."""
+        link.introduced = {0}
+        link.owed = deque(sorted(link.known))
+
+    def introduce(self, link: Link, client: int) -> None:
+        """Makes a client known to the active member, ahead of what it asks. One that has gone is not introduced."""
+        if client in link.introduced:
+            return
+        introduction = link.leaving.get(client) or self._of(client)
+        if introduction is not None:
+            link.introduced.add(client)
+            link.known.add(client)
+            self._tell(link, client, introduction, self._introduced)
+
+    def _introduced(self, now: float, link: Link, reply: PackedReply) -> None:
+        if reply.code:
+            self._counts["introduction refused"] += 1
+            link.introduced.discard(reply.client)
+
+    def forget(self, links: Iterable[Link], client: int) -> None:
+        """A client's registration has changed: nodes hear it before its next request."""
+        for link in links:
+            link.introduced.discard(client)
+
+    def farewell(self, links: Iterable[Link], client: int, introduction: bytes) -> None:
+        """A session has ended. :param introduction: for members that do not know it"""
+        for link in links:
+            if client in link.known:
+                link.leaving[client] = introduction
+                self.go_on(link)
+
+    def go_on(self, link: Link) -> None:
+        """Introduces some of those who are not yet known again, and dismisses those who have gone."""
+        if not link.flowing:
+            return
+        for _ in range(min(AT_ONCE, len(link.owed))):
+            self.introduce(link, link.owed.popleft())
+        for client in link.leaving:
+            self.introduce(link, client)
+            self._tell(link, client, _farewell, self._dismissed)
+        link.parting.update(link.leaving)
+        link.leaving.clear()
+
+    def _dismissed(self, now: float, link: Link, reply: PackedReply) -> None:
+        for clients in (link.known, link.introduced):
+            clients.discard(reply.client)
+        link.parting.pop(reply.client, None)
+
+    def _tell(self, link: Link, client: int, payload: bytes, done: Callable[[float, Link, PackedReply], None]) -> None:
+        link.tell(PackedRequest(self._numbers.next(), client, 0, payload), done)

@@ -1,0 +1,253 @@
+"""The plain model: what a node's journal says, read without any of the node's own code.
+
+Every durable row is taken in at the moment it is durable. What comes out is the history of every interaction and
+holding as versions with times, the events in their order, and which operation was executed when; what a journal must
+never say is a fault at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import orjson
+
+from broker.wire import ECHO, Events, unpack_events
+from node.store import Row
+
+Document = dict[str, Any]
+
+PRINCIPAL = {
+    "EventProcessingStopped": "RequestStopProcessing",
+    "EventPlacedInQueue": "RequestPlaceInQueue",
+    "EventPropertiesChanged": "RequestChangeProperties",
+    "EventAgentInvited": "RequestDeliver",
+    "EventPartyAdded": "RequestAccept",
+    "EventRejected": "RequestReject",
+    "EventTakenFromQueue": "RequestPull",
+}
+"""The event that shows that a request was executed."""
+
+
+class Version(NamedTuple):
+    """What something was from a time on. :param state: None: it was not there"""
+
+    at: float
+    state: Document | None
+
+
+class Span(NamedTuple):
+    """What something was, from and to (both included)."""
+
+    begin: float
+    end: float
+    state: Document | None
+
+
+class Said(NamedTuple):
+    """One reporting event in the journal. :param at: when it was durable"""
+
+    us: int
+    seq: int
+    echo: bool
+    at: float
+    payload: bytes
+    document: Document
+
+
+class Execution(NamedTuple):
+    """An operation was executed: at which node, when, as this event (or this new interaction)."""
+
+    node: str
+    at: float
+    document: Document
+
+
+class Things:
+    """Things by key, with all they ever were."""
+
+    def __init__(self) -> None:
+        self.now: dict[str, Document] = {}
+        self.versions: dict[str, list[Version]] = {}
+
+    def set(self, at: float, key: str, state: Document | None) -> None:
+        """It is this from now on."""
+        if state is None:
+            self.now.pop(key, None)
+        else:
+            self.now[key] = state
+        self.versions.setdefault(key, []).append(Version(at, state))
+
+    def spans(self, key: str, begin: float, end: float) -> Iterator[Span]:
+        """All that it was at some moment between two times."""
+        since, state = float("-inf"), None
+        for version in self.versions.get(key, ()):
+            if since <= end and version.at >= begin:
+                yield Span(since, version.at, state)
+            since, state = version
+        if since <= end:
+            yield Span(since, float("inf"), state)
+
+
+class NodeModel:
+    """One node.
+
+    :param fault: is told what must not be
+    """
+
+    def __init__(self, name: str, fault: Callable[[str], None], seats: int | None) -> None:
+        self.name = name
+        self.interactions = Things()
+        self.holdings = Things()
+        self.tables: dict[str, dict[str, Document]] = {"agents": {}, "holdings": {}, "invitations": {}, "answers": {}}
+        self.events: list[Said] = []
+        self.executions: dict[str, list[Execution]] = {}
+        self.promised: tuple[int, int] = (0, 0)
+        """The latest promise "up to this time all is out", and the seq that was to come next."""
+        self._fault = fault
+        self._seats = seats
+        self._rev = self._epoch = self._us = 0
+        self._event_us = 0
+        self._parties: dict[str, list[Document]] = {}
+
+    # -- what is durable
+
+    def take(self, at: float, row: Row) -> None:
+        """A row has been committed."""
+        if row.rev != self._rev + 1:
+            self.fault(f"row {row.rev} after row {self._rev}")
+        if row.epoch < self._epoch:
+            self.fault(f"row {row.rev} of epoch {row.epoch} after epoch {self._epoch}")
+        if row.us < self._us:
+            self.fault(f"row {row.rev} goes back in time")
+        self._rev, self._epoch, self._us = row.rev, row.epoch, row.us
+        for change in orjson.loads(row.changes) if row.changes else ():
+            _CHANGES[change[0]](self, at, *change[1:])
+        if row.events:
+            self._say(at, unpack_events(row.events), row.us)
+        if self._seats is not None and len(self.tables["agents"]) > self._seats:
+            self.fault(f"{len(self.tables['agents'])} agents on {self._seats} seats")
+
+    def fault(self, what: str) -> None:
+        """What must not be."""
+        self._fault(f"{self.name}: {what}")
+
+    def _new(self, at: float, interaction: Document) -> None:
+        ident = interaction["interaction_id"]
+        if ident in self.interactions.now:
+            self.fault(f"{ident} is there twice")
+        self.interactions.set(at, ident, interaction)
+        self._executed(interaction.get("external_id"), at, interaction)
+
+    def _set(self, at: float, ident: str, patch: Document) -> None:
+        known = self.interactions.now.get(ident)
+        if known is None:
+            self.fault(f"{ident} is changed and not there")
+        else:
+            self.interactions.set(at, ident, {**known, **patch})
+
+    def _gone(self, at: float, ident: str) -> None:
+        if ident not in self.interactions.now:
+            self.fault(f"{ident} goes and is not there")
+        self.interactions.set(at, ident, None)
+
+    def _put(self, at: float, table: str, key: str, row: Document) -> None:
+        self.tables[table][key] = row
+        if table == "holdings":
+            self.holdings.set(at, key, row)
+
+    def _drop(self, at: float, table: str, key: str) -> None:
+        self.tables[table].pop(key, None)
+        if table == "holdings":
+            self.holdings.set(at, key, None)
+
+    def _settled(self, at: float, link: str, below: int) -> None:
+        answers = self.tables["answers"]
+        start = f"#{link}\n"
+        for key in [key for key in answers if key.startswith(start) and int(key[len(start) :]) < below]:
+            del answers[key]
+
+    def _executed(self, operation: str | None, at: float, document: Document) -> None:
+        if operation is not None:
+            self.executions.setdefault(operation, []).append(Execution(self.name, at, document))
+
+    # -- events
+
+    def _say(self, at: float, said: Events, row_us: int) -> None:
+        for seq, event in enumerate(said.events, said.first_seq):
+            document = orjson.loads(event.payload)
+            last = self.events[-1].seq if self.events else 0
+            if seq != last + 1 or document["seq"] != seq:
+                self.fault(f"event {seq} ({document['seq']}) after event {last}")
+            if event.us <= self._event_us or event.us > row_us:
+                self.fault(f"event {seq} at {event.us} after one at {self._event_us}, in a row at {row_us}")
+            if event.us <= self.promised[0] and seq >= self.promised[1]:
+                self.fault(f"event {seq} at {event.us}, and {self.promised} was promised")
+            self._event_us = event.us
+            self.events.append(Said(event.us, seq, bool(event.flags & ECHO), at, event.payload, document))
+            self._note(at, document)
+
+    def _note(self, at: float, document: Document) -> None:
+        message = document["message"]
+        request = PRINCIPAL.get(message)
+        reason = document.get("reason")
+        if request is not None and document.get("cause") == request and isinstance(reason, dict):
+            self._executed(reason.get("op"), at, document)
+        if "interaction" in document:
+            self._own(message, document)
+
+    def _own(self, message: str, document: Document) -> None:
+        """At most one party has an interaction, and only while it is in no queue."""
+        ident = document["interaction"]["interaction_id"]
+        parties = self._parties.setdefault(ident, [])
+        if message == "EventTakenFromQueue" and parties:
+            self.fault(f"{ident} is taken by {document['party']}, but {parties} has it")
+        elif message == "EventPartyAdded":
+            parties.append(document["party"])
+            if len(parties) > 1:
+                self.fault(f"{ident} has several owners: {parties}")
+        elif message == "EventPartyRemoved":
+            if document["party"] in parties:
+                parties.remove(document["party"])
+            else:
+                self.fault(f"{ident} is taken from {document['party']}, who did not have it")
+        elif message in ("EventPlacedInQueue", "EventProcessingStopped") and parties:
+            self.fault(f"{ident}: {message}, but {parties} has it")
+        if message == "EventProcessingStopped":
+            del self._parties[ident]
+
+    # -- what follows from the events alone
+
+    def by_events(self) -> dict[str, Document]:
+        """The interactions as a reader of the stream knows them."""
+        known: dict[str, Document] = {}
+        for said in self.events:
+            part = said.document.get("interaction")
+            if part is None:
+                continue
+            ident = part["interaction_id"]
+            if said.document["message"] == "EventProcessingStopped":
+                known.pop(ident, None)
+            else:
+                data = {"user_data": known.get(ident, {}).get("user_data", {})}
+                known[ident] = {**data, **part}
+        return known
+
+
+_CHANGES: dict[int, Callable[..., None]] = {
+    0: NodeModel._new,
+    1: NodeModel._set,
+    2: NodeModel._gone,
+    3: NodeModel._put,
+    4: NodeModel._drop,
+    5: NodeModel._settled,
+}
+
+
+def plain(state: Document) -> Document:
+    """A state without what is as good as absent."""
+    return {
+        key: value
+        for key, value in state.items()
+        if value is not None and value != {} and not (key in ("is_locked", "is_held") and value == 0)
+    }

@@ -1,0 +1,193 @@
+"""What a seed means: the cluster, its settings, the weather, who the clients are, and which accidents happen when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from random import Random
+from typing import Any
+
+from broker.config.objects import (
+    Addresses,
+    Configuration,
+    MediaType,
+    Node,
+    NodeSettings,
+    Proxy,
+    ProxySettings,
+    Queue,
+    Tenant,
+    View,
+)
+from tests.sim.network import Weather
+
+TENANT = 101
+QUEUES = ("Inbound", "Second")
+VIEWS = {"Inbound/all": "Inbound", "Second/all": "Second"}
+SEATS = "ics_multi_media_agent_seat"
+
+FAULTS = (
+    "crash a member",
+    "crash both members",
+    "crash a proxy",
+    "pause a member",
+    "pause a proxy",
+    "die in a write",
+    "freeze in a write",
+    "fail a write",
+    "sick database",
+    "partition",
+    "cut",
+    "switchover",
+    "restart a member",
+    "vanishing client",
+    "clock jump",
+    "links lose",
+    "links double",
+    "links overtake",
+    "events lose",
+    "events double",
+    "events overtake",
+    "clients lose",
+    "slow network",
+)
+"""Each is an option; a seed draws some of them."""
+
+Accident = tuple[float, str]
+"""When, in seconds, and which of :data:`FAULTS`."""
+
+ACCIDENTS = FAULTS[:15]
+"""Those that happen at a moment; the others are the weather."""
+
+
+@dataclass
+class Plan:
+    """One history, before anything random of its own has happened."""
+
+    seed: int
+    nodes: int = 2
+    proxies: int = 2
+    span_s: float = 4.0
+    """How long accidents happen; then all is healed."""
+    faults: tuple[str, ...] = ()
+    accidents: list[Accident] = field(default_factory=list)
+    weather: dict[str, Weather] = field(default_factory=dict)
+    skew_s: dict[str, float] = field(default_factory=dict)
+    hosts_apart: bool = False
+    """The members of a pair are on two hosts: nobody knows of the other whether it lives."""
+    media: int = 1
+    direct: int = 0
+    routers: int = 1
+    agents: int = 2
+    reporters: int = 1
+    requests: int = 12
+    """Of each client, about."""
+    dedup: float = 0.8
+    """How often a client gives its request a dedup_id."""
+    node_settings: dict[str, Any] = field(default_factory=dict)
+    proxy_settings: dict[str, Any] = field(default_factory=dict)
+    seats: int | None = None
+
+    def __str__(self) -> str:
+        shown = [f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.name not in ("accidents", "weather")]
+        return f"Plan({', '.join(shown)})"
+
+    def configuration(self) -> Configuration:
+        """The cluster's."""
+        names = [f"n{number}" for number in range(1, self.nodes + 1)]
+        return Configuration(
+            tenants={TENANT: Tenant(name="Bank", media_types={"voice": MediaType(), "email": MediaType()})},
+            nodes={
+                name: Node(
+                    database=f"sqlite:///{name}.db",
+                    primary=addresses(f"{name}.primary"),
+                    backup=addresses(f"{name}.backup"),
+                    settings=NodeSettings(**self.node_settings),
+                    licenses={} if self.seats is None else {SEATS: self.seats},
+                )
+                for name in names
+            },
+            proxies={
+                f"p{number}": Proxy(
+                    primary=addresses(f"p{number}"), connections=names, settings=ProxySettings(**self.proxy_settings)
+                )
+                for number in range(1, self.proxies + 1)
+            },
+            queues={queue: Queue(tenant=TENANT) for queue in QUEUES},
+            views={view: View(queue=queue, order="priority desc, received_at") for view, queue in VIEWS.items()},
+        )
+
+
+def addresses(process: str) -> Addresses:
+    """Where a simulated process listens."""
+    return Addresses(requests=f"sim://{process}/requests", events=f"sim://{process}/events")
+
+
+def draw(seed: int) -> Plan:
+    """The plan of a seed."""
+    random = Random(f"plan {seed}")
+    plan = Plan(seed)
+    plan.nodes = random.choices((1, 2, 3, 4), (1, 14, 3, 2))[0]
+    plan.span_s = random.uniform(2.0, 5.0)
+    plan.faults = tuple(sorted(random.sample(FAULTS, random.choice((0, 1, 1, 2, 2, 3, 4, 6)))))
+    plan.accidents = _accidents(random, plan)
+    plan.weather = _weather(random, plan.faults)
+    plan.hosts_apart = random.random() < 0.3
+    plan.media, plan.direct = random.choice((1, 1, 2)), random.choice((0, 0, 1))
+    plan.routers, plan.agents = random.choice((0, 1, 1, 2)), random.choice((0, 1, 2, 3))
+    plan.reporters = random.choice((0, 1, 1))
+    plan.requests = random.choice((4, 8, 12, 20))
+    plan.dedup = random.choice((0.0, 0.5, 0.9, 1.0))
+    if random.random() < 0.3:
+        plan.skew_s = {f"n{number}": random.uniform(-0.2, 0.2) for number in range(1, 5)}
+    if random.random() < 0.2:
+        plan.seats = random.choice((1, 2))
+    plan.node_settings, plan.proxy_settings = _settings(random)
+    return plan
+
+
+def _settings(random: Random) -> tuple[dict[str, Any], dict[str, Any]]:
+    keepalive = random.choice((0.7, 1.0))
+    node = {
+        "heartbeat_interval": random.choice((0.1, 0.2, 0.4, 0.4)),
+        "lease_timeout": random.choice((0.4, 0.8, 1.5)),
+        "keepalive_interval": keepalive,
+        "delivering_timeout": random.choice((1.0, 3.0)),
+        "dedup_window": random.choice((2.0, 300.0, 300.0, 300.0)),
+        "event_retention": random.choice((12.0, 3600.0)),
+        "event_user_data": random.choice(("changes", "changes", "always", "never")),
+        "allow_multiple_agent_connections": random.choice(("true", "true", "false", "force-logout")),
+    }
+    proxy = {
+        "keepalive_interval": keepalive,
+        "request_timeout": random.choice((1.5, 2.5)),
+        "stream_stall_timeout": random.choice((0.5, 1.0, 2.0)),
+        "pull_hold_timeout": random.choice((1.0, 2.0)),
+        "pull_order": random.choice(("global", "global", "round-robin")),
+    }
+    return node, proxy
+
+
+def _accidents(random: Random, plan: Plan) -> list[Accident]:
+    chosen = [fault for fault in plan.faults if fault in ACCIDENTS]
+    times = [random.choice((1, 1, 2, 3)) for _ in chosen]
+    accidents = [
+        (random.uniform(0.3, plan.span_s), fault) for fault, count in zip(chosen, times, strict=True) for _ in range(count)
+    ]
+    return sorted(accidents)
+
+
+def _weather(random: Random, faults: tuple[str, ...]) -> dict[str, Weather]:
+    def rate(fault: str) -> float:
+        return random.choice((0.01, 0.05, 0.2)) if fault in faults else 0.0
+
+    slow = random.choice((0.01, 0.1, 0.3)) if "slow network" in faults else 0.0
+    return {
+        "client": Weather(slow=slow, loss=rate("clients lose")),
+        "link": Weather(
+            slow=slow, loss=rate("links lose"), double=rate("links double"), overtake=rate("links overtake")
+        ),
+        "events": Weather(
+            slow=slow, loss=rate("events lose"), double=rate("events double"), overtake=rate("events overtake")
+        ),
+        "stream": Weather(slow=slow, loss=rate("events lose")),
+    }

@@ -1,0 +1,4 @@
+from contextlib import nullcontext
+PLANTED = {}
+def planted(name):
+    return nullcontext()

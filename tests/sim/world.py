@@ -1,0 +1,338 @@
+"""One history: a cluster of real shells and cores, its clients, what happens to them, and what is found out.
+
+    build       disks, processes and clients of the plan; everything starts at 0
+    accidents   until ``span_s``; then everything is healed
+    peace       the clients end their scripts, one more asks for everything once: now every request is answered well
+    quiet       who has gone is forgotten by all; reporting clients catch up
+    check       the checkers look at journals, memories, streams and at what clients were told
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from broker.errors import Code
+from broker.loop import Stalls
+from broker.wire import PACKED_TOPIC, unpack_published
+from node.core import NodeCore
+from node.member import NodeMember
+from node.store import Row
+from proxy.member import ProxyMember
+from tests.sim.accidents import Accidents
+from tests.sim.checkers import CHECKERS, memory_faults
+from tests.sim.clients import Agent, Client, Media, Operation, Operator, Router, Script, Sleep
+from tests.sim.heap import Heap, Restless
+from tests.sim.model import NodeModel
+from tests.sim.network import CALM, Frames, Network, Port, Publisher
+from tests.sim.plan import TENANT, Plan
+from tests.sim.processes import Process
+from tests.sim.reporters import Reporter
+from tests.sim.store import Disk
+
+Published = tuple[bytes, bytes, bytes]
+
+PEACE_S = 5.0
+"""After this long in peace, every request is answered at once and well."""
+LONGEST_S = 60.0
+"""A client that has not come to its end so long after the peace never will."""
+SILENCE_S = 2.0
+MEMBERS = ("primary", "backup")
+
+
+class Door(Port):
+    """A proxy's port for clients: counts what was asked and what was answered."""
+
+    def __init__(self, network: Network, host: Process, address: str) -> None:
+        super().__init__(network, host, address)
+        self.tally: dict[tuple[bytes, bytes], list[int]] = {}
+
+    def recv_multipart(self, flags: int = 0) -> Frames:
+        frames = super().recv_multipart(flags)
+        self._count(frames, 0)
+        return frames
+
+    def send_multipart(self, frames: Sequence[bytes], flags: int = 0) -> None:
+        if frames[1]:
+            self._count(frames, 1)
+        super().send_multipart(frames, flags)
+
+    def _count(self, frames: Sequence[bytes], which: int) -> None:
+        self.tally.setdefault((frames[0], frames[1]), [0, 0])[which] += 1
+
+    def reachable(self, peer: bytes) -> bool:
+        """Whether the peer is still connected."""
+        return peer in self.connections
+
+
+class LastWord(Client):
+    """When there is peace: everything once more, and all of it has to be answered well."""
+
+    kind = "MediaServer"
+
+    def script(self) -> Script:
+        while not self.world.peaceful:
+            yield Sleep(0.1)
+        for _ in range(2 * self.world.plan.nodes):
+            done = yield from self.ask("RequestSubmit", tenant_id=TENANT, media_type="email", queue="Second")
+            yield from self.ask("RequestGetInteractionProperties", interaction_id=done.reply["interaction_id"])
+            yield from self.ask("RequestStopProcessing", interaction_id=done.reply["interaction_id"])
+        yield from self.ask(
+            "RequestFindInteractions", tenant_id=TENANT, condition="", order="priority desc", count=10_000
+        )
+
+
+class World:
+    """A history that has not ended.
+
+    :param traced: keeps a readable trace of it
+    """
+
+    def __init__(self, plan: Plan, traced: bool = False) -> None:
+        self.plan = plan
+        self.traced = traced
+        self.lines: list[str] = []
+        self.faults: list[str] = []
+        self.heap = Heap(plan.seed)
+        self.network = Network(self.heap, dict(plan.weather) or dict.fromkeys(("client", "link", "events", "stream"), CALM))
+        self.silence_s = SILENCE_S
+        self.keepalive_s = float(plan.proxy_settings.get("keepalive_interval", 1.0))
+        self.overlap_us = round(1_000_000 * float(plan.proxy_settings.get("stream_stall_timeout", 2.0)))
+        self.configuration = plan.configuration()
+        self.models = {name: NodeModel(name, self.fault, plan.seats) for name in self.configuration.nodes}
+        self.disks = {name: Disk(name, self.heap, self._committed) for name in self.configuration.nodes}
+        self.pids: dict[int, Process] = {}
+        self.processes = {process.name: process for process in self._processes()}
+        self.doors: dict[str, Door] = {}
+        self.published: dict[str, tuple[Any, list[Published]]] = {}
+        self.switchovers: list[str] = []
+        self.healed = self.closing = False
+        self.healed_at = float("inf")
+        self.known_ids: list[str] = []
+        self.clients = list(self._clients())
+        self.reporters = [client for client in self.clients if isinstance(client, Reporter)]
+        self.agent_names = [client.name for client in self.clients if isinstance(client, Agent)]
+        self.accidents = Accidents(self)
+
+    def _processes(self) -> Iterator[Process]:
+        for node in self.configuration.nodes:
+            for member in MEMBERS:
+                host = f"{node}.{member}" if self.plan.hosts_apart else node
+                process = Process(self, f"{node}.{member}", host, self._make_member(node, member))
+                process.offset_s = self.plan.skew_s.get(node, 0.0)
+                yield process
+        for proxy in self.configuration.proxies:
+            yield Process(self, proxy, proxy, self._make_proxy(proxy))
+
+    def _make_member(self, node: str, member: str) -> Callable[[], NodeMember]:
+        return lambda: NodeMember(self.configuration, node, member, Stalls())
+
+    def _make_proxy(self, proxy: str) -> Callable[[], ProxyMember]:
+        return lambda: ProxyMember(self.configuration, proxy, "primary", Stalls())
+
+    def _clients(self) -> Iterator[Client]:
+        plan, proxies = self.plan, list(self.configuration.proxies)
+        for number in range(plan.media):
+            yield Media(self, f"media{number}", proxies)
+        for number in range(plan.direct):
+            node = self.heap.random.choice(list(self.configuration.nodes))
+            yield Media(self, f"direct{number}", [f"{node}.{member}" for member in MEMBERS])
+        for number in range(plan.routers):
+            yield Router(self, f"router{number}", proxies)
+        for number in range(plan.agents):
+            yield Agent(self, f"agent{number}", proxies)
+        for number in range(plan.reporters):
+            yield Reporter(self, f"reporter{number}", proxies)
+        yield Operator(self, "operator", proxies)
+        yield LastWord(self, "lastword", proxies)
+
+    # -- what the processes need
+
+    def new_pid(self, process: Process) -> int:
+        """A pid that nobody has had."""
+        pid = len(self.pids) + 1
+        self.pids[pid] = process
+        return pid
+
+    def router(self, process: Process, address: str) -> Port:
+        """A bound ROUTER."""
+        if process.name in self.configuration.proxies:
+            door = self.doors[f"{process.name}.{process.pid}"] = Door(self.network, process, address)
+            return door
+        return Port(self.network, process, address)
+
+    def publisher(self, process: Process, address: str) -> Publisher:
+        """A bound XPUB."""
+        if process.name not in self.configuration.proxies:
+            return Publisher(self.network, process, address, self._said)
+        published: list[Published] = []
+        self.published[f"{process.name}.{process.pid}"] = (process, published)
+        return Publisher(self.network, process, address, lambda frames: published.append((frames[0], frames[1], frames[2])))
+
+    def _said(self, frames: Sequence[bytes]) -> None:
+        """A member publishes: only what is durable, and no promise that is not kept."""
+        if frames[0] != PACKED_TOPIC:
+            return
+        said = unpack_published(frames[1])
+        model = self.models[said.node]
+        for seq, event in enumerate(said.events, said.first_seq):
+            if seq > len(model.events) or model.events[seq - 1].payload != event.payload:
+                self.fault(f"{said.node} {said.member} published event {seq}, which is not in the journal")
+        if said.role == "active" and said.us > model.promised[0]:
+            model.promised = (said.us, said.next_seq)
+
+    def _committed(self, node: str, row: Row) -> None:
+        if self.traced:
+            self.trace(node, f"row {row.rev} of epoch {row.epoch}", row.changes.decode())
+        self.models[node].take(self.heap.now, row)
+
+    def activated(self, core: NodeCore) -> None:
+        """A member is about to serve: its memory is all that its node has ever committed."""
+        for fault in memory_faults(core, self.models[core.name]):
+            self.fault(f"new active: {fault}")
+
+    def turned(self, process: Process) -> None:
+        """A process has had its round."""
+
+    def ended(self, process: Process) -> None:
+        """A process has ended."""
+        door = self.doors.get(f"{process.name}.{process.pid}")
+        if door is not None:
+            door.connections.clear()
+
+    def broke(self, process: Process, error: Exception) -> None:
+        """A shell has raised, which ends a real process."""
+        self.fault(f"{process.name}: the loop failed: {''.join(traceback.format_exception(error))}")
+
+    # -- what the clients tell
+
+    def answered(self, client: Client, operation: Operation) -> None:
+        """An operation is over."""
+        self.trace(client.name, "is told", repr(operation))
+        if operation.message == "RequestSubmit" and operation.outcome == "ok":
+            self.known_ids.append(operation.reply["interaction_id"])
+
+    def unanswered(self, client: Client, operation: Operation, began: float) -> None:
+        """An attempt brought no answer."""
+        self.trace(client.name, "hears nothing", repr(operation))
+        if self._is_peace(began):
+            self.fault(f"no answer in peace: {operation}")
+
+    def unsure(self, client: Client, operation: Operation, began: float) -> None:
+        """An attempt brought an answer that says nothing."""
+        if self._is_peace(began) and operation.code != Code.NO_SERVERS:
+            self.fault(f"no good answer in peace: {operation} {operation.reply}")
+
+    def _is_peace(self, at: float) -> bool:
+        return at > self.healed_at + PEACE_S
+
+    @property
+    def peaceful(self) -> bool:
+        """All has been healed for long enough."""
+        return self._is_peace(self.heap.now)
+
+    def operations(self) -> Iterator[Operation]:
+        """All of all clients."""
+        for client in self.clients:
+            yield from client.operations
+
+    def asked_of(self, operation: Operation) -> dict[str, NodeModel]:
+        """The nodes that could answer: all behind a proxy; of a direct client its own."""
+        node = operation.attempts[-1][1].partition(".")[0]
+        return {node: self.models[node]} if node in self.models else self.models
+
+    # -- looking
+
+    def members(self, node: str) -> list[Process]:
+        """The two of a pair."""
+        return [self.processes[f"{node}.{member}"] for member in MEMBERS]
+
+    def active_core(self, node: str) -> NodeCore | None:
+        """The core of the member that serves."""
+        cores = [process.shell.core for process in self.members(node) if process.running]
+        return next((core for core in cores if core.active), None)
+
+    def streams(self) -> dict[str, tuple[int | None, list[Published]]]:
+        """What each running proxy has published, and when its stream began."""
+        return {
+            name: (process.shell.core.stream.began_us, published)
+            for name, (process, published) in self.published.items()
+            if process.running and name == f"{process.name}.{process.pid}"
+        }
+
+    def trace(self, who: str, what: str, more: str = "") -> None:
+        """A line of the trace."""
+        if self.traced:
+            self.lines.append(f"{self.heap.now:10.6f}  {who:<12} {what}{': ' if more else ''}{more}")
+
+    def fault(self, what: str) -> None:
+        """Something that must not be."""
+        self.trace("FAULT", what)
+        self.faults.append(f"at {self.heap.now:.6f} s: {what}")
+
+    # -- the history
+
+    def run(self) -> list[str]:
+        """Lets all of it happen. :returns: what was wrong"""
+        try:
+            self._happen()
+        except Restless as fault:
+            self.fault(str(fault))
+        finally:
+            for process in self.processes.values():
+                process.crash("the history is over")
+        return self.faults
+
+    def _happen(self) -> None:
+        for process in self.processes.values():
+            self.heap.after(self.heap.random.uniform(0.0, 0.2), process.start)
+        for client in self.clients:
+            client.start()
+        self.accidents.plan()
+        if self._until(self.plan.span_s):
+            return
+        self._heal()
+        if self._until(self.healed_at + PEACE_S + LONGEST_S, self._all_done):
+            return
+        self.closing = True
+        if self._until(self.heap.now + 3 * self.keepalive_s + 1.5):
+            return
+        if self._until(self.heap.now + LONGEST_S, self._all_caught_up):
+            return
+        for checker in CHECKERS:
+            for fault in checker(self):
+                self.fault(fault)
+
+    def _until(self, at: float, ended: Callable[[], bool] | None = None) -> bool:
+        """Goes on; True when there is no sense in going on further."""
+        over = self.heap.run(at, lambda: bool(self.faults) or (ended is not None and ended()))
+        if ended is not None and not over:
+            waiting = [client for client in self.clients if not client.done]
+            self.fault(f"not done: {[(client.name, client.operations[-1:]) for client in waiting]}")
+        return bool(self.faults)
+
+    def _all_done(self) -> bool:
+        return all(client.done for client in self.clients if not isinstance(client, Reporter))
+
+    def _all_caught_up(self) -> bool:
+        return all(client.done for client in self.clients)
+
+    def _heal(self) -> None:
+        self.trace("world", "all is healed")
+        self.healed, self.healed_at = True, self.heap.now
+        self.network.weather = dict.fromkeys(self.network.weather, CALM)
+        self.accidents.heal()
+
+    def tally(self) -> dict[str, int]:
+        """How much there was of what."""
+        operations = list(self.operations())
+        return {
+            "operations": len(operations),
+            "acked": sum(operation.outcome == "ok" for operation in operations),
+            "attempts": sum(len(operation.attempts) for operation in operations),
+            "events": sum(len(model.events) for model in self.models.values()),
+            "takeovers": sum(disk.lease.epoch - 1 for disk in self.disks.values()),
+            "steps": self.heap.steps,
+            **self.network.counts,
+        }
