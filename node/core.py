@@ -38,6 +38,7 @@ from . import (
     holds,
     interactions,
     invitations,
+    locks,
     operations,
     overdue,
     parties,
@@ -46,6 +47,7 @@ from . import (
     reporting,
     routing,
     sessions,
+    snapshots,
 )
 from .calls import UNASKED, Batch, Call, Cause, Outgoing, Read, Source
 from .journal import decode_changes
@@ -68,6 +70,8 @@ _MODULES = (
     parties,
     holds,
     finding,
+    snapshots,
+    locks,
     reporting,
     operations,
 )
@@ -111,7 +115,9 @@ class NodeCore:
         self.offers: dict[str, Call] = {}
         """By ticket: the calls that wait for an invited agent."""
         self.active_since = 0.0
-        self.searches: deque[finding.Search] = deque()
+        self.searches: deque[finding.Task] = deque()
+        self.snapshot_uses: dict[str, float] = {}
+        """By snapshot: when it was last asked for."""
         self.events: list[PackedEvent] = []
         self.outgoing: list[Outgoing] = []
         self.reads: list[Read] = []
@@ -350,7 +356,7 @@ class NodeCore:
         for _ in range(len(self.searches)):
             search = self.searches.popleft()
             if search.slice(self):
-                self.finish(search.call, search.reply(self), changed=False)
+                search.finish(self)
             else:
                 self.searches.append(search)
 
@@ -409,6 +415,7 @@ class NodeCore:
         waiting = memory.agents.values("session") | {
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
+        waiting |= snapshots.resume(self)
         for session_id in sorted(map(str, waiting)):
             self.orphans.add(session_id)
             self.deadline(now + 3 * self.settings.keepalive_interval, sessions.orphaned, session_id)
@@ -422,6 +429,7 @@ class NodeCore:
         self.orphans = set()
         self.pulls = pulls.Pulls()
         self.searches.clear()
+        self.snapshot_uses.clear()
         self.offers.clear()
         self.events, self.outgoing, self.reads = [], [], []
         self._deadlines.clear()

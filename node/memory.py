@@ -17,7 +17,7 @@ from broker.config.objects import Configuration
 from broker.messages.objects import Interaction
 
 from .journal import FIELDS, Change, Drop, Gone, New, Patch, Put, Set, Settled, encode_row
-from .records import COUNTERS, TABLES, AgentRow, Answer, Counters, Holding, Invitation
+from .records import COUNTERS, TABLES, AgentRow, Answer, Counters, Holding, Invitation, Lock, Move, Page, Snapshot
 from .tables import Row, Settling, Table
 from .views import Views
 
@@ -39,6 +39,10 @@ class Memory:
         self.holdings: Table[Holding] = self.tables["holdings"]
         self.invitations: Table[Invitation] = self.tables["invitations"]
         self.answers: Settling[Answer] = cast("Settling[Answer]", self.tables["answers"])
+        self.snapshots: Table[Snapshot] = self.tables["snapshots"]
+        self.pages: Table[Page] = self.tables["pages"]
+        self.moves: Table[Move] = self.tables["moves"]
+        self.locks: Table[Lock] = self.tables["locks"]
         self.counters = Counters()
         self.changes: list[Change] = []
         self.dirty: dict[str, None] = {}
