@@ -40,7 +40,9 @@ class Routes:
         key = (tenants, media_type)
         nodes = self._serving.get(key)
         if nodes is None:
-            known = [t for t in self._tenants if t in tenants and (media_type is None or self._has_media(t, media_type))]
+            known = [
+                t for t in self._tenants if t in tenants and (media_type is None or self._has_media(t, media_type))
+            ]
             nodes = tuple(name for name in self.nodes if any(self._serves(name, t, media_type) for t in known))
             if len(self._serving) >= _REMEMBERED:
                 self._serving.clear()

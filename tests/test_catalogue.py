@@ -40,6 +40,9 @@ LOGIN = (DESK, "RequestAgentLogin", {"tenant_id": 101, "agent_id": AGENT, "media
 PULL = (ENGINE, "RequestPull", {"tenant_id": 101, "view_id": "Inbound/all"})
 DELIVER = (ENGINE, "RequestDeliver", {"interaction_id": HELD, "agent_id": AGENT})
 
+SNAPSHOT = (DESK, "RequestTakeSnapshot", {"tenant_id": 101, "condition": ""})
+LOCK = (DESK, "RequestLockInteraction", {"interaction_id": HELD})
+
 BEFORE: dict[str, list[Step]] = {
     "RequestAgentLogin": [(DESK, "RequestAgentLogout", {})],
     "RequestRemoveMedia": [(DESK, "RequestAddMedia", {"media_type": "email"})],
@@ -47,6 +50,10 @@ BEFORE: dict[str, list[Step]] = {
     "RequestDoNotDisturbOff": [(DESK, "RequestDoNotDisturbOn", {})],
     "RequestDeliver": [PULL],
     "RequestAccept": [PULL, DELIVER],
+    "RequestGetSnapshotInteractions": [SNAPSHOT],
+    "RequestReleaseSnapshot": [SNAPSHOT],
+    "RequestMoveInteractions": [SNAPSHOT],
+    "RequestUnlockInteraction": [LOCK],
     "RequestReject": [PULL, DELIVER],
 }
 """What has to be done, by whom, before an example can be."""
@@ -72,8 +79,10 @@ class Stage:
         )
         self.clients = {kind: self.world.client(kind, at) for kind in (MEDIA, ENGINE, DESK)}
         self.steps = [SUBMIT, LOGIN, *BEFORE.get(name, ())]
+        self.snapshot_id = ""
         for reply in self.prepare():
             assert reply["message"] != "EventError", reply
+            self.snapshot_id = reply.get("snapshot_id", self.snapshot_id)
         sender = kind or senders(name)[0]
         self.client = self.clients.get(sender) or self.world.client(sender, at)
 
@@ -88,6 +97,8 @@ class Stage:
         invitations = [note for note in self.clients[DESK].notes if note["message"] == "EventInvite"]
         if invitations and "ticket_id" in fields:
             fields["ticket_id"] = invitations[-1]["ticket_id"]
+        if self.snapshot_id and "snapshot_id" in fields:
+            fields["snapshot_id"] = self.snapshot_id
         return fields
 
     def ask(self, message: str | bytes | None = None, **fields: Any) -> dict[str, Any]:

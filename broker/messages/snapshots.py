@@ -15,7 +15,7 @@ from .objects import Count, Flag, Interaction, MediaType, QueueName, Reason, Ten
 SNAPSHOT_SENDERS = frozenset({ClientType.AGENT, ClientType.ROUTING, ClientType.PROXY})
 
 SnapshotId = Annotated[
-    str, Meta(min_length=1, max_length=1024, description="of `EventSnapshotTaken`; the session's own snapshot")
+    str, Meta(min_length=1, max_length=4096, description="of `EventSnapshotTaken`; the session's own snapshot")
 ]
 
 
@@ -69,12 +69,16 @@ class RequestTakeSnapshot(Request):
 class EventSnapshotTaken(Reply):
     """The snapshot is there.
 
-    :param snapshot_id: for all further requests; it names its node
+    :param snapshot_id: for all further requests; it names its nodes
     :param number_of_interactions: how many are in it
+    :param complete: from a proxy: false when nodes did not answer
+    :param missing: which
     """
 
     snapshot_id: str
     number_of_interactions: int
+    complete: bool | None = None
+    missing: list[str] | None = None
 
 
 class SnapshotRequest(Request):
