@@ -138,17 +138,18 @@ def snapshot(terms: Terms, answers: Answers) -> bytes:
     refused = next((reply for reply in answers.values() if reply is not None and reply.code), None)
     if refused is not None:
         return refused.payload
-    missing = sorted(node for node, reply in answers.items() if reply is None)
+    read = _parts(terms, answers)
+    missing = sorted(answers.keys() - read.keys())
     taking = terms.request.route is Route.SCATTER
     if len(missing) == len(answers) or (missing and not taking):
         raise lost(terms.request, missing)
-    parts = [_part(reply.payload) for _, reply in sorted(answers.items()) if reply is not None]
+    parts = [read[node] for node in sorted(read)]
     whole: dict[str, Any] = {"message": terms.request.reply}
     if taking:
         whole["snapshot_id"] = ".".join(f"{part.snapshot_id}*{part.number_of_interactions}" for part in parts)
     else:
         whole["snapshot_id"] = terms.head.snapshot_id
-    whole |= _sums(terms, parts)
+    whole |= _sums(parts)
     if taking:
         whole |= {"complete": False, "missing": missing} if missing else {"complete": True}
     return _json(whole)
@@ -168,7 +169,19 @@ class _Part(msgspec.Struct, gc=False):
 _part = msgspec.json.Decoder(_Part).decode
 
 
-def _sums(terms: Terms, parts: list[_Part]) -> dict[str, Any]:
+def _parts(terms: Terms, answers: Answers) -> dict[str, _Part]:
+    """The nodes' parts; a node whose answer cannot be read counts as silent."""
+    parts: dict[str, _Part] = {}
+    for node, reply in answers.items():
+        if reply is not None:
+            try:
+                parts[node] = _part(reply.payload)
+            except (ValueError, RecursionError):
+                terms.counts["garbage"] += 1
+    return parts
+
+
+def _sums(parts: list[_Part]) -> dict[str, Any]:
     """What the parts have together."""
     if parts[0].interactions is not None:
         together = [raw for part in parts for raw in part.interactions or ()]
