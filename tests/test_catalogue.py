@@ -300,7 +300,10 @@ class TestGarbage:
 
 # ---- nodes are lost
 
-LOST: dict[Route, Code] = dict.fromkeys(Route, Code.LOST_CONNECTION) | {Route.INTERACTION: Code.NOT_ACCESSIBLE}
+LOST: dict[Route, Code] = dict.fromkeys(Route, Code.LOST_CONNECTION) | {
+    Route.INTERACTION: Code.NOT_ACCESSIBLE,
+    Route.SNAPSHOT: Code.SNAPSHOT_NOT_ACCESSIBLE,
+}
 """What is said where a node that had to be asked has not answered."""
 
 
@@ -321,7 +324,7 @@ class TestOneLost:
         request, route = stage.request, stage.request.route
         if request.__name__ in BETWEEN_SERVERS:
             assert answer["code"] == Code.UNSUPPORTED
-        elif route in (Route.INTERACTION, Route.NODE) and lost == "n1":
+        elif route in (Route.INTERACTION, Route.SNAPSHOT, Route.NODE) and lost == "n1":
             assert answer["code"] == LOST[route]
             assert answer["missing"] == ["n1"]
         elif answer["message"] == "EventError":
