@@ -183,7 +183,7 @@ def test_all_nodes_lost(make_world: Any, name: str, away_s: float) -> None:
     # when the request comes
     reply = outcome(world, client, name)
     # then the answer says so
-    expected = 2003 if REQUESTS[name].route is Route.INTERACTION else 2002
+    expected = {Route.INTERACTION: 2003, Route.SNAPSHOT: 2006}.get(REQUESTS[name].route, 2002)
     assert (reply["message"], reply["code"]) == ("EventError", expected)
     assert reply["missing"]
 
@@ -209,7 +209,7 @@ def test_garbage_replies(make_world: Any, name: str, garbage: bytes) -> None:
     # when the request comes
     reply = outcome(world, client, name)
     # then they count as silent
-    expected = 2003 if REQUESTS[name].route is Route.INTERACTION else 2002
+    expected = {Route.INTERACTION: 2003, Route.SNAPSHOT: 2006}.get(REQUESTS[name].route, 2002)
     assert (reply["message"], reply["code"]) == ("EventError", expected)
 
 
