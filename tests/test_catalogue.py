@@ -324,9 +324,9 @@ class TestOneLost:
         request, route = stage.request, stage.request.route
         if request.__name__ in BETWEEN_SERVERS:
             assert answer["code"] == Code.UNSUPPORTED
-        elif route in (Route.INTERACTION, Route.SNAPSHOT, Route.NODE) and lost == "n1":
+        elif route is Route.SNAPSHOT or (route in (Route.INTERACTION, Route.NODE) and lost == "n1"):
             assert answer["code"] == LOST[route]
-            assert answer["missing"] == ["n1"]
+            assert answer["missing"] == [lost]
         elif answer["message"] == "EventError":
             assert route in (Route.SUBMIT, Route.AGENT, Route.PULL) and not known
             assert (answer["code"], answer["missing"]) == (Code.LOST_CONNECTION, [lost])

@@ -33,7 +33,6 @@ class RequestTakeSnapshot(Request):
         Code.BAD_CONDITION,
         Code.UNKNOWN_SNAPSHOT,
         Code.IN_PROGRESS,
-        Code.MISSING_ATTRIBUTE,
     )
     senders: ClassVar[frozenset[ClientType]] = SNAPSHOT_SENDERS
     route: ClassVar[Route] = Route.SCATTER
