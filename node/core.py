@@ -38,6 +38,7 @@ from . import (
     holds,
     interactions,
     invitations,
+    locks,
     operations,
     overdue,
     parties,
@@ -47,6 +48,7 @@ from . import (
     reporting,
     routing,
     sessions,
+    snapshots,
     workbins,
 )
 from .calls import UNASKED, Batch, Call, Cause, Outgoing, Read, Source
@@ -70,6 +72,8 @@ _MODULES = (
     parties,
     holds,
     finding,
+    snapshots,
+    locks,
     reporting,
     operations,
     workbins,
@@ -115,7 +119,9 @@ class NodeCore:
         self.offers: dict[str, Call] = {}
         """By ticket: the calls that wait for an invited agent."""
         self.active_since = 0.0
-        self.searches: deque[finding.Search] = deque()
+        self.searches: deque[finding.Task] = deque()
+        self.snapshot_uses: dict[str, float] = {}
+        """By snapshot: when it was last asked for."""
         self.events: list[PackedEvent] = []
         self.outgoing: list[Outgoing] = []
         self.reads: list[Read] = []
@@ -367,7 +373,7 @@ class NodeCore:
         for _ in range(len(self.searches)):
             search = self.searches.popleft()
             if search.slice(self):
-                self.finish(search.call, search.reply(self), changed=False)
+                search.finish(self)
             else:
                 self.searches.append(search)
 
@@ -429,6 +435,7 @@ class NodeCore:
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
         waiting |= memory.subscriptions.values("session")
+        waiting |= snapshots.resume(self)
         for session_id in sorted(map(str, waiting)):
             self.orphans.add(session_id)
             self.deadline(now + 3 * self.settings.keepalive_interval, sessions.orphaned, session_id)
@@ -442,6 +449,7 @@ class NodeCore:
         self.orphans = set()
         self.pulls = pulls.Pulls()
         self.searches.clear()
+        self.snapshot_uses.clear()
         self.offers.clear()
         self.events, self.outgoing, self.reads = [], [], []
         self._deadlines.clear()

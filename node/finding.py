@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import nsmallest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from broker.conditions import compile_condition, compile_order
 from broker.errors import Code, Refusal
 from broker.messages.interactions import EventInteractionsFound, RequestFindInteractions
 from broker.messages.objects import Interaction
+from broker.messages.snapshots import RequestTakeSnapshot
 
 from .calls import Call
 
@@ -24,14 +25,25 @@ SLICE = 2_000
 """Interactions looked at in one turn: about 2 ms."""
 
 
+class Task(Protocol):
+    """Work that is done in slices, one a turn."""
+
+    def slice(self, node: NodeCore) -> bool:
+        """Does some of it. True: all is done."""
+
+    def finish(self, node: NodeCore) -> None:
+        """Answers whoever waits for it."""
+
+
 class Search:
     """One find on its way through the interactions."""
 
-    def __init__(self, node: NodeCore, call: Call) -> None:
-        request: RequestFindInteractions = call.request
+    def __init__(self, node: NodeCore, call: Call, limit: int) -> None:
+        request: RequestFindInteractions | RequestTakeSnapshot = call.request
         custom = node.configuration.custom_properties
         self.call = call
-        self.condition = compile_condition(request.condition, custom)
+        self.limit = limit
+        self.condition = compile_condition(request.condition or "", custom)
         self.order = compile_order(request.order, custom)
         self.tenants = call.session.tenants if request.tenant_id is None else {request.tenant_id}
         self.media_type = request.media_type
@@ -64,13 +76,17 @@ class Search:
 
     def _shrink(self) -> None:
         """Keeps no more than can be in the answer, and the one that tells there is more."""
-        limit = self.call.request.count + 1
+        limit = self.limit + 1
         if len(self.found) > 2 * limit:
             self.found = nsmallest(limit, self.found, key=_key)
 
+    def finish(self, node: NodeCore) -> None:
+        """Answers the one that asked."""
+        node.finish(self.call, self.reply(node), changed=False)
+
     def reply(self, node: NodeCore) -> EventInteractionsFound:
         """The first ``count`` in order, of those that still are."""
-        count = self.call.request.count
+        count = self.limit
         there = [found for found in self.found if found[1].interaction_id in node.memory.interactions]
         first = nsmallest(count + 1, there, key=_key)
         return EventInteractionsFound(
@@ -86,7 +102,7 @@ def find(node: NodeCore, call: Call) -> EventInteractionsFound | None:
     """RequestFindInteractions: at once where few have to be looked at, else over several turns."""
     if call.request.tenant_id is not None:
         call.tenant(call.request.tenant_id)
-    search = Search(node, call)
+    search = Search(node, call, call.request.count)
     if search.slice(node):
         return search.reply(node)
     if len(node.searches) >= node.settings.max_pending:

@@ -47,7 +47,8 @@ def find(node: NodeCore, call: Call) -> Interaction:
 
 
 def authorise(node: NodeCore, call: Call, interaction: Interaction) -> Holding | None:
-    """The holding, if the client may act on the interaction: its holder may, and the servers that bring them in.
+    """The holding, if the client may act on the interaction: its holder may, the one that has it locked while it
+    waits, and the servers that bring them in.
 
     :raises Refusal: ``ACCESS_DENIED``; ``BAD_TICKET`` with a token of an earlier grant
     """
@@ -59,6 +60,9 @@ def authorise(node: NodeCore, call: Call, interaction: Interaction) -> Holding |
         return holding
     if holding is not None and holder_of(node, call, holding) is not None:
         return holding
+    lock = node.memory.locks.get(interaction.interaction_id)
+    if holding is None and lock is not None and lock.session_id == call.session.session_id:
+        return None
     raise Refusal(Code.ACCESS_DENIED, "this client does not hold the interaction")
 
 

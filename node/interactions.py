@@ -139,6 +139,7 @@ def stop(node: NodeCore, call: Call) -> EventAck:
         report_change(node, interaction, request, changed, cause)
     node.event(EventProcessingStopped, interaction, cause, old_queue=old_queue, old_state=old_state)
     node.memory.remove(interaction)
+    node.memory.drop(node.memory.locks, interaction.interaction_id)
     return EventAck(interaction_id=interaction.interaction_id)
 
 

@@ -18,7 +18,21 @@ from broker.messages.objects import Interaction
 
 from .contents import Contents, place_of
 from .journal import FIELDS, Change, Drop, Gone, New, Patch, Put, Set, Settled, encode_row
-from .records import COUNTERS, TABLES, AgentRow, Answer, Counters, Holding, Invitation, QueueRow, Subscription
+from .records import (
+    COUNTERS,
+    TABLES,
+    AgentRow,
+    Answer,
+    Counters,
+    Holding,
+    Invitation,
+    Lock,
+    Move,
+    Page,
+    QueueRow,
+    Snapshot,
+    Subscription,
+)
 from .tables import Row, Settling, Table
 from .views import Views
 
@@ -43,6 +57,10 @@ class Memory:
         self.queues: Table[QueueRow] = self.tables["queues"]
         self.subscriptions: Table[Subscription] = self.tables["subscriptions"]
         self.answers: Settling[Answer] = cast("Settling[Answer]", self.tables["answers"])
+        self.snapshots: Table[Snapshot] = self.tables["snapshots"]
+        self.pages: Table[Page] = self.tables["pages"]
+        self.moves: Table[Move] = self.tables["moves"]
+        self.locks: Table[Lock] = self.tables["locks"]
         self.counters = Counters()
         self.changes: list[Change] = []
         self.dirty: dict[str, None] = {}

@@ -119,6 +119,7 @@ class ProxyCore:
             Route.AGENT: self.agents.request,
             Route.SUBMIT: self.forward.submit,
             Route.SCATTER: self.forward.scatter,
+            Route.SNAPSHOT: self.forward.to_snapshot,
             Route.PULL: self._pull,
             Route.STREAM: self._stream,
             Route.NODE: self.forward.to_node,

@@ -74,6 +74,10 @@ class NodeSettings(Limits):
     max_interactions_per_snapshot: Annotated[
         int, Meta(ge=100, le=10_000, description="interactions of this node in one snapshot")
     ] = 500
+    snapshot_timeout: Annotated[
+        float, Meta(ge=10, le=86_400, description="seconds a snapshot is kept without being used")
+    ] = 3600.0
+    max_snapshots: Annotated[int, Meta(ge=1, le=100_000, description="snapshots at this node at once")] = 1000
     delivering_timeout: Annotated[
         float, Meta(ge=1, le=86_400, description="seconds an invitation stands; then the interaction goes back")
     ] = 30.0

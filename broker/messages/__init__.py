@@ -14,7 +14,7 @@ import msgspec
 
 from broker.errors import Code, Refusal
 
-from . import agents, connection, interactions, operations, parties, pulls, reporting, routing, workbins
+from . import agents, connection, interactions, operations, parties, pulls, reporting, routing, snapshots, workbins
 from .connection import EventError
 from .kinds import Message, Notification, Reply, ReportingEvent, Request
 
@@ -26,6 +26,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     routing,
     parties,
     workbins,
+    snapshots,
     reporting,
     operations,
 )

@@ -52,7 +52,7 @@ class Interaction(Record, gc=False):
     :param submitted_at: when it came to the node
     :param submit_seq: rises with every submit at this node
     :param place_in_queue_seq: rises with every placement in a queue at this node
-    :param is_locked: not set by any request of this release
+    :param is_locked: 1 while a snapshot or a session locks it: no view shows it and nobody can pull it
     :param is_held: 1 while it is on hold; pulls leave it out
     :param parent_id: the interaction that this one answers or belongs to
     :param external_id: the media server's own id
@@ -69,7 +69,7 @@ class Interaction(Record, gc=False):
     :param completed_at: not set by any request of this release
     :param scheduled_at: before this time no view has it
     :param held_at: since when it is on hold
-    :param snapshot_id: not set by any request of this release
+    :param snapshot_id: the snapshot that locks it; absent with the lock of a session
     :param service_type: the business layer's, kept as it is
     :param service_objective: the business layer's, seconds, kept as it is
     :param user_data: the JSON object as it came in; where nobody changed it, byte for byte
