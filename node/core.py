@@ -38,14 +38,18 @@ from . import (
     holds,
     interactions,
     invitations,
+    locks,
     operations,
     overdue,
     parties,
     properties,
     pulls,
+    queues,
     reporting,
     routing,
     sessions,
+    snapshots,
+    workbins,
 )
 from .calls import UNASKED, Batch, Call, Cause, Outgoing, Read, Source
 from .journal import decode_changes
@@ -68,8 +72,12 @@ _MODULES = (
     parties,
     holds,
     finding,
+    snapshots,
+    locks,
     reporting,
     operations,
+    workbins,
+    queues,
 )
 for _module in _MODULES:
     HANDLERS.update(_module.HANDLERS)
@@ -111,7 +119,9 @@ class NodeCore:
         self.offers: dict[str, Call] = {}
         """By ticket: the calls that wait for an invited agent."""
         self.active_since = 0.0
-        self.searches: deque[finding.Search] = deque()
+        self.searches: deque[finding.Task] = deque()
+        self.snapshot_uses: dict[str, float] = {}
+        """By snapshot: when it was last asked for."""
         self.events: list[PackedEvent] = []
         self.outgoing: list[Outgoing] = []
         self.reads: list[Read] = []
@@ -149,7 +159,7 @@ class NodeCore:
         :param source: the peer and, behind a proxy, its client
         :param ref: given back with the reply; an int is a link's request number
         """
-        self.now = now
+        self.now = self.memory.views.now = now
         session = self.sessions.by_source.get(source)
         if session is not None:
             session.heard = now
@@ -343,7 +353,7 @@ class NodeCore:
         """When :meth:`tick` wants to be called next, in seconds; 0 is at once."""
         if self.searches:
             return 0.0
-        return self._deadlines[0][0] if self._deadlines else float("inf")
+        return min(self._deadlines[0][0] if self._deadlines else float("inf"), self.memory.views.wake_at)
 
     def deadline(self, at: float, due: Callable[[NodeCore, Any], None], what: Any) -> None:
         """Has ``due(node, what)`` called when ``at`` has come."""
@@ -356,13 +366,14 @@ class NodeCore:
     def tick(self, now: float) -> None:
         """Does what has come due, and the next slice of every running search."""
         self.now = now
+        self.memory.views.wake(now)
         while self._deadlines and self._deadlines[0][0] <= now:
             _, _, due, what = heappop(self._deadlines)
             due(self, what)
         for _ in range(len(self.searches)):
             search = self.searches.popleft()
             if search.slice(self):
-                self.finish(search.call, search.reply(self), changed=False)
+                search.finish(self)
             else:
                 self.searches.append(search)
 
@@ -380,6 +391,7 @@ class NodeCore:
         """Closes the batch: what to commit, and what to send when that is done."""
         self.now = now
         self.pulls.settle(self)
+        workbins.settle(self)
         events, self.events = self.events, []
         outgoing, self.outgoing = self.outgoing, []
         reads, self.reads = self.reads, []
@@ -412,6 +424,7 @@ class NodeCore:
         memory = self.memory
         for holding in memory.holdings.rows.values():
             self.watch(holding)
+        memory.views.wake(now)
         memory.views.touched.clear()
         for ticket, invitation in memory.invitations.rows.items():
             self.deadline(to_seconds(invitation.deadline_us), invitations.expired, ticket)
@@ -421,6 +434,8 @@ class NodeCore:
         waiting = memory.agents.values("session") | {
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
+        waiting |= memory.subscriptions.values("session")
+        waiting |= snapshots.resume(self)
         for session_id in sorted(map(str, waiting)):
             self.orphans.add(session_id)
             self.deadline(now + 3 * self.settings.keepalive_interval, sessions.orphaned, session_id)
@@ -434,6 +449,7 @@ class NodeCore:
         self.orphans = set()
         self.pulls = pulls.Pulls()
         self.searches.clear()
+        self.snapshot_uses.clear()
         self.offers.clear()
         self.events, self.outgoing, self.reads = [], [], []
         self._deadlines.clear()

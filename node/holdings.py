@@ -21,10 +21,11 @@ from broker.messages.interactions import (
     EventRevoked,
     InteractionRevoked,
 )
-from broker.messages.kinds import STRATEGY, Actor, ClientType, Party
+from broker.messages.kinds import STRATEGY, Actor, ClientType, Party, Workbin
 from broker.messages.objects import HANDLING, QUEUED, ROUTING, Interaction
 from broker.messages.parties import PartyLeft
 from broker.messages.routing import EventAbandoned
+from broker.messages.workbins import EventPlacedInWorkbin
 
 from . import invitations
 from .calls import UNASKED, Call, Cause
@@ -46,7 +47,8 @@ def find(node: NodeCore, call: Call) -> Interaction:
 
 
 def authorise(node: NodeCore, call: Call, interaction: Interaction) -> Holding | None:
-    """The holding, if the client may act on the interaction: its holder may, and the servers that bring them in.
+    """The holding, if the client may act on the interaction: its holder may, the one that has it locked while it
+    waits, and the servers that bring them in.
 
     :raises Refusal: ``ACCESS_DENIED``; ``BAD_TICKET`` with a token of an earlier grant
     """
@@ -58,6 +60,9 @@ def authorise(node: NodeCore, call: Call, interaction: Interaction) -> Holding |
         return holding
     if holding is not None and holder_of(node, call, holding) is not None:
         return holding
+    lock = node.memory.locks.get(interaction.interaction_id)
+    if holding is None and lock is not None and lock.session_id == call.session.session_id:
+        return None
     raise Refusal(Code.ACCESS_DENIED, "this client does not hold the interaction")
 
 
@@ -157,6 +162,40 @@ def place(node: NodeCore, interaction: Interaction, queue: str, cause: Cause) ->
     node.event(EventPlacedInQueue, interaction, cause, old_queue=old_queue, old_state=old_state)
 
 
+def place_in_workbin(node: NodeCore, interaction: Interaction, workbin: Workbin, cause: Cause) -> None:
+    """Puts an interaction that nobody holds (any more) into a workbin, and into the queue behind it if there is one."""
+    old_queue, old_state = interaction.queue, interaction.interaction_state
+    queue = backing_queue(node, workbin) or old_queue
+    node.memory.update(
+        interaction,
+        interaction_state=QUEUED,
+        queue=queue,
+        workbin=workbin,
+        place_in_queue_seq=node.memory.counters.place_seq + 1,
+        placed_in_queue_at=node.now,
+        moved_to_queue_at=interaction.moved_to_queue_at if queue == old_queue else node.now,
+        assigned_to=None,
+        assigned_at=None,
+    )
+    if queue is not None:
+        node.event(EventPlacedInQueue, interaction, cause, old_queue=old_queue, old_state=old_state)
+    node.event(EventPlacedInWorkbin, interaction, cause, old_queue=old_queue, old_state=old_state)
+
+
+def backing_queue(node: NodeCore, workbin: Workbin) -> str | None:
+    """The queue behind a workbin."""
+    kind = node.configuration.workbins.get(workbin.type)
+    return kind.queue if kind is not None else None
+
+
+def _return(node: NodeCore, interaction: Interaction, holding: Holding, cause: Cause) -> None:
+    """Puts an interaction where its holding took it from: a workbin, or a queue."""
+    if holding.workbin is not None:
+        place_in_workbin(node, interaction, holding.workbin, cause)
+    else:
+        place(node, interaction, holding.queue or interaction.queue or "", cause)
+
+
 def revoke(node: NodeCore, interaction: Interaction, holding: Holding, why: str, asking: Call | None = None) -> None:
     """Tells every holder but the one who asks that the interaction is taken from it."""
     own = holder_of(node, asking, holding) if asking is not None else None
@@ -212,7 +251,7 @@ def leave(node: NodeCore, interaction: Interaction, holding: Holding, holder: Ho
         return
     node.memory.drop(node.memory.holdings, interaction.interaction_id)
     invitations.withdraw_all(node, interaction, "Left")
-    place(node, interaction, holding.queue or interaction.queue or "", cause)
+    _return(node, interaction, holding, cause)
 
 
 def _assignee(holder: Holder) -> str | None:
@@ -220,8 +259,8 @@ def _assignee(holder: Holder) -> str | None:
 
 
 def place_back(node: NodeCore, interaction: Interaction, holding: Holding, why: str) -> None:
-    """Puts an interaction back into the queue it was taken from."""
-    place(node, interaction, holding.queue or interaction.queue or "", because(why))
+    """Puts an interaction back into the queue or workbin it was taken from."""
+    _return(node, interaction, holding, because(why))
 
 
 def strategy_holder(call: Call, strategy_id: str | None) -> Holder:

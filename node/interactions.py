@@ -22,7 +22,7 @@ from broker.messages.interactions import (
 from broker.messages.kinds import EMPTY, ClientType
 from broker.messages.objects import HANDLING, QUEUED, Interaction
 
-from . import agents, holdings, invitations
+from . import agents, holdings, invitations, workbins
 from .calls import Call
 from .invitations import agent_holder
 from .properties import changed_properties, report_change
@@ -38,6 +38,9 @@ def submit(node: NodeCore, call: Call) -> EventAck:
     call.tenant(request.tenant_id)
     agent = agents.asking(node, call) if call.session.type is ClientType.AGENT else None
     _check_submit(node, request, agent)
+    workbin = (
+        workbins.known_workbin(node, request.tenant_id, request.workbin, agent) if request.workbin is not None else None
+    )
     memory = node.memory
     us = node.clock.next(node.now)
     interaction = Interaction(
@@ -46,7 +49,8 @@ def submit(node: NodeCore, call: Call) -> EventAck:
         media_type=request.media_type,
         interaction_type=request.interaction_type,
         interaction_state=HANDLING if agent else QUEUED,
-        queue=request.queue,
+        queue=request.queue or (holdings.backing_queue(node, workbin) if workbin else None),
+        workbin=workbin,
         priority=request.priority,
         is_online=request.is_online,
         received_at=request.received_at if request.received_at is not None else node.now,
@@ -80,8 +84,10 @@ def _check_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow | None
         raise Refusal(
             Code.UNKNOWN_MEDIA, f"tenant {request.tenant_id} has no media type {request.media_type}", field="media_type"
         )
-    if request.queue is None and agent is None:
-        raise Refusal(Code.MISSING_ATTRIBUTE, "a queue, as the interaction is not submitted by an agent", field="queue")
+    if request.queue is None and request.workbin is None and agent is None:
+        raise Refusal(
+            Code.MISSING_ATTRIBUTE, "a queue or workbin, as the interaction is not submitted by an agent", field="queue"
+        )
     if request.queue is not None:
         known_queue(node, request.tenant_id, request.queue)
     if request.interaction_id is not None and request.interaction_id in node.memory.interactions:
@@ -113,7 +119,7 @@ def place_in_queue(node: NodeCore, call: Call) -> EventAck:
     known_queue(node, interaction.tenant_id, request.queue)
     changed = changed_properties(interaction, request)
     cause = holdings.cause_of(node, call, holding)
-    _take_out(node, call, interaction, holding, "PlacedInQueue")
+    take_out(node, call, interaction, holding, "PlacedInQueue")
     if changed:
         report_change(node, interaction, request, changed, cause)
     holdings.place(node, interaction, request.queue, cause)
@@ -128,15 +134,16 @@ def stop(node: NodeCore, call: Call) -> EventAck:
     changed = changed_properties(interaction, request)
     cause = holdings.cause_of(node, call, holding)
     old_queue, old_state = interaction.queue, interaction.interaction_state
-    _take_out(node, call, interaction, holding, "Stopped")
+    take_out(node, call, interaction, holding, "Stopped")
     if changed:
         report_change(node, interaction, request, changed, cause)
     node.event(EventProcessingStopped, interaction, cause, old_queue=old_queue, old_state=old_state)
     node.memory.remove(interaction)
+    node.memory.drop(node.memory.locks, interaction.interaction_id)
     return EventAck(interaction_id=interaction.interaction_id)
 
 
-def _take_out(node: NodeCore, call: Call, interaction: Interaction, holding: Holding | None, why: str) -> None:
+def take_out(node: NodeCore, call: Call, interaction: Interaction, holding: Holding | None, why: str) -> None:
     """Ends whatever has the interaction: parties are removed, others than the one who asks are told."""
     if holding is None:
         return

@@ -16,8 +16,23 @@ from msgspec import UNSET, Raw
 from broker.config.objects import Configuration
 from broker.messages.objects import Interaction
 
+from .contents import Contents, place_of
 from .journal import FIELDS, Change, Drop, Gone, New, Patch, Put, Set, Settled, encode_row
-from .records import COUNTERS, TABLES, AgentRow, Answer, Counters, Holding, Invitation
+from .records import (
+    COUNTERS,
+    TABLES,
+    AgentRow,
+    Answer,
+    Counters,
+    Holding,
+    Invitation,
+    Lock,
+    Move,
+    Page,
+    QueueRow,
+    Snapshot,
+    Subscription,
+)
 from .tables import Row, Settling, Table
 from .views import Views
 
@@ -32,13 +47,20 @@ class Memory:
         self.interactions: dict[str, Interaction] = {}
         self.by_external_id: dict[str, set[str]] = {}
         self.views = Views(configuration)
+        self.contents = Contents(configuration)
         self.tables: dict[str, Table[Any]] = {
             name: (Settling if name == "answers" else Table)(name, kind) for name, kind in TABLES.items()
         }
         self.agents: Table[AgentRow] = self.tables["agents"]
         self.holdings: Table[Holding] = self.tables["holdings"]
         self.invitations: Table[Invitation] = self.tables["invitations"]
+        self.queues: Table[QueueRow] = self.tables["queues"]
+        self.subscriptions: Table[Subscription] = self.tables["subscriptions"]
         self.answers: Settling[Answer] = cast("Settling[Answer]", self.tables["answers"])
+        self.snapshots: Table[Snapshot] = self.tables["snapshots"]
+        self.pages: Table[Page] = self.tables["pages"]
+        self.moves: Table[Move] = self.tables["moves"]
+        self.locks: Table[Lock] = self.tables["locks"]
         self.counters = Counters()
         self.changes: list[Change] = []
         self.dirty: dict[str, None] = {}
@@ -68,14 +90,18 @@ class Memory:
             self.by_external_id.setdefault(interaction.external_id, set()).add(interaction.interaction_id)
         self._count(interaction, 1)
         self.views.enter(interaction)
+        self.contents.enter(interaction)
+        self.contents.moved(interaction.interaction_id, None, place_of(interaction))
         self.counters.submit_seq = max(self.counters.submit_seq, interaction.submit_seq)
         self.counters.place_seq = max(self.counters.place_seq, interaction.place_in_queue_seq)
         self.dirty[interaction.interaction_id] = None
 
     def _set(self, interaction: Interaction, fields: dict[str, Any]) -> None:
         moves = self.views.concerns(interaction, fields)
+        before = place_of(interaction)
         if moves:
             self.views.leave(interaction)
+            self.contents.leave(interaction)
             self._count(interaction, -1)
         if "external_id" in fields:
             self._forget_external(interaction)
@@ -83,6 +109,8 @@ class Memory:
             setattr(interaction, name, value)
         if moves:
             self.views.enter(interaction)
+            self.contents.enter(interaction)
+            self.contents.moved(interaction.interaction_id, before, place_of(interaction))
             self._count(interaction, 1)
         if fields.get("external_id") is not None:
             self.by_external_id.setdefault(fields["external_id"], set()).add(interaction.interaction_id)
@@ -92,6 +120,8 @@ class Memory:
 
     def _delete(self, interaction: Interaction) -> None:
         self.views.leave(interaction)
+        self.contents.leave(interaction)
+        self.contents.moved(interaction.interaction_id, place_of(interaction), None)
         self._count(interaction, -1)
         self._forget_external(interaction)
         del self.interactions[interaction.interaction_id]
@@ -154,10 +184,12 @@ class Memory:
         """Brings the memory forward by a journal row's changes."""
         for change in changes:
             _APPLY[type(change)](self, change)
+        self.contents.moves.clear()
 
     def load_interaction(self, interaction: Interaction) -> None:
         """An interaction from the tables, at start."""
         self._insert(interaction)
+        self.contents.moves.clear()
 
     def load_row(self, table: str, key: str, data: bytes) -> None:
         """A row from the tables, at start."""

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from broker.errors import Code, Refusal
 from broker.messages import encode
 from broker.messages.interactions import EventTakenFromQueue
-from broker.messages.kinds import ClientType
+from broker.messages.kinds import ClientType, Workbin
 from broker.messages.objects import QUEUED, Interaction
 from broker.messages.pulls import (
     BY_IDS,
@@ -25,12 +25,13 @@ from broker.messages.pulls import (
     RequestPull,
     RequestWatchView,
 )
+from broker.messages.workbins import EventTakenFromWorkbin
 
-from . import agents, holdings
+from . import agents, holdings, queues, workbins
 from .calls import Call
 from .invitations import agent_holder
 from .records import Holder
-from .views import Key, View, waits
+from .views import Key, View
 
 if TYPE_CHECKING:
     from .core import NodeCore
@@ -107,11 +108,21 @@ class Pulls:
         touched.clear()
 
     def _serve(self, node: NodeCore, view: View) -> None:
-        while len(view):
-            call = self.next(view.view_id)
-            if call is None:
-                return
+        if not queues.gives(node, view.queue):
+            return
+        while (call := self._served(view)) is not None:
             node.finish(call, _take(node, call, view, call.request.count, None))
+
+    def _served(self, view: View) -> Call | None:
+        """The pull that waits longest of those that the view has something for; it waits no more."""
+        if len(view):
+            return self.next(view.view_id)
+        if view.held_ids:
+            for call in self.waiting.get(view.view_id, ()):
+                if call.request.ignore_hold:
+                    self.release(view.view_id, call)
+                    return call
+        return None
 
     def _tell(self, node: NodeCore, view: View) -> None:
         head = head_of(node, view)
@@ -125,8 +136,8 @@ class Pulls:
 
 
 def head_of(node: NodeCore, view: View) -> list[Any] | None:
-    """The raw values of the head's key, None for an empty view."""
-    first = view.head()
+    """The raw values of the head's key, None for an empty view and for one whose queue gives nothing."""
+    first = view.head() if queues.gives(node, view.queue) else None
     return None if first is None else view.order.head(node.memory.interactions[first])
 
 
@@ -136,6 +147,12 @@ def pull(node: NodeCore, call: Call) -> EventPulledInteractions | None:
     call.tenant(request.tenant_id)
     if request.view_id == BY_IDS:
         return _pull_ids(node, call)
+    workbin = workbins.pulled(node, call)
+    if workbin is not None:
+        waiting = node.memory.contents.views.get(workbin)
+        if waiting is None:
+            return EventPulledInteractions(interactions=[])
+        return _take(node, call, waiting, request.count, None)
     view = _view(node, request)
     below = _below(view, request)
     reply = _take(node, call, view, request.count, below)
@@ -176,7 +193,10 @@ def _holds(call: Call) -> bool:
 def _take(node: NodeCore, call: Call, view: View, count: int, below: Key | None) -> EventPulledInteractions:
     """Grants the head of the view to the client that asks."""
     holder = _holder(node, call)
-    granted = [_grant(node, call, node.memory.interactions[ident], holder) for ident in view.first(count, below)]
+    if not queues.gives(node, view.queue):
+        return EventPulledInteractions(interactions=[])
+    ids = view.take(count, below, ignore_hold=call.request.ignore_hold)
+    granted = [_grant(node, call, node.memory.interactions[ident], holder) for ident in ids]
     return EventPulledInteractions(interactions=granted)
 
 
@@ -187,11 +207,14 @@ def _holder(node: NodeCore, call: Call) -> Holder:
 
 
 def _grant(node: NodeCore, call: Call, interaction: Interaction, holder: Holder) -> Granted:
-    old_state = interaction.interaction_state
+    old_state, workbin = interaction.interaction_state, interaction.workbin
     holding = holdings.grant(node, interaction, holder)
     cause = call.cause(holdings.as_actor(holder))
     parts: dict[str, Any] = {"party": holder.party, "old_queue": interaction.queue, "old_state": old_state}
-    node.event(EventTakenFromQueue, interaction, cause, **parts)
+    if interaction.queue is not None:
+        node.event(EventTakenFromQueue, interaction, cause, **parts)
+    if workbin is not None:
+        node.event(EventTakenFromWorkbin, interaction, cause, **parts)
     holdings.add_party(node, interaction, holder, cause)
     fields = {name: getattr(interaction, name) for name in Interaction.__struct_fields__}
     return Granted(**fields, token=holding.token)
@@ -225,9 +248,16 @@ def _untakeable(node: NodeCore, call: Call, ident: str) -> Code | None:
         return Code.UNKNOWN_INTERACTION
     if interaction.is_locked:
         return Code.LOCKED
-    if waits(interaction) or (interaction.interaction_state == QUEUED and call.request.ignore_hold):
-        return None
-    return Code.WRONG_STATE
+    if interaction.interaction_state != QUEUED or (interaction.is_held and not call.request.ignore_hold):
+        return Code.WRONG_STATE
+    if interaction.workbin is not None and not _may_take(node, call, interaction.workbin):
+        return Code.WRONG_STATE
+    return None
+
+
+def _may_take(node: NodeCore, call: Call, workbin: Workbin) -> bool:
+    """Whether the one who asks may take from a workbin: only agents may, those that use it."""
+    return call.session.type is not ClientType.ROUTING and workbins.uses(node, agents.asking(node, call), workbin)
 
 
 def _hold_over(node: NodeCore, held: tuple[str, Call]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from broker.messages.kinds import AGENT, Actor, AgentPart, Document, Party, Record, Workbin
 
@@ -112,11 +112,81 @@ class Invitation(Record):
     visibility_mode: int = 0
 
 
+class QueueRow(Record):
+    """A queue that an operator has paused.
+
+    :param since_us: since when
+    """
+
+    since_us: int
+
+
+class Subscription(Record):
+    """A client's session wants to be told of what comes into a workbin and goes out of it."""
+
+    session_id: str
+    tenant_id: int
+    workbin: Workbin
+
+
 class Answer(Record):
     """The stored positive reply to a request that runs once. ``payload`` is dropped when the window has passed."""
 
     us: int
     payload: Document = UNSET
+
+
+class Snapshot(Record):
+    """A frozen list of interactions; they are in the rows of its pages.
+
+    :param session_id: of the client that took it; the snapshot ends with it
+    :param count: how many interactions are in it
+    """
+
+    snapshot_id: str
+    session_id: str
+    taken_us: int
+    count: int = 0
+
+
+class Pin(Struct, array_like=True, frozen=True):
+    """An interaction as a snapshot has it: by this it is seen whether it was taken or placed since."""
+
+    interaction_id: str
+    place_seq: int
+    state: int
+    workbin: Workbin | None = None
+
+
+class Page(Record):
+    """Some interactions of a snapshot, in its order."""
+
+    pins: list[Pin]
+
+
+class Move(Record):
+    """A snapshot's interactions are on their way into a queue, a page at a time.
+
+    :param asked: keys of the reply (:meth:`NodeCore.keys`)
+    :param page: the next one
+    """
+
+    snapshot_id: str
+    queue: str
+    asked: list[str]
+    actor: Actor
+    reason: Document = UNSET
+    page: int = 0
+    moved: int = 0
+    left: int = 0
+
+
+class Lock(Record):
+    """An interaction is locked by a session, or by a snapshot of that session."""
+
+    interaction_id: str
+    session_id: str
+    snapshot_id: str | None = None
 
 
 class Counters(Record):
@@ -149,6 +219,21 @@ TABLES: dict[str, Kind[Any]] = {
             "asked": lambda row: row.asked,
         },
     ),
+    "queues": Kind(QueueRow),
+    "subscriptions": Kind(
+        Subscription,
+        {"session": lambda row: [row.session_id], "workbin": lambda row: [(row.tenant_id, row.workbin)]},
+    ),
     "answers": Kind(Answer),
+    "snapshots": Kind(Snapshot, {"session": lambda row: [row.session_id]}),
+    "pages": Kind(Page),
+    "moves": Kind(Move),
+    "locks": Kind(
+        Lock,
+        {
+            "session": lambda row: [row.session_id],
+            "snapshot": lambda row: [row.snapshot_id] if row.snapshot_id else [],
+        },
+    ),
 }
 """Table name -> what it is of. A new kind of row is a class above and a line here."""

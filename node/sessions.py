@@ -19,7 +19,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, holdings
+from . import agents, holdings, snapshots, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -176,6 +176,8 @@ def release(node: NodeCore, session_id: str, why: str) -> None:
     """Gives back all that a session had: agents without another connection are logged out, grants return."""
     agents.disconnect(node, session_id, why)
     holdings.give_back(node, session_id, why)
+    workbins.forget(node, session_id)
+    snapshots.forget(node, session_id)
 
 
 def silent(node: NodeCore, session_id: str) -> None:

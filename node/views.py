@@ -2,88 +2,218 @@
 
 Every view of a queue keeps the keys of its interactions sorted, so a pull is O(log n) at any backlog. An interaction
 enters and leaves its queue's views when one of its attributes changes (:meth:`Views.enter`, :meth:`Views.leave`).
+Held interactions stand apart, for pulls that ignore the hold. What is scheduled for later sleeps outside the views
+until :meth:`Views.wake` is called at its time; what a standby follows sleeps there until it becomes active.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from itertools import islice
 from typing import Any
 
 from sortedcontainers import SortedList
 
-from broker.conditions import Condition, Order, compile_condition, compile_order
+from broker.conditions import (
+    Condition,
+    Order,
+    Segmentation,
+    compile_condition,
+    compile_order,
+    compile_segmentation,
+)
 from broker.config.objects import Configuration
 from broker.messages.objects import QUEUED, Interaction
 
 Key = tuple[Any, ...]
 
+WOKEN_AT_ONCE = 1000
+"""Scheduled interactions that enter their views in one turn, so that midnight's do not stall the node."""
+
+
+class Segments:
+    """Sorted keys, divided by a value. The segment whose turn it is stands first; without division there is one."""
+
+    __slots__ = ("by_value",)
+
+    def __init__(self) -> None:
+        self.by_value: OrderedDict[Any, SortedList] = OrderedDict()
+
+    def add(self, segment: Any, key: Key) -> None:
+        keys = self.by_value.get(segment)
+        if keys is None:
+            keys = self.by_value[segment] = SortedList()
+        keys.add(key)
+
+    def remove(self, segment: Any, key: Key) -> None:
+        keys = self.by_value[segment]
+        keys.remove(key)
+        if not keys:
+            del self.by_value[segment]
+
+    def head(self) -> Key | None:
+        """The first key of the segment whose turn it is."""
+        for keys in self.by_value.values():
+            first: Key = keys[0]
+            return first
+        return None
+
+    def served(self, segment: Any) -> None:
+        """The segment has had its turn."""
+        if segment in self.by_value:
+            self.by_value.move_to_end(segment)
+
 
 class View:
-    """One view: its condition, its order and what waits in it.
+    """One view: its condition, its order, its segmentation and what waits in it.
 
     :param view_id: its name in the configuration, as in ``Inbound/all``
+    :param live: what pulls take; :param held: what they take when they ignore the hold
+    :param of: interaction id -> its key; :param segment_of: and, in a divided view, its segment
     """
 
-    __slots__ = ("condition", "keys", "of", "order", "queue", "tenant_id", "view_id")
+    __slots__ = (
+        "condition",
+        "held",
+        "held_ids",
+        "live",
+        "of",
+        "order",
+        "queue",
+        "segment_of",
+        "segmentation",
+        "tenant_id",
+        "view_id",
+    )
 
-    def __init__(self, view_id: str, queue: str, tenant_id: int, condition: Condition, order: Order) -> None:
+    def __init__(  # noqa: PLR0913 - a view is all of these
+        self,
+        view_id: str,
+        tenant_id: int,
+        condition: Condition,
+        order: Order,
+        *,
+        queue: str | None = None,
+        segmentation: Segmentation | None = None,
+    ) -> None:
         self.view_id = view_id
         self.queue = queue
         self.tenant_id = tenant_id
         self.condition = condition
         self.order = order
-        self.keys: SortedList = SortedList()
+        self.segmentation = segmentation
+        self.live = Segments()
+        self.held = Segments()
         self.of: dict[str, Key] = {}
+        self.held_ids: set[str] = set()
+        self.segment_of: dict[str, Any] = {}
 
     def __len__(self) -> int:
-        return len(self.keys)
+        """How many a pull that does not ignore holds could take."""
+        return len(self.of) - len(self.held_ids)
 
-    def first(self, count: int, below: Key | None = None) -> list[str]:
-        """Ids of the first ``count`` interactions that come before the key ``below``."""
-        ids = []
-        for key in self.keys.islice(0, count):
-            if below is not None and key >= below:
-                break
-            ids.append(key[-1])
-        return ids
+    @property
+    def fields(self) -> frozenset[str]:
+        """The attributes that decide whether and where an interaction stands here."""
+        divided = self.segmentation.fields if self.segmentation else frozenset()
+        return self.condition.fields | self.order.fields | divided
+
+    @property
+    def keys(self) -> Iterable[Key]:
+        """The keys of what pulls take, in the view's order, whosever turn it is."""
+        return merge(*self.live.by_value.values())
 
     def head(self) -> str | None:
         """The id that a pull would take first."""
-        return self.keys[0][-1] if self.keys else None
+        key = self.live.head()
+        return key[-1] if key is not None else None
+
+    def take(self, count: int, below: Key | None = None, *, ignore_hold: bool = False) -> list[str]:
+        """Ids of the next ``count`` interactions, for all of which the segments have had their turn then.
+
+        :param below: none that does not come before this key
+        """
+        turns = list(islice(self._turns(below, ignore_hold), count))
+        if self.segmentation is not None:
+            for segment, _ in turns:
+                self.live.served(segment)
+        return [key[-1] for _, key in turns]
+
+    def _turns(self, below: Key | None, ignore_hold: bool) -> Iterator[tuple[Any, Key]]:
+        """The segments in turn, each with its next key; a segment that has no more (before ``below``) is left out."""
+        lanes: Iterable[tuple[Any, Iterator[Key]]] = self._lanes(ignore_hold)
+        while True:
+            going = []
+            for segment, keys in lanes:
+                key = next(keys, None)
+                if key is not None and (below is None or key < below):
+                    going.append((segment, keys))
+                    yield segment, key
+            if not going:
+                return
+            lanes = going
+
+    def _lanes(self, ignore_hold: bool) -> Iterator[tuple[Any, Iterator[Key]]]:
+        live, held = self.live.by_value, self.held.by_value if ignore_hold else {}
+        for segment, keys in live.items():
+            yield segment, merge(keys, held[segment]) if segment in held else iter(keys)
+        for segment, keys in held.items():
+            if segment not in live:
+                yield segment, iter(keys)
 
     def add(self, interaction: Interaction) -> None:
+        """Lets an interaction in, if it matches."""
         if self.condition.matches(interaction):
-            key = (*self.order.key(interaction), interaction.interaction_id)
-            self.of[interaction.interaction_id] = key
-            self.keys.add(key)
+            ident = interaction.interaction_id
+            key = (*self.order.key(interaction), ident)
+            segment = None
+            if self.segmentation is not None:
+                segment = self.segment_of[ident] = self.segmentation.value(interaction)
+            if interaction.is_held:
+                self.held_ids.add(ident)
+            self.of[ident] = key
+            (self.held if interaction.is_held else self.live).add(segment, key)
 
     def discard(self, interaction_id: str) -> bool:
+        """Takes an interaction out. False: it was not in."""
         key = self.of.pop(interaction_id, None)
         if key is None:
             return False
-        self.keys.remove(key)
+        held = interaction_id in self.held_ids
+        self.held_ids.discard(interaction_id)
+        (self.held if held else self.live).remove(self.segment_of.pop(interaction_id, None), key)
         return True
 
 
 class Views:
-    """All views of a node, by name and by queue. ``touched`` collects those that changed in this batch."""
+    """All views of a node, by name and by queue. ``touched`` collects those that changed in this batch.
+
+    :param now: seconds; what is scheduled for later sleeps
+    """
 
     def __init__(self, configuration: Configuration) -> None:
         self.by_id: dict[str, View] = {}
         self.by_queue: dict[str, list[View]] = {name: [] for name in configuration.queues}
         self.touched: set[str] = set()
+        self.now = 0.0
+        self.asleep: dict[str, Interaction] = {}
+        self._times: SortedList = SortedList()
+        custom = configuration.custom_properties
         for name, view in configuration.views.items():
             made = View(
                 name,
-                view.queue,
                 configuration.queues[view.queue].tenant,
-                compile_condition(view.condition, configuration.custom_properties),
-                compile_order(view.order, configuration.custom_properties),
+                compile_condition(view.condition, custom),
+                compile_order(view.order, custom),
+                queue=view.queue,
+                segmentation=compile_segmentation(view.segmentation, custom),
             )
             self.by_id[name] = made
             self.by_queue[view.queue].append(made)
         self.depends: dict[str, frozenset[str]] = {
-            queue: frozenset[str](WAITING).union(*(v.condition.fields | v.order.fields for v in views))
+            queue: frozenset[str](WAITING).union(*(view.fields for view in views))
             for queue, views in self.by_queue.items()
         }
 
@@ -92,20 +222,48 @@ class Views:
         yield from self.by_queue.get(interaction.queue or "", ())
 
     def enter(self, interaction: Interaction) -> None:
-        """Adds a waiting interaction to the views whose condition it matches."""
-        if waits(interaction):
-            for view in self.by_queue.get(interaction.queue or "", ()):
-                view.add(interaction)
-                self.touched.add(view.view_id)
+        """Adds a waiting interaction to the views whose condition it matches; before its time it sleeps."""
+        if not waits(interaction, ignore_hold=True):
+            return
+        if interaction.scheduled_at is not None and interaction.scheduled_at > self.now:
+            self.asleep[interaction.interaction_id] = interaction
+            self._times.add((interaction.scheduled_at, interaction.interaction_id))
+            return
+        for view in self.by_queue.get(interaction.queue or "", ()):
+            view.add(interaction)
+            self.touched.add(view.view_id)
 
     def leave(self, interaction: Interaction) -> None:
-        """Takes an interaction out of its queue's views; call it while ``queue`` still has the old value."""
+        """Takes an interaction out of its queue's views; call it while it still has its old values."""
+        if self.asleep and self.asleep.pop(interaction.interaction_id, None) is not None:
+            self._times.remove((interaction.scheduled_at, interaction.interaction_id))
+            return
         for view in self.by_queue.get(interaction.queue or "", ()):
             if view.discard(interaction.interaction_id):
                 self.touched.add(view.view_id)
 
+    @property
+    def wake_at(self) -> float:
+        """When the next interaction's time has come, in seconds."""
+        return self._times[0][0] if self._times else float("inf")
+
+    def wake(self, now: float) -> None:
+        """Lets in the interactions whose time has come, so many at once that nobody has to wait for long."""
+        self.now = now
+        for _ in range(WOKEN_AT_ONCE):
+            if self.wake_at > now:
+                return
+            _, ident = self._times.pop(0)
+            self.enter(self.asleep.pop(ident))
+
+    def touch(self, queue: str) -> None:
+        """What the views of a queue give may have changed: pulls that wait are looked at, and heads told."""
+        self.touched.update(view.view_id for view in self.by_queue.get(queue, ()))
+
     def concerns(self, interaction: Interaction, fields: dict[str, Any]) -> bool:
-        """Whether a change of these fields can move the interaction in, out of or inside its views."""
+        """Whether a change of these fields can move the interaction in, out of or inside its views or its workbin."""
+        if interaction.workbin is not None:
+            return True
         depends = self.depends.get(interaction.queue or "", WAITING)
         return not depends.isdisjoint(fields) or "queue" in fields
 
@@ -114,12 +272,12 @@ WAITING = frozenset({"queue", "workbin", "interaction_state", "is_locked", "is_h
 """What decides whether an interaction waits at all, whatever the view."""
 
 
-def waits(interaction: Interaction) -> bool:
-    """Whether a pull may take it: queued, neither locked nor held, and in a queue."""
+def waits(interaction: Interaction, *, ignore_hold: bool = False) -> bool:
+    """Whether a pull may take it from its queue: queued, neither locked nor held, in a queue and in no workbin."""
     return (
         interaction.interaction_state == QUEUED
         and not interaction.is_locked
-        and not interaction.is_held
+        and (ignore_hold or not interaction.is_held)
         and interaction.workbin is None
         and interaction.queue is not None
     )

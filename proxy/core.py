@@ -45,6 +45,7 @@ from .sessions import Session, Sessions, hello
 from .states import States
 from .stream import MergeStream
 from .whereis import WhereIs
+from .workbins import Workbins
 
 LONGEST_STEP_S = 1.0
 """What one step of the caller's clock counts for at most; a healthy loop comes by several times a second."""
@@ -101,6 +102,7 @@ class ProxyCore:
         self.agents = Agents(desk)
         self.pulls = Pulls(desk)
         self.byids = ByIds(desk)
+        self.workbins = Workbins(desk)
         self.own = Own(Self(name, member, pid), desk, self.sessions, self.agents)
         self.stream = MergeStream(name, nodes, settings.stream_stall_timeout, settings.stream_buffer)
         self.replays = Replays(self.stream, self.ask, nodes, settings)
@@ -117,6 +119,7 @@ class ProxyCore:
             Route.AGENT: self.agents.request,
             Route.SUBMIT: self.forward.submit,
             Route.SCATTER: self.forward.scatter,
+            Route.SNAPSHOT: self.forward.to_snapshot,
             Route.PULL: self._pull,
             Route.STREAM: self._stream,
             Route.NODE: self.forward.to_node,
@@ -170,9 +173,11 @@ class ProxyCore:
         return self.own.introduction(client)
 
     def _pull(self, call: Call) -> None:
-        """Route PULL: from a view, or by ids."""
+        """Route PULL: from a view, from a workbin, or by ids."""
         if call.head.view_id == BY_IDS:
             self.byids.request(call)
+        elif self.workbins.has(call.head.view_id):
+            self.workbins.request(call)
         else:
             self.pulls.request(call)
 

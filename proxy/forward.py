@@ -125,6 +125,14 @@ class Forward:
         nodes = self._routes.serving(tenants, getattr(call.head, "media_type", None))
         self._forward(call, nodes, self._merged)
 
+    def to_snapshot(self, call: Call) -> None:
+        """Route SNAPSHOT: to the nodes that the snapshot's id names; each finds its own part in it."""
+        idents = [part.partition("*")[0] for part in call.head.snapshot_id.split(".")]
+        nodes = tuple(dict.fromkeys(node for ident in idents if (node := self._whereis.named(ident)) is not None))
+        if len(nodes) < len(idents):
+            raise Refusal(Code.UNKNOWN_SNAPSHOT, call.head.snapshot_id, field="snapshot_id")
+        self._forward(call, nodes, self._merged)
+
     def to_node(self, call: Call) -> None:
         """Route NODE: to the node that is named."""
         if call.head.node not in self._routes.nodes:

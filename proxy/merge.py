@@ -18,7 +18,8 @@ from msgspec import Raw
 from broker.conditions import Order, compile_order
 from broker.config.objects import CustomProperty
 from broker.errors import Code, Refusal
-from broker.messages.kinds import Merge, Request, Route
+from broker.messages.kinds import Merge, Request, Route, Workbin
+from broker.messages.workbins import EventAgentWorkbinStats, WorkbinCount
 
 from .gather import Answers
 
@@ -44,16 +45,21 @@ class _Found(msgspec.Struct, gc=False):
 
 
 _found = msgspec.json.Decoder(_Found).decode
+_counts = msgspec.json.Decoder(EventAgentWorkbinStats).decode
 _json = msgspec.json.encode
 
 _UNSURE = frozenset({int(Code.BUSY), int(Code.DATABASE_FAILURE), int(Code.DATABASE_TIMEOUT), int(Code.NOT_REGISTERED)})
 """Refusals that do not say whether the node holds the interaction."""
 
 
+_LOST = {Route.INTERACTION: Code.NOT_ACCESSIBLE, Route.SNAPSHOT: Code.SNAPSHOT_NOT_ACCESSIBLE}
+"""What is said where a node that had to be asked has not answered; 2002 for all other routes."""
+
+
 def lost(request: type[Request], missing: Iterable[str]) -> Refusal:
-    """Nodes that were needed did not answer: 2003 where an interaction was asked for, else 2002."""
+    """Nodes that were needed did not answer: 2003 where an interaction was asked for, 2006 a snapshot, else 2002."""
     names = tuple(sorted(missing))
-    code = Code.NOT_ACCESSIBLE if request.route is Route.INTERACTION else Code.LOST_CONNECTION
+    code = _LOST.get(request.route, Code.LOST_CONNECTION)
     return Refusal(code, f"no answer from {', '.join(names)}", missing=names)
 
 
@@ -131,6 +137,95 @@ def ordered(terms: Terms, answers: Answers) -> bytes:
     return _spliced(terms.request, merged, _has_more(found, len(merged)), missing)
 
 
+def counted(terms: Terms, answers: Answers) -> bytes:
+    """The nodes' counts of each workbin added up, in the order they came in, with ``complete`` and ``missing``.
+
+    :raises Refusal: 2002 when nobody answered
+    """
+    refused = next((reply for reply in answers.values() if reply is not None and reply.code), None)
+    if refused is not None:
+        return refused.payload
+    sums: dict[Workbin, WorkbinCount] = {}
+    missing = sorted(node for node, reply in answers.items() if reply is None)
+    for node, reply in answers.items():
+        try:
+            counts = _counts(reply.payload).workbins if reply is not None else []
+        except (ValueError, RecursionError):
+            terms.counts["garbage"] += 1
+            missing.append(node)
+            continue
+        for one in counts:
+            total = sums.setdefault(one.workbin, WorkbinCount(workbin=one.workbin))
+            total.count += one.count
+            total.held += one.held
+    if len(missing) == len(answers):
+        raise lost(terms.request, missing)
+    stats = EventAgentWorkbinStats(workbins=list(sums.values()), complete=not missing, missing=sorted(missing) or None)
+    return _json(stats)
+
+
+def snapshot(terms: Terms, answers: Answers) -> bytes:
+    """One snapshot of the nodes' parts. Taken: the id is made of the nodes' ids and counts, in the order of the nodes'
+    names, so any proxy can serve it, and each node finds its part in it. Read: the nodes' interactions behind each
+    other. Moved: the counts are added. A node that is needed and silent is 2006; one that takes no part is ``missing``.
+    """
+    refused = next((reply for reply in answers.values() if reply is not None and reply.code), None)
+    if refused is not None:
+        return refused.payload
+    read = _parts(terms, answers)
+    missing = sorted(answers.keys() - read.keys())
+    taking = terms.request.route is Route.SCATTER
+    if len(missing) == len(answers) or (missing and not taking):
+        raise lost(terms.request, missing)
+    parts = [read[node] for node in sorted(read)]
+    whole: dict[str, Any] = {"message": terms.request.reply}
+    if taking:
+        whole["snapshot_id"] = ".".join(f"{part.snapshot_id}*{part.number_of_interactions}" for part in parts)
+    else:
+        whole["snapshot_id"] = terms.head.snapshot_id
+    whole |= _sums(parts)
+    if taking:
+        whole |= {"complete": False, "missing": missing} if missing else {"complete": True}
+    return _json(whole)
+
+
+class _Part(msgspec.Struct, gc=False):
+    """What a node says of its part of a snapshot."""
+
+    snapshot_id: str
+    number_of_interactions: int = 0
+    not_moved: int = 0
+    queue: str | None = None
+    start_from: int = 0
+    interactions: list[Raw] | None = None
+
+
+_part = msgspec.json.Decoder(_Part).decode
+
+
+def _parts(terms: Terms, answers: Answers) -> dict[str, _Part]:
+    """The nodes' parts; a node whose answer cannot be read counts as silent."""
+    parts: dict[str, _Part] = {}
+    for node, reply in answers.items():
+        if reply is not None:
+            try:
+                parts[node] = _part(reply.payload)
+            except (ValueError, RecursionError):
+                terms.counts["garbage"] += 1
+    return parts
+
+
+def _sums(parts: list[_Part]) -> dict[str, Any]:
+    """What the parts have together."""
+    if parts[0].interactions is not None:
+        together = [raw for part in parts for raw in part.interactions or ()]
+        return {"start_from": parts[0].start_from, "interactions": together}
+    sums: dict[str, Any] = {"number_of_interactions": sum(part.number_of_interactions for part in parts)}
+    if parts[0].queue is not None:
+        sums |= {"queue": parts[0].queue, "not_moved": sum(part.not_moved for part in parts)}
+    return sums
+
+
 def _complete(terms: Terms, answers: Answers) -> bytes:
     """The reply of the only node there is to ask: it is complete, and within the count."""
     (reply,) = answers.values()
@@ -189,5 +284,7 @@ MERGES: dict[Merge, Merger] = {
     Merge.POSITIVE: positive,
     Merge.ALL: acknowledged,
     Merge.ORDERED: ordered,
+    Merge.COUNTS: counted,
+    Merge.SNAPSHOT: snapshot,
 }
 """The merges of requests that go to their nodes once. Agents, pulls and the stream merge in steps of their own."""

@@ -43,6 +43,9 @@ TAKE = (DESK, "RequestPull", {"tenant_id": 101, "view_id": "Inbound/all", "agent
 COLLEAGUE = (DESK, "RequestAgentLogin", {"tenant_id": 101, "agent_id": "ANAT", "media_list": {"voice": 1}})
 """The same desk's second agent; what it is invited to it accepts, for requests whose reply waits for that."""
 
+SNAPSHOT = (DESK, "RequestTakeSnapshot", {"tenant_id": 101, "condition": ""})
+LOCK = (DESK, "RequestLockInteraction", {"interaction_id": HELD})
+
 BEFORE: dict[str, list[Step]] = {
     "RequestAgentLogin": [(DESK, "RequestAgentLogout", {})],
     "RequestRemoveMedia": [(DESK, "RequestAddMedia", {"media_type": "email"})],
@@ -50,6 +53,10 @@ BEFORE: dict[str, list[Step]] = {
     "RequestDoNotDisturbOff": [(DESK, "RequestDoNotDisturbOn", {})],
     "RequestDeliver": [PULL],
     "RequestAccept": [PULL, DELIVER],
+    "RequestGetSnapshotInteractions": [SNAPSHOT],
+    "RequestReleaseSnapshot": [SNAPSHOT],
+    "RequestMoveInteractions": [SNAPSHOT],
+    "RequestUnlockInteraction": [LOCK],
     "RequestReject": [PULL, DELIVER],
     "RequestHold": [],
     "RequestResume": [(MEDIA, "RequestHold", {"interaction_id": HELD})],
@@ -82,8 +89,10 @@ class Stage:
         )
         self.clients = {kind: self.world.client(kind, at) for kind in (MEDIA, ENGINE, DESK)}
         self.steps = [SUBMIT, LOGIN, *BEFORE.get(name, ())]
+        self.snapshot_id = ""
         for reply in self.prepare():
             assert reply["message"] != "EventError", reply
+            self.snapshot_id = reply.get("snapshot_id", self.snapshot_id)
         sender = kind or senders(name)[0]
         self.client = self.clients.get(sender) or self.world.client(sender, at)
 
@@ -98,6 +107,8 @@ class Stage:
         invitations = [note for note in self.clients[DESK].notes if note["message"] == "EventInvite"]
         if invitations and "ticket_id" in fields:
             fields["ticket_id"] = invitations[-1]["ticket_id"]
+        if self.snapshot_id and "snapshot_id" in fields:
+            fields["snapshot_id"] = self.snapshot_id
         return fields
 
     def ask(self, message: str | bytes | None = None, **fields: Any) -> dict[str, Any]:
@@ -309,7 +320,10 @@ class TestGarbage:
 
 # ---- nodes are lost
 
-LOST: dict[Route, Code] = dict.fromkeys(Route, Code.LOST_CONNECTION) | {Route.INTERACTION: Code.NOT_ACCESSIBLE}
+LOST: dict[Route, Code] = dict.fromkeys(Route, Code.LOST_CONNECTION) | {
+    Route.INTERACTION: Code.NOT_ACCESSIBLE,
+    Route.SNAPSHOT: Code.SNAPSHOT_NOT_ACCESSIBLE,
+}
 """What is said where a node that had to be asked has not answered."""
 
 
@@ -330,9 +344,9 @@ class TestOneLost:
         request, route = stage.request, stage.request.route
         if request.__name__ in BETWEEN_SERVERS:
             assert answer["code"] == Code.UNSUPPORTED
-        elif route in (Route.INTERACTION, Route.NODE) and lost == "n1":
+        elif route is Route.SNAPSHOT or (route in (Route.INTERACTION, Route.NODE) and lost == "n1"):
             assert answer["code"] == LOST[route]
-            assert answer["missing"] == ["n1"]
+            assert answer["missing"] == [lost]
         elif answer["message"] == "EventError":
             assert route in (Route.SUBMIT, Route.AGENT, Route.PULL) and not known
             assert (answer["code"], answer["missing"]) == (Code.LOST_CONNECTION, [lost])

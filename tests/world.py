@@ -21,6 +21,7 @@ from broker.config.objects import (
     Queue,
     Tenant,
     View,
+    WorkbinType,
 )
 from broker.wire import (
     PackedEvents,
@@ -73,6 +74,7 @@ def make_configuration(
             "Inbound/all": View(queue="Inbound", order="priority desc, received_at"),
             "PS/all": View(queue="PS", order="priority desc, received_at"),
         },
+        workbins={"Drafts": WorkbinType(owner="agent")},
     )
 
 

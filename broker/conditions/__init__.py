@@ -30,6 +30,7 @@ from .grammar import MAX_NESTING, MAX_TEXT
 from .order import DEFAULT_ORDER, Descending, Order, compile_order
 from .patterns import MAX_PATTERN
 from .properties import is_system_name
+from .segmentation import Segmentation, compile_segmentation
 from .source import MAX_TERMS
 from .user_data import MAX_STRING
 
@@ -43,7 +44,9 @@ __all__ = [
     "Condition",
     "Descending",
     "Order",
+    "Segmentation",
     "compile_condition",
     "compile_order",
+    "compile_segmentation",
     "is_system_name",
 ]

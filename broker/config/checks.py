@@ -18,7 +18,7 @@ from .addresses import WrongAddress, database_path, normal_address
 from .conversion import nearest
 from .faults import Findings, key_of, quoted
 from .locator import Path
-from .objects import LICENSES, UNSERVED_LICENSES, Addresses, Configuration
+from .objects import LICENSES, PRIVATE_VIEW, UNSERVED_LICENSES, Addresses, Configuration
 
 Check = Callable[[Configuration, Findings], None]
 
@@ -189,6 +189,32 @@ def queues(configuration: Configuration, findings: Findings) -> None:
                 _refer(path, ("queue", thing.queue), configuration.queues, "", findings)
 
 
+def groups(configuration: Configuration, findings: Findings) -> None:
+    """Groups name each member once, and a type of workbin that groups own has groups to own it."""
+    for section, option in (("agent-groups", "agents"), ("place-groups", "places")):
+        for name, group in getattr(configuration, section.replace("-", "_")).items():
+            members: list[tuple[Path, str]] = [
+                ((section, name, option, index), it) for index, it in enumerate(getattr(group, option))
+            ]
+            for path, member in members:
+                if not member:
+                    findings.add(path, "expected an id, got an empty string")
+            for path, first in _doubles(members):
+                findings.add(path, f"is the same as {key_of(first)}")
+    for name, workbin in configuration.workbins.items():
+        owners = {"agent-group": configuration.agent_groups, "place-group": configuration.place_groups}
+        if not owners.get(workbin.owner, True):
+            findings.warn(("workbins", name, "owner"), f"there is no {workbin.owner} that could own one")
+
+
+def workbin_views(configuration: Configuration, findings: Findings) -> None:
+    """No view has the name of a workbin's own."""
+    for name in configuration.workbins:
+        view = f"{name}/{PRIVATE_VIEW}"
+        if view in configuration.views:
+            findings.add(("views", view), f"is the view of the workbin {quoted(name)}; choose another name")
+
+
 def custom_properties(configuration: Configuration, findings: Findings) -> None:
     """A custom property is not spelt like an interaction's own: conditions and orders would always mean that one."""
     # Imported here because the grammar is heavy, and its own package may name the configuration's classes.
@@ -202,17 +228,20 @@ def custom_properties(configuration: Configuration, findings: Findings) -> None:
 
 def conditions(configuration: Configuration, findings: Findings) -> None:
     """Views' conditions and orders can be read; a fault gives the column."""
-    from broker.conditions import compile_condition, compile_order  # here: as above
+    from broker.conditions import compile_condition, compile_order, compile_segmentation  # here: as above
 
+    texts: list[tuple[Path, str, Callable[..., Any]]] = []
     for name, view in configuration.views.items():
-        for option, text, compiler in (
-            ("condition", view.condition, compile_condition),
-            ("order", view.order, compile_order),
-        ):
-            try:
-                compiler(text, configuration.custom_properties)
-            except Refusal as fault:
-                findings.add(("views", name, option), f"cannot be understood: {fault.detail}")
+        texts.append((("views", name, "condition"), view.condition, compile_condition))
+        texts.append((("views", name, "order"), view.order, compile_order))
+        texts.append((("views", name, "segmentation"), view.segmentation, compile_segmentation))
+    for name, workbin in configuration.workbins.items():
+        texts.append((("workbins", name, "order"), workbin.order, compile_order))
+    for path, text, compiler in texts:
+        try:
+            compiler(text, configuration.custom_properties)
+        except Refusal as fault:
+            findings.add(path, f"cannot be understood: {fault.detail}")
 
 
 def _refer(path: Path, meant: tuple[str, str], known: Iterable[str], other: str, findings: Findings) -> None:
@@ -246,6 +275,8 @@ CHECKS: tuple[Check, ...] = (
     clusters,
     connections,
     queues,
+    groups,
+    workbin_views,
     custom_properties,
     conditions,
 )

@@ -74,6 +74,10 @@ class NodeSettings(Limits):
     max_interactions_per_snapshot: Annotated[
         int, Meta(ge=100, le=10_000, description="interactions of this node in one snapshot")
     ] = 500
+    snapshot_timeout: Annotated[
+        float, Meta(ge=10, le=86_400, description="seconds a snapshot is kept without being used")
+    ] = 3600.0
+    max_snapshots: Annotated[int, Meta(ge=1, le=100_000, description="snapshots at this node at once")] = 1000
     delivering_timeout: Annotated[
         float, Meta(ge=1, le=86_400, description="seconds an invitation stands; then the interaction goes back")
     ] = 30.0
@@ -204,7 +208,9 @@ class Queue(Options):
     """A business process queue."""
 
     tenant: Annotated[int, Meta(ge=1, le=LAST_TENANT, description="whose queue it is")]
-    enabled: Annotated[bool, Meta(description="false: nothing is put into it")] = True
+    enabled: Annotated[
+        bool, Meta(description="false: nothing is put into it, and pulls from its views get nothing")
+    ] = True
 
 
 class View(Options):
@@ -215,6 +221,13 @@ class View(Options):
     order: Annotated[
         str, Meta(description='such as `"priority desc, received_at"`; empty: `received_at`, then the id')
     ] = ""
+    segmentation: Annotated[
+        str,
+        Meta(
+            description="a property, but no timestamp: pulls take from its values in turn, in each by `order`;"
+            " empty: not divided. Over several nodes it holds for each node by itself (guide)"
+        ),
+    ] = ""
 
 
 class WorkbinType(Options):
@@ -222,6 +235,25 @@ class WorkbinType(Options):
 
     owner: Annotated[Literal["agent", "agent-group", "place", "place-group"], Meta(description="who owns a workbin")]
     queue: Annotated[str | None, Meta(description="the queue behind it; not set: none")] = None
+    order: Annotated[
+        str, Meta(description="the order of pulls from `TYPE/PrivateView`; empty: `received_at`, then the id")
+    ] = ""
+
+
+class AgentGroup(Options):
+    """A group of agents, who share the workbins of the group."""
+
+    agents: Annotated[list[str], Meta(description="agent ids")]
+
+
+class PlaceGroup(Options):
+    """A group of places, which share the workbins of the group."""
+
+    places: Annotated[list[str], Meta(description="place ids")]
+
+
+PRIVATE_VIEW = "PrivateView"
+"""A workbin's view: `TYPE/PrivateView` is all that is in it."""
 
 
 class CustomProperty(Options):
@@ -242,6 +274,8 @@ class Configuration(Options):
     queues: dict[str, Queue] = {}
     views: dict[str, View] = {}
     workbins: dict[str, WorkbinType] = {}
+    agent_groups: dict[str, AgentGroup] = {}
+    place_groups: dict[str, PlaceGroup] = {}
     custom_properties: dict[str, CustomProperty] = {}
 
     def nodes_of(self, proxy: str) -> list[str]:

@@ -14,11 +14,22 @@ import msgspec
 
 from broker.errors import Code, Refusal
 
-from . import agents, connection, interactions, operations, parties, pulls, reporting, routing
+from . import agents, connection, interactions, operations, parties, pulls, reporting, routing, snapshots, workbins
 from .connection import EventError
 from .kinds import Message, Notification, Reply, ReportingEvent, Request
 
-FAMILIES: tuple[ModuleType, ...] = (connection, agents, interactions, pulls, routing, parties, reporting, operations)
+FAMILIES: tuple[ModuleType, ...] = (
+    connection,
+    agents,
+    interactions,
+    pulls,
+    routing,
+    parties,
+    workbins,
+    snapshots,
+    reporting,
+    operations,
+)
 
 M = TypeVar("M", bound=Message)
 

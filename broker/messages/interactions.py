@@ -18,6 +18,7 @@ from .kinds import (
     ReportingEvent,
     Request,
     Route,
+    Workbin,
 )
 from .objects import (
     AgentId,
@@ -47,6 +48,7 @@ class RequestSubmit(Request):
         Code.UNKNOWN_MEDIA,
         Code.UNKNOWN_QUEUE,
         Code.QUEUE_DISABLED,
+        Code.UNKNOWN_WORKBIN,
         Code.NOT_LOGGED_IN,
         Code.DUPLICATE_INTERACTION,
     )
@@ -65,6 +67,10 @@ class RequestSubmit(Request):
     tenant_id: TenantId
     media_type: MediaType
     queue: Annotated[QueueName | None, Meta(description="where it waits; an agent's own submit may be without")] = None
+    workbin: Annotated[
+        Workbin | None,
+        Meta(description="where it waits instead, or, submitted by an agent, where it goes when nobody handles it"),
+    ] = None
     interaction_type: Annotated[Name, Meta(description="`Inbound`, `Outbound` or `Internal`")] = "Inbound"
     interaction_subtype: Annotated[Name | None, Meta(description="such as `InboundNew`")] = None
     interaction_id: Annotated[
@@ -77,7 +83,7 @@ class RequestSubmit(Request):
     received_at: Annotated[
         Timestamp | None, Meta(description="when it came to the media server, seconds since 1970; absent: now")
     ] = None
-    scheduled_at: Annotated[Timestamp | None, Meta(description="kept, for conditions; hides nothing by itself")] = None
+    scheduled_at: Annotated[Timestamp | None, Meta(description="no view has it before this time")] = None
     in_queues: Annotated[list[Name] | None, Meta(description="suggested next queues")] = None
     out_queues: Annotated[list[Name] | None, Meta(description="suggested queues for its children")] = None
     service_type: Annotated[Name | None, Meta(description="the business layer's, kept as it is")] = None

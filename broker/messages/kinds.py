@@ -49,6 +49,7 @@ class Route(Enum):
     AGENT = "every node of the tenant, the agent's speaking node first (logout: last)"
     SUBMIT = "one node that serves tenant and media type and accepts submits"
     SCATTER = "all nodes that serve the tenant and, if given, the media type"
+    SNAPSHOT = "the nodes that the snapshot id names"
     PULL = "the node whose head of the view comes first"
     STREAM = "all nodes, through the merged stream"
     NODE = "the node that `node` names"
@@ -61,8 +62,10 @@ class Merge(Enum):
     POSITIVE = "the one positive reply; all negative: 43; two: 2005; negative and silent: 2003"
     ALL = "an ack when all acked; a refusal undoes the rest and is returned"
     ORDERED = "interactions in the asked order, the limit kept exactly, `complete` and `missing`"
+    SNAPSHOT = "one snapshot of all the nodes' parts: counts are added, interactions put behind each other"
     GRANTS = "the granted interactions, in the view's order"
     EVENTS = "events in the order of (time, node)"
+    COUNTS = "the nodes' counts added up, `complete` and `missing`"
     STATES = "the nodes' states, true at one cursor"
 
 
@@ -96,8 +99,6 @@ class Request(Message):
     """It changes something: the positive reply is kept, so that a repetition gets the same reply and does nothing."""
     deferred: ClassVar[bool] = False
     """Its reply waits for a person: a proxy waits as long as an invitation may stand."""
-    deferred: ClassVar[bool] = False
-    """The reply comes when somebody else has acted: ``timeout``, or the invitation's time, is added to the time to wait."""
     reply: ClassVar[str] = "EventAck"
     causes: ClassVar[tuple[str, ...]] = ()
     """Reporting events and notifications it may cause, now or later."""
@@ -131,7 +132,7 @@ class Notification(Message):
 
 
 class Workbin(Record, frozen=True):
-    """A workbin of one owner: its type and exactly one of the owners. No request of this release puts anything there.
+    """A workbin of one owner: its type and exactly one of the owners.
 
     :param type: the workbin type's name in the configuration
     """

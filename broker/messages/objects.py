@@ -52,11 +52,11 @@ class Interaction(Record, gc=False):
     :param submitted_at: when it came to the node
     :param submit_seq: rises with every submit at this node
     :param place_in_queue_seq: rises with every placement in a queue at this node
-    :param is_locked: not set by any request of this release
-    :param is_held: not set by any request of this release
+    :param is_locked: 1 while a snapshot or a session locks it: no view shows it and nobody can pull it
+    :param is_held: 1 while it is on hold; pulls leave it out
     :param parent_id: the interaction that this one answers or belongs to
     :param external_id: the media server's own id
-    :param workbin: not set by any request of this release
+    :param workbin: the workbin it is in, or was taken from; null: none
     :param in_queues: suggested next queues
     :param out_queues: suggested queues for its children
     :param submitted_by: name of the client that brought it in
@@ -67,9 +67,9 @@ class Interaction(Record, gc=False):
     :param assigned_to: the agent that handles it, or the place of one without an id
     :param assigned_at: since when
     :param completed_at: not set by any request of this release
-    :param scheduled_at: kept, and usable in conditions; a view does not hide it before that time by itself
-    :param held_at: not set by any request of this release
-    :param snapshot_id: not set by any request of this release
+    :param scheduled_at: before this time no view has it
+    :param held_at: since when it is on hold
+    :param snapshot_id: the snapshot that locks it; absent with the lock of a session
     :param service_type: the business layer's, kept as it is
     :param service_objective: the business layer's, seconds, kept as it is
     :param user_data: the JSON object as it came in; where nobody changed it, byte for byte

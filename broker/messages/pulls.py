@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta
 
 from broker.errors import Code
 
-from .kinds import ClientType, Merge, Record, Reply, Request, Route
+from .kinds import ClientType, Merge, Record, Reply, Request, Route, Workbin
 from .objects import AskingAgent, AskingPlace, Interaction, InteractionId, Reason, StrategyId, TenantId, ViewId
 
 BY_IDS = "_system_"
@@ -31,6 +31,7 @@ class RequestPull(Request):
     refuses: ClassVar[tuple[Code, ...]] = (
         Code.UNKNOWN_TENANT,
         Code.UNKNOWN_VIEW,
+        Code.UNKNOWN_WORKBIN,
         Code.NOT_LOGGED_IN,
         Code.UNKNOWN_INTERACTION,
         Code.LOCKED,
@@ -41,16 +42,26 @@ class RequestPull(Request):
     merge: ClassVar[Merge] = Merge.GRANTS
     once: ClassVar[bool] = True
     reply: ClassVar[str] = "EventPulledInteractions"
-    causes: ClassVar[tuple[str, ...]] = ("EventTakenFromQueue", "EventPartyAdded")
+    causes: ClassVar[tuple[str, ...]] = (
+        "EventTakenFromQueue",
+        "EventTakenFromWorkbin",
+        "EventPartyAdded",
+        "EventWorkbinContentChanged",
+    )
     example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "view_id": "Inbound/all", "count": 1}
 
     tenant_id: TenantId
-    view_id: Annotated[ViewId, Meta(description="such as `Inbound/all`; `_system_` takes by ids")]
+    view_id: Annotated[
+        ViewId, Meta(description="such as `Inbound/all`; `TYPE/PrivateView` is a workbin; `_system_` takes by ids")
+    ]
     count: Annotated[int, Meta(ge=1, le=1000, description="interactions at most; the view's first ones")] = 1
     pull_parameters: Annotated[
         PullParameters | None, Meta(description='which ids, for `_system_`: `{"interaction_ids": […]}`')
     ] = None
-    ignore_hold: Annotated[bool, Meta(description="by ids: take it even while it is held")] = False
+    ignore_hold: Annotated[bool, Meta(description="take also what is on hold")] = False
+    workbin: Annotated[
+        Workbin | None, Meta(description="which workbin, for the view of one; absent: the asking agent's own")
+    ] = None
     agent_id: AskingAgent | None = None
     place_id: AskingPlace | None = None
     strategy_id: StrategyId | None = None

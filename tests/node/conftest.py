@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 
-from broker.config.objects import Addresses, Configuration, MediaType, Node, NodeSettings, Queue, Tenant, View
+from broker.config.objects import (
+    Addresses,
+    AgentGroup,
+    Configuration,
+    MediaType,
+    Node,
+    NodeSettings,
+    PlaceGroup,
+    Queue,
+    Tenant,
+    View,
+    WorkbinType,
+)
 from broker.wire import pack
 from node.core import NodeCore
 from node.journal import encode_changes
@@ -28,13 +40,31 @@ def make_configuration(**settings: Any) -> Configuration:
                 licenses={"ics_multi_media_agent_seat": 30},
             )
         },
-        queues={"Inbound": Queue(tenant=101), "Done": Queue(tenant=101), "Shop": Queue(tenant=102)},
+        queues={
+            "Inbound": Queue(tenant=101),
+            "Done": Queue(tenant=101),
+            "Kept": Queue(tenant=101),
+            "Fair": Queue(tenant=101),
+            "Off": Queue(tenant=101, enabled=False),
+            "Shop": Queue(tenant=102),
+        },
         views={
             "Inbound/all": View(queue="Inbound", order="priority desc, received_at"),
             "Inbound/urgent": View(queue="Inbound", condition="priority >= 5"),
             "Done/all": View(queue="Done"),
             "Shop/all": View(queue="Shop"),
+            "Off/all": View(queue="Off"),
+            "Fair/all": View(queue="Fair", order="priority desc", segmentation="media_type"),
         },
+        workbins={
+            "Drafts": WorkbinType(owner="agent", queue="Kept", order="priority desc, received_at"),
+            "Notes": WorkbinType(owner="agent"),
+            "Team": WorkbinType(owner="agent-group"),
+            "Desk": WorkbinType(owner="place"),
+            "Floor": WorkbinType(owner="place-group"),
+        },
+        agent_groups={"Support": AgentGroup(agents=["VICKY", "ANAT"])},
+        place_groups={"First": PlaceGroup(places=["P1", "P2"])},
     )
 
 

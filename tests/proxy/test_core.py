@@ -24,6 +24,8 @@ INVITATION_S = 30.0
 """How much longer a reply may take that waits for an invited agent: the nodes' delivering-timeout."""
 
 FIELDS: dict[str, Any] = {
+    "snapshot_id": AT_1,
+    "condition": "",
     "interaction_id": AT_1,
     "tenant_id": 101,
     "media_type": "email",
@@ -37,6 +39,9 @@ FIELDS: dict[str, Any] = {
 PROPERTIES = {"interaction_id": AT_1, **dict.fromkeys(("priority", "is_online", "interaction_state"), 0)}
 REPLIES: dict[str, dict[str, Any]] = {
     "EventInteractionsFound": {"interactions": []},
+    "EventSnapshotTaken": {"snapshot_id": AT_1, "number_of_interactions": 1},
+    "EventSnapshotInteractions": {"snapshot_id": AT_1, "interactions": []},
+    "EventInteractionMoved": {"snapshot_id": AT_1, "queue": "Inbound", "number_of_interactions": 1},
     "EventPulledInteractions": {"interactions": [PROPERTIES]},
     "EventInteractionProperties": {"interaction": PROPERTIES},
     "EventPlaceAgentState": {"cursor": "0000000000000000-n1", "agents": [], "queues": {}},
@@ -180,7 +185,7 @@ def test_all_nodes_lost(make_world: Any, name: str, away_s: float) -> None:
     # when the request comes
     reply = outcome(world, client, name)
     # then the answer says so
-    expected = 2003 if REQUESTS[name].route is Route.INTERACTION else 2002
+    expected = {Route.INTERACTION: 2003, Route.SNAPSHOT: 2006}.get(REQUESTS[name].route, 2002)
     assert (reply["message"], reply["code"]) == ("EventError", expected)
     assert reply["missing"]
 
@@ -206,7 +211,7 @@ def test_garbage_replies(make_world: Any, name: str, garbage: bytes) -> None:
     # when the request comes
     reply = outcome(world, client, name)
     # then they count as silent
-    expected = 2003 if REQUESTS[name].route is Route.INTERACTION else 2002
+    expected = {Route.INTERACTION: 2003, Route.SNAPSHOT: 2006}.get(REQUESTS[name].route, 2002)
     assert (reply["message"], reply["code"]) == ("EventError", expected)
 
 

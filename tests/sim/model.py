@@ -93,9 +93,10 @@ class NodeModel:
     """One node.
 
     :param fault: is told what must not be
+    :param steady: the clocks do not jump, so that a promise holds across a take-over too
     """
 
-    def __init__(self, name: str, fault: Callable[[str], None], seats: int | None) -> None:
+    def __init__(self, name: str, fault: Callable[[str], None], seats: int | None, steady: bool) -> None:
         self.name = name
         self.interactions = Things()
         self.holdings = Things()
@@ -106,6 +107,7 @@ class NodeModel:
         """The latest promise "up to this time all is out", and the seq that was to come next."""
         self._fault = fault
         self._seats = seats
+        self._steady = steady
         self._rev = self._epoch = self._us = 0
         self._event_us = 0
         self._parties: dict[str, list[Document]] = {}
@@ -181,7 +183,7 @@ class NodeModel:
                 self.fault(f"event {seq} ({document['seq']}) after event {last}")
             if event.us <= self._event_us or event.us > row_us:
                 self.fault(f"event {seq} at {event.us} after one at {self._event_us}, in a row at {row_us}")
-            if event.us <= self.promised[0] and seq >= self.promised[1]:
+            if self._steady and event.us <= self.promised[0] and seq >= self.promised[1]:
                 self.fault(f"event {seq} at {event.us}, and {self.promised} was promised")
             self._event_us = event.us
             self.events.append(Said(event.us, seq, bool(event.flags & ECHO), at, event.payload, document))

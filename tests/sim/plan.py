@@ -88,7 +88,7 @@ class Plan:
     seats: int | None = None
 
     def __str__(self) -> str:
-        shown = [f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.name not in ("accidents", "weather")]
+        shown = [f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.name not in ("accidents", "weather", "skew_s")]
         return f"Plan({', '.join(shown)})"
 
     def configuration(self) -> Configuration:
@@ -138,7 +138,8 @@ def draw(seed: int) -> Plan:
     plan.requests = random.choice((4, 8, 12, 20))
     plan.dedup = random.choice((0.0, 0.5, 0.9, 1.0))
     if random.random() < 0.3:
-        plan.skew_s = {f"n{number}": random.uniform(-0.2, 0.2) for number in range(1, 5)}
+        hosts = [f"n{number}{member}" for number in range(1, 5) for member in ("", ".primary", ".backup")]
+        plan.skew_s = {host: random.uniform(-0.15, 0.15) for host in hosts}
     if random.random() < 0.2:
         plan.seats = random.choice((1, 2))
     plan.node_settings, plan.proxy_settings = _settings(random)

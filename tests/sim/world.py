@@ -42,11 +42,15 @@ MEMBERS = ("primary", "backup")
 
 
 class Door(Port):
-    """A proxy's port for clients: counts what was asked and what was answered."""
+    """A proxy's port for clients: counts what was asked and what was answered, by client and ``ref``.
+
+    A client that comes back by another connection gets there what it asked for by the first.
+    """
 
     def __init__(self, network: Network, host: Process, address: str) -> None:
         super().__init__(network, host, address)
-        self.tally: dict[tuple[bytes, bytes], list[int]] = {}
+        self.tally: dict[tuple[str, bytes], list[int]] = {}
+        self._names: dict[bytes, str] = {}
 
     def recv_multipart(self, flags: int = 0) -> Frames:
         frames = super().recv_multipart(flags)
@@ -59,11 +63,17 @@ class Door(Port):
         super().send_multipart(frames, flags)
 
     def _count(self, frames: Sequence[bytes], which: int) -> None:
-        self.tally.setdefault((frames[0], frames[1]), [0, 0])[which] += 1
+        connection = self.connections.get(frames[0])
+        if connection is not None:
+            self._names[frames[0]] = connection.plug.host.name
+        name = self._names.get(frames[0], "nobody")
+        self.tally.setdefault((name, frames[1]), [0, 0])[which] += 1
 
-    def reachable(self, peer: bytes) -> bool:
-        """Whether the peer is still connected."""
-        return peer in self.connections
+    def reachable(self, name: str) -> bool:
+        """Whether a client is connected and has been all the time."""
+        return [self._names[ident] for ident in self.connections if ident in self._names].count(name) == 1 and list(
+            self._names.values()
+        ).count(name) == 1
 
 
 class LastWord(Client):
@@ -100,7 +110,8 @@ class World:
         self.keepalive_s = float(plan.proxy_settings.get("keepalive_interval", 1.0))
         self.overlap_us = round(1_000_000 * float(plan.proxy_settings.get("stream_stall_timeout", 2.0)))
         self.configuration = plan.configuration()
-        self.models = {name: NodeModel(name, self.fault, plan.seats) for name in self.configuration.nodes}
+        self.steady = "clock jump" not in plan.faults
+        self.models = {name: NodeModel(name, self.fault, plan.seats, self.steady) for name in self.configuration.nodes}
         self.disks = {name: Disk(name, self.heap, self._committed) for name in self.configuration.nodes}
         self.pids: dict[int, Process] = {}
         self.processes = {process.name: process for process in self._processes()}
@@ -120,7 +131,7 @@ class World:
             for member in MEMBERS:
                 host = f"{node}.{member}" if self.plan.hosts_apart else node
                 process = Process(self, f"{node}.{member}", host, self._make_member(node, member))
-                process.offset_s = self.plan.skew_s.get(node, 0.0)
+                process.offset_s = self.plan.skew_s.get(host, 0.0)
                 yield process
         for proxy in self.configuration.proxies:
             yield Process(self, proxy, proxy, self._make_proxy(proxy))
