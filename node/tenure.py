@@ -155,7 +155,9 @@ class Tenure:
         why = "the lease was free" if lease.released or lease.holder is None else "the other member was gone"
         asked_at = time.monotonic()
         try:
-            epoch, _ = self.store.acquire(this_holder(self.member), lease, max(to_us(now), self.core.clock.last_us))
+            # not below what the other member may have promised to be past, whatever this one's wall clock says
+            us = max(to_us(now), self.core.clock.last_us, lease.renewed_us)
+            epoch, _ = self.store.acquire(this_holder(self.member), lease, us)
         except Fenced:
             self.pair.handle(Event.FENCED)
             return False
@@ -209,7 +211,7 @@ class Tenure:
         :raises StoreFailure: the lease runs out by itself
         """
         self.pair.handle(event)
-        self.store.release(self.core.epoch, to_us(now))
+        self.store.release(self.core.epoch, self.core.clock.promise(now))
         action = self.pair.released(time.monotonic())
         log.info("gave the lease up", epoch=self.core.epoch, rev=self.core.rev, why=why)
         self.why = why

@@ -31,7 +31,7 @@ from broker.messages.connection import RequestUnregisterClient
 from broker.messages.kinds import Request
 from broker.wire import ECHO
 
-from .arrears import Arrears
+from .arrears import Arrears, Doubt
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker
@@ -117,6 +117,8 @@ class Agents:
 
     def _begin(self, change: _Change, nodes: Nodes) -> None:
         """Chooses who speaks, and asks: the speaking node first, at a logout the others."""
+        if change.is_login or change.is_logout:
+            self.arrears.withdraw(change.session, change.agent, change.head)
         self._locked |= change.names
         self._running.setdefault(change.session.client, []).append(change)
         ready = [node for node in nodes if self._links.is_ready(node)]
@@ -219,7 +221,7 @@ class Agents:
         """These nodes may have made the change, or may not have taken it back: they are brought to what is the case."""
         undo, who = UNDO.get(change.request), change.agent or change.head
         if change.is_login or change.is_logout:
-            self.arrears.doubt(change.session, who.agent_id, who.place_id, nodes)
+            self.arrears.doubt(Doubt(change.session, who.agent_id, who.place_id), nodes, change.speaking)
         elif undo is not None and change.agent is not None:
             for node in nodes:
                 change.agent.miss(node, encode(undo(change.head, change.agent)))

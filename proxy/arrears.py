@@ -5,13 +5,14 @@
 
 A node gets it when it is back, one request after the other; what it cannot do now is tried again after RETRY_S. What a
 node has already it refuses, and nothing happens. A login that it refuses for good ends the agent's session everywhere.
+What is under way when the agent logs in or out is withdrawn: sent again later, it would undo what came after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from broker.errors import Code
 from broker.messages import encode
@@ -35,8 +36,12 @@ class Step(NamedTuple):
     is_login: bool
 
 
-Doubt = tuple[Session, str | None, str | None]
-"""A client's session, and the ids of an agent of its."""
+class Doubt(NamedTuple):
+    """A client's agent that nodes may have."""
+
+    session: Session
+    agent_id: str | None
+    place_id: str | None
 
 
 class Arrears:
@@ -53,7 +58,8 @@ class Arrears:
         self._routes = desk.routes
         self._roster = roster
         self._expel = expel
-        self._doubts: dict[str, dict[Doubt, None]] = {}
+        self._doubts: dict[str, dict[Doubt, int]] = {}
+        self._resolving: dict[tuple[str, Doubt], int] = {}
         self.wake_at = float("inf")
         """When :meth:`tick` wants to be called next."""
 
@@ -96,16 +102,15 @@ class Arrears:
         if node in agent.catching_up or not self._links.is_ready(node) or not agent.is_behind(node):
             return
         step = Step(_login(agent), True) if node not in agent.nodes else Step(agent.missed[node][0], False)
-        agent.catching_up.add(node)
         asker = Asker(agent.session.client, 0 if node == agent.speaking else ECHO)
         done = partial(self._caught_up, agent, node, step)
-        self._gather.ask([node], step.payload, self._gather.now + self._timeout, done, asker)
+        deadline = self._gather.now + self._timeout
+        agent.catching_up[node] = self._gather.ask([node], step.payload, deadline, done, asker)
 
     def _caught_up(self, agent: Agent, node: str, step: Step, now: float, answers: Answers) -> None:
         """A node has done the step, or refuses it, or could not say."""
-        agent.catching_up.discard(node)
         reply = answers[node]
-        if agent not in self._roster:
+        if agent.catching_up.pop(node, None) is None or agent not in self._roster:
             return
         if reply is None or reply.code in UNSURE:
             self._later()
@@ -130,11 +135,11 @@ class Arrears:
 
     # -- doubtful
 
-    def doubt(self, session: Session, agent_id: str | None, place_id: str | None, nodes: list[str]) -> None:
-        """These nodes may have an agent that is to be logged in nowhere."""
+    def doubt(self, doubt: Doubt, nodes: Iterable[str], speaking: str) -> None:
+        """These nodes may have an agent that is to be logged in nowhere. :param speaking: whose logout is to be seen"""
         for node in nodes:
             doubts = self._doubts.setdefault(node, {})
-            doubts[session, agent_id, place_id] = None
+            doubts[doubt] = 0 if node == speaking else ECHO
             if len(doubts) > MAX_DOUBTFUL:
                 del doubts[next(iter(doubts))]
             self._later()
@@ -147,22 +152,43 @@ class Arrears:
         """
         if not self._links.is_ready(node):
             return
-        for doubt in self._doubts.pop(node, {}):
-            session, agent_id, place_id = doubt
-            if session.ended or self._roster.meant(session.client, agent_id, place_id):
+        for doubt, flags in self._doubts.pop(node, {}).items():
+            if doubt.session.ended:
                 continue
-            if self._gather.now - session.heard > self._keepalive_s:
-                self.doubt(*doubt, [node])
+            if self._gather.now - doubt.session.heard > self._keepalive_s:
+                self.doubt(doubt, [node], node if not flags else "")
                 continue
-            logout = encode(RequestAgentLogout(agent_id=agent_id, place_id=place_id))
+            logout = encode(RequestAgentLogout(agent_id=doubt.agent_id, place_id=doubt.place_id))
             deadline = self._gather.now + self._timeout
-            done = partial(self._resolved, doubt, node)
-            self._gather.ask([node], logout, deadline, done, Asker(session.client, ECHO))
+            done = partial(self._resolved, doubt, node, flags)
+            asker = Asker(doubt.session.client, flags)
+            self._resolving[node, doubt] = self._gather.ask([node], logout, deadline, done, asker)
 
-    def _resolved(self, doubt: Doubt, node: str, now: float, answers: Answers) -> None:
+    def _resolved(self, doubt: Doubt, node: str, flags: int, now: float, answers: Answers) -> None:
         reply = answers[node]
-        if reply is None or reply.code in UNSURE:
-            self.doubt(*doubt, [node])
+        if self._resolving.pop((node, doubt), None) is not None and (reply is None or reply.code in UNSURE):
+            self.doubt(doubt, [node], node if not flags else "")
+
+    # -- what a login or logout makes void
+
+    def withdraw(self, session: Session, agent: Agent | None, head: Any) -> None:
+        """An agent is about to be logged in or out: what nodes were to be told before that is void."""
+        for node, doubts in self._doubts.items():
+            for doubt in [doubt for doubt in doubts if _is_same(doubt, session, head)]:
+                del self._doubts[node][doubt]
+        for key in [key for key in self._resolving if _is_same(key[1], session, head)]:
+            self._gather.cancel(self._resolving.pop(key))
+        for number in agent.catching_up.values() if agent is not None else ():
+            self._gather.cancel(number)
+        if agent is not None:
+            agent.catching_up.clear()
+
+
+def _is_same(doubt: Doubt, session: Session, head: Any) -> bool:
+    """Whether a doubt is about the agent that a request's head names, or may be."""
+    if doubt.session is not session:
+        return False
+    return head.agent_id in (None, doubt.agent_id) or (head.place_id is not None and head.place_id == doubt.place_id)
 
 
 def _login(agent: Agent) -> bytes:

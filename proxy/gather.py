@@ -60,10 +60,12 @@ class Gather:
     def __len__(self) -> int:
         return len(self._open)
 
-    def ask(self, nodes: Sequence[str], payload: bytes, deadline: float, done: Done, asker: Asker = PROXY) -> None:
+    def ask(self, nodes: Sequence[str], payload: bytes, deadline: float, done: Done, asker: Asker = PROXY) -> int:
         """Sends a request to nodes and has ``done`` called with their answers, at ``deadline`` at the latest.
 
         A node that has been away for too long is not asked: its answer is None.
+
+        :returns: what :meth:`cancel` takes
         """
         answers: Answers = {}
         asked = nodes
@@ -74,12 +76,19 @@ class Gather:
         ask = _Ask(asker.client, len(nodes), answers, asked, done)
         if not asked:
             self._over.append(ask)
-            return
+            return 0
         number = self._links.send(asked, asker.client, asker.flags, payload)
         self._open[number] = ask
         heappush(self._deadlines, (deadline, number))
         if len(self._deadlines) > 2 * len(self._open) + _SPARE:
             self._shrink()
+        return number
+
+    def cancel(self, number: int) -> None:
+        """An ask is not to be sent again, and nobody wants to know what becomes of it, if it is not over."""
+        ask = self._open.pop(number, None)
+        for node in ask.nodes if ask is not None else ():
+            self._links.drop(node, number)
 
     def answer(self, node: str, reply: PackedReply) -> None:
         """A node's answer, the first of this node (:meth:`Links.replies` lets no other through).

@@ -36,7 +36,8 @@ class Agent:
 
     :param head: of its RequestAgentLogin
     :param speaking: the node that speaks for it; ``nodes``: where it is logged in
-    :param missed: changes that a node has not got, oldest first; ``catching_up``: nodes that are just told of one
+    :param missed: changes that a node has not got, oldest first; ``catching_up``: nodes that are just told of one,
+        with the number of the request
     """
 
     __slots__ = (
@@ -53,7 +54,7 @@ class Agent:
         self.donot_disturb = False
         self.speaking = speaking
         self.nodes: set[str] = set()
-        self.catching_up: set[str] = set()
+        self.catching_up: dict[str, int] = {}
         self.missed: dict[str, list[bytes]] = {}
 
     @property

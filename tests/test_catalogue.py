@@ -1,5 +1,5 @@
-"""Every request of the catalogue is served: it has a handler, a way through the proxy and its documentation, and through
-the real cores it is answered exactly once, whatever comes and whoever is lost.
+"""Every request of the catalogue is served: it has a handler, a way through the proxy and its documentation, and
+through the real cores it is answered exactly once, whatever comes and whoever is lost.
 
 A new request class is found here by being in the catalogue. What its example needs beforehand, beyond an agent and a
 waiting interaction, is a line in ``BEFORE``.
@@ -259,7 +259,8 @@ class TestWell:
 DEEP = b"[" * 300 + b"]" * 300
 GARBAGE = (
     b"null", b"true", b"-1", b"0", b"1.5", b"01", b"1e999", b"9" * 30, b"9" * 5000,
-    b'""', b'"%b"' % (b"x" * 70), b'"\\u2028\\ud83d\\ude00\\u0000"', b'"\\ud800"', b'"\xff\xfe"', b'"%b-n1"' % (b"9" * 20),
+    b'""', b'"%b"' % (b"x" * 70), b'"\\u2028\\ud83d\\ude00\\u0000"', b'"\\ud800"', b'"\xff\xfe"',
+    b'"%b-n1"' % (b"9" * 20),
     b"[]", b"[[]]", b'["priority",1]', DEEP,
     b"{}", b'{"":{}}', b'{"\xc3":1}', b'{"a":1e999}', b'{"a":%b}' % (b"9" * 30), b'{"a":%b}' % DEEP,
     b'{"priority":%b}' % (b"9" * 30), b'{"voice":2}', b'{"pull-for-strategy":1,"a":1e999}',
@@ -374,7 +375,7 @@ class TestOneLost:
 
 
 class TestAllLost:
-    """Given no node is there, when a request is asked, then it is answered once: by the proxy, which says who is missing."""
+    """Given no node is there, when a request is asked, then the proxy answers it once and says who is missing."""
 
     @pytest.mark.parametrize("since_s", [0.0, 3 * TIMEOUT_S])
     def test_it_is_answered(self, name, since_s):

@@ -582,3 +582,75 @@ def test_a_closed_connection_is_heard_of_once_and_the_agent_forgotten(world: Any
     world.ask(client, "RequestUnregisterClient")
     assert history(world) == []
     assert all(any(r["message"] == "RequestUnregisterClient" for _, r in node.seen) for node in world.nodes.values())
+
+
+# -- arrears
+
+
+def test_a_logout_that_a_login_makes_void_is_not_sent_again(world: Any) -> None:
+    # given a login of which the speaking node does not answer, so that it is told to log out; which does not reach it
+    client = world.client(b"desk")
+    for node in world.nodes.values():
+        node.script["RequestAgentLogin"] = None
+    ref = world.send(client, "RequestAgentLogin", **LOGIN)
+    world.run(10.1)
+    assert world.reply(client, ref)["code"] == 2002
+    (first,) = (name for name, node in world.nodes.items() if node.log)
+    world[first].script["RequestAgentLogout"] = None
+    world.run(1.1)
+    assert world[first].asked("RequestAgentLogout")
+    for node in world.nodes.values():
+        node.script.clear()
+    # when the agent logs in
+    assert world.ask(client, "RequestAgentLogin", **LOGIN)["message"] == "EventAck"
+    world[first].log.clear()
+    world.run(5.0)
+    # then the logout is not sent again, neither with the probes nor anew
+    assert world[first].asked("RequestAgentLogout") == []
+
+
+def test_a_login_that_a_logout_makes_void_is_not_sent_again(world: Any) -> None:
+    # given a node that was away when an agent logged in, and is back, but the login does not reach it
+    client = world.client(b"desk")
+    world.kill("n2")
+    world.run(1.1)
+    world.ask(client, "RequestAgentLogin", **LOGIN)
+    world["n2"].script["RequestAgentLogin"] = None
+    world["n2"].active = "primary"
+    world.run(0.1)
+    assert len(world["n2"].asked("RequestAgentLogin")) == 1
+    # when the agent logs out
+    assert world.ask(client, "RequestAgentLogout")["message"] == "EventAck"
+    world.run(5.0)
+    # then the login is not sent again
+    assert len(world["n2"].asked("RequestAgentLogin")) == 1
+    assert world["n2"].log[-1][1]["message"] == "RequestAgentLogout"
+
+
+def test_the_agent_of_a_silent_client_is_left_alone(make_world: Any) -> None:
+    # given a login that a node may have executed, of a client that is silent from then on: it may be elsewhere by now
+    world = make_world(("n1",), keepalive_interval=5.0, request_timeout=6.0)
+    client = world.client(b"desk")
+    world["n1"].script["RequestAgentLogin"] = None
+    world.send(client, "RequestAgentLogin", **LOGIN)
+    # when time passes
+    world.run(12.0)
+    before = world["n1"].asked("RequestAgentLogout")
+    world.run(5.0)
+    # then nobody is logged out, but for what the end of the session does
+    assert before == world["n1"].asked("RequestAgentLogout") == []
+    assert ends(world) == ["n1"]
+
+
+def test_the_logout_that_makes_up_for_a_login_is_seen_where_the_login_was(world: Any) -> None:
+    # given a login that its speaking node may have executed
+    client = world.client(b"desk")
+    for node in world.nodes.values():
+        node.script["RequestAgentLogin"] = None
+    world.send(client, "RequestAgentLogin", **LOGIN)
+    world.run(10.1)
+    # when it is told to log the agent out
+    world.run(1.1)
+    # then that is no echo
+    (first,) = (node for node in world.nodes.values() if node.log)
+    assert first.flags("RequestAgentLogout") == [0]

@@ -340,6 +340,32 @@ def test_after_a_failover_most_events_are_not_late() -> None:
     assert names(published) == ["EventStreamResumed n2", "n1:26", "n2:1"]
 
 
+def test_a_node_that_falls_silent_while_it_returns_is_given_up_without_a_word() -> None:
+    # Given n2 is back a little behind the position, so that the stream waits for it again
+    one, two, stream = pair()
+    _silent(stream, one, T0, 3)
+    stream.heard(T0 + 3, two.say(US + 2_900_000))
+    assert _silent(stream, one, T0 + 3, 1.9) == [] and stream.stalled == {"n2"}
+    # When it is silent again for the timeout, then the stream goes on; that it stalled was said before
+    published = _silent(stream, one, T0 + 4.9, 0.2)
+    assert names(published) == [f"n1:{seq}" for seq in range(31, 52)] and stream.counters["stalls"] == 1
+    assert stream.behind == {"n2": US + 2_900_000}
+
+
+def test_a_node_that_falls_silent_before_it_came_to_the_beginning_loses_nothing() -> None:
+    # Given n1's time is 1 s behind n2's where the stream begins; it has an event before it gets there, and is silent
+    one, two = Node("n1"), Node("n2", skew_us=1_000_000)
+    stream = MergeStream("p1", ["n1", "n2"], stall_timeout=2.0)
+    hear(stream, T0, one.say(US), two.say(US))
+    assert stream.position == US + 1_000_000 and not stream.settled and stream.behind == {"n1": US}
+    one.say(US + 400_000, 1)
+    assert names(_silent(stream, two, T0, 2.0))[0] == "EventStreamStalled n1"
+    # When it is back, then the event comes late: the cursors since have said that it was to come
+    stream.heard(T0 + 2.1, one.say(US + 2_100_000))
+    stream.fetched(T0 + 2.1, *_answered(stream, one))
+    assert names(stream.take()) == ["n1:1 late"]
+
+
 def test_a_node_whose_time_creeps_is_as_good_as_silent() -> None:
     # Given n2's clock was set back: heartbeats come, events too, but its time goes on by single microseconds
     one, two, stream = pair()

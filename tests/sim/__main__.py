@@ -1,4 +1,9 @@
-"""``python -m tests.sim``: plays histories; of one that fails it prints the seed and the command that plays it again."""
+"""``python -m tests.sim``: plays histories; of one that fails it says the seed and the command that plays it again.
+
+    python -m tests.sim --histories 1000 --jobs 2         many, with rising seeds
+    python -m tests.sim --seed 7 --trace                  one, with all that happens in it
+    python -m tests.sim --planted --histories 40          with each bug of tests/sim/planted.py, until it is found
+"""
 
 from __future__ import annotations
 
@@ -7,44 +12,39 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from tests.sim.history import Result, play, theatre
 from tests.sim.planted import PLANTED, planted
 
 MOST_SHOWN = 5
+AT_ONCE = 5
+"""Histories that a process is handed at once."""
 
 
 def main() -> int:
-    """:returns: how the process ends: 0 all is well, 1 faults were found"""
+    """:returns: how the process ends: 0 all is well, 1 faults were found (or, of planted bugs, some were not)"""
     chosen = _arguments()
     _same_hashes()
-    seeds = range(chosen.seed, chosen.seed + chosen.histories)
     if chosen.trace:
         return _show(chosen.seed, chosen.plant)
-    began, totals, failed = time.monotonic(), Counter[str](), 0
-    for result in _results(list(seeds), chosen.plant, chosen.jobs):
-        totals.update(result.counts)
-        if result.faults:
-            failed += 1
-            _report(result, chosen.plant)
-            if failed == chosen.stop_after:
-                break
-    totals["histories"] = chosen.histories
-    took = time.monotonic() - began
-    print(", ".join(f"{name} {count}" for name, count in sorted(totals.items())))
-    print(f"{failed} of {chosen.histories} histories failed; {chosen.histories / took:.1f} histories/s")
-    return 1 if failed else 0
+    if chosen.planted:
+        return _plant_all(chosen.seed, chosen.histories, chosen.jobs)
+    return _play_all(chosen)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
-    parser.add_argument("--histories", type=int, default=1, help="how many, with rising seeds")
-    parser.add_argument("--seed", type=int, default=0, help="of the first")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.sim", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--histories", type=int, default=1, metavar="N", help="how many, with rising seeds")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the first")
     parser.add_argument("--trace", action="store_true", help="show all that happens in one history")
-    parser.add_argument("--plant", choices=sorted(PLANTED), help="with this bug in the product")
-    parser.add_argument("--jobs", type=int, default=1, help="processes that play")
-    parser.add_argument("--stop-after", type=int, default=0, help="end after so many failures")
+    parser.add_argument("--plant", choices=sorted(PLANTED), metavar="BUG", help=f"one of: {', '.join(PLANTED)}")
+    parser.add_argument("--planted", action="store_true", help="every bug, each in at most N histories")
+    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes that play")
+    parser.add_argument("--stop-after", type=int, default=0, metavar="F", help="end after so many failures")
     return parser.parse_args()
 
 
@@ -55,21 +55,41 @@ def _same_hashes() -> None:
         os.execv(sys.executable, [sys.executable, "-m", "tests.sim", *sys.argv[1:]])
 
 
-def _results(seeds, plant, jobs):
+# -- many
+
+
+def _play_all(chosen: argparse.Namespace) -> int:
+    began, totals, failed = time.monotonic(), Counter[str](), 0
+    for result in _results(range(chosen.seed, chosen.seed + chosen.histories), chosen.plant, chosen.jobs):
+        totals.update(result.counts)
+        if result.faults:
+            failed += 1
+            _report(result, chosen.plant)
+            if failed == chosen.stop_after:
+                break
+    took = time.monotonic() - began
+    count = totals["histories"]
+    print(", ".join(f"{name} {total}" for name, total in sorted(totals.items())))
+    print(f"{failed} of {count} histories failed; {count / took:.1f} histories/s")
+    return 1 if failed else 0
+
+
+def _results(seeds: range, plant: str | None, jobs: int) -> Iterator[Result]:
     if jobs == 1:
-        with theatre(), planted(plant):
+        with theatre(), planted(plant) as faults:
             for seed in seeds:
-                yield play(seed)
+                yield play(seed, faults)
         return
+    parts = [(seeds[at : at + AT_ONCE], plant) for at in range(0, len(seeds), AT_ONCE)]
     with ProcessPoolExecutor(jobs) as pool:
-        for results in pool.map(_play_some, [(seeds[at : at + 10], plant) for at in range(0, len(seeds), 10)]):
+        for results in pool.map(_play_some, parts):
             yield from results
 
 
-def _play_some(given: tuple[list[int], str | None]) -> list[Result]:
+def _play_some(given: tuple[range, str | None]) -> list[Result]:
     seeds, plant = given
-    with theatre(), planted(plant):
-        return [play(seed) for seed in seeds]
+    with theatre(), planted(plant) as faults:
+        return [play(seed, faults) for seed in seeds]
 
 
 def _report(result: Result, plant: str | None) -> None:
@@ -80,16 +100,43 @@ def _report(result: Result, plant: str | None) -> None:
     print(f"    again: python -m tests.sim --seed {result.plan.seed} --trace{more}", flush=True)
 
 
+# -- planted bugs
+
+
+def _plant_all(seed: int, most: int, jobs: int) -> int:
+    missed = 0
+    with ProcessPoolExecutor(jobs) as pool:
+        for name, caught in zip(PLANTED, pool.map(_catch, [(name, seed, most) for name in PLANTED]), strict=True):
+            missed += caught is None
+            print(f"{name:<28}{caught or f'NOT CAUGHT in {most} histories'}", flush=True)
+    print(f"{len(PLANTED) - missed} of {len(PLANTED)} planted bugs caught")
+    return 1 if missed else 0
+
+
+def _catch(given: tuple[str, int, int]) -> str | None:
+    """How a planted bug was found; None: it was not."""
+    name, seed, most = given
+    with theatre(), planted(name) as faults:
+        for count in range(most):
+            result = play(seed + count, faults)
+            if result.faults:
+                return f"{count + 1:>3} histories, seed {seed + count}: {' '.join(result.faults[0].split())[:120]}"
+    return None
+
+
+# -- one
+
+
 def _show(seed: int, plant: str | None) -> int:
-    with theatre(), planted(plant):
-        result = play(seed, traced=True)
+    with theatre(), planted(plant) as faults:
+        result = play(seed, faults, traced=True)
     print(result.plan)
-    for accident in result.plan.accidents:
-        print(f"    {accident}")
+    for at, fault in result.plan.accidents:
+        print(f"    {at:.6f} {fault}")
     print("\n".join(result.lines))
     print(f"seed {seed}: {len(result.faults)} faults")
-    for fault in result.faults:
-        print(f"    {fault}")
+    for found in result.faults:
+        print(f"    {found}")
     return 1 if result.faults else 0
 
 

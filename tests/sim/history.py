@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -39,15 +39,8 @@ def theatre() -> Iterator[None]:
         yield
 
 
-def play(seed: int, traced: bool = False, plan: Plan | None = None) -> Result:
-    """One history. Only inside of :func:`theatre`."""
-    world = World(plan or draw(seed), traced)
+def play(seed: int, also: tuple[str, ...] = (), *, traced: bool = False) -> Result:
+    """One history. Only inside of :func:`theatre`. :param also: faults that it has besides its own"""
+    world = World(draw(seed, also), traced)
     faults = world.run()
     return Result(world.plan, faults, world.lines, world.tally())
-
-
-def play_many(seeds: Iterable[int]) -> Iterator[Result]:
-    """Histories, one after the other."""
-    with theatre():
-        for seed in seeds:
-            yield play(seed)

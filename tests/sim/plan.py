@@ -122,13 +122,14 @@ def addresses(process: str) -> Addresses:
     return Addresses(requests=f"sim://{process}/requests", events=f"sim://{process}/events")
 
 
-def draw(seed: int) -> Plan:
-    """The plan of a seed."""
+def draw(seed: int, also: tuple[str, ...] = ()) -> Plan:
+    """The plan of a seed. :param also: faults that it has besides its own"""
     random = Random(f"plan {seed}")
     plan = Plan(seed)
     plan.nodes = random.choices((1, 2, 3, 4), (1, 14, 3, 2))[0]
     plan.span_s = random.uniform(2.0, 5.0)
-    plan.faults = tuple(sorted(random.sample(FAULTS, random.choice((0, 1, 1, 2, 2, 3, 4, 6)))))
+    chosen = random.sample(FAULTS, random.choice((0, 1, 1, 2, 2, 3, 4, 6)))
+    plan.faults = tuple(sorted({*chosen, *also}))
     plan.accidents = _accidents(random, plan)
     plan.weather = _weather(random, plan.faults)
     plan.hosts_apart = random.random() < 0.3

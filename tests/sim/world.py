@@ -70,10 +70,9 @@ class Door(Port):
         self.tally.setdefault((name, frames[1]), [0, 0])[which] += 1
 
     def reachable(self, name: str) -> bool:
-        """Whether a client is connected and has been all the time."""
-        return [self._names[ident] for ident in self.connections if ident in self._names].count(name) == 1 and list(
-            self._names.values()
-        ).count(name) == 1
+        """Whether a client is connected, by the one connection that it has ever had here."""
+        idents = [ident for ident, known in self._names.items() if known == name]
+        return len(idents) == 1 and idents[0] in self.connections
 
 
 class LastWord(Client):
@@ -339,6 +338,7 @@ class World:
         """How much there was of what."""
         operations = list(self.operations())
         return {
+            "histories": 1,
             "operations": len(operations),
             "acked": sum(operation.outcome == "ok" for operation in operations),
             "attempts": sum(len(operation.attempts) for operation in operations),
