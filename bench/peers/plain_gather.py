@@ -3,9 +3,9 @@
     python -m bench.peers.plain_gather spliced|ordered FRONT NODE…
 
 A ROUTER for clients, a DEALER per node, a blocking poller that drains. Every request goes to every node as a message
-A ROUTER for clients, a DEALER per node, a blocking poller that drains. Every request goes to every node as a message
 of its own; when all have answered, their lists become one: ``spliced`` as they came, nothing decoded, or ``ordered`` as
 the proxy answers. It decides nothing: no sessions, no routing, no deadline; a lost node is waited for for ever.
+"""
 
 from __future__ import annotations
 

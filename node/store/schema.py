@@ -1,4 +1,5 @@
-"""The tables of a node's database, for the store and for people who look into it with any SQLite tool.
+"""The tables of a node's database, for the store and for people who look into it with any SQLite tool: old ones, too,
+so no operator is used that SQLite has learnt lately.
 
 ``journal`` is the truth; ``interactions`` and ``records`` are what it came to, a little behind. ``agents``,
 ``holdings`` and ``invitations`` are views of ``records``.
@@ -22,7 +23,7 @@ _VIEWS = {
 
 
 def _view(name: str, fields: tuple[str, ...]) -> str:
-    columns = ", ".join(f"value ->> '$.{field}' AS {field}" for field in fields)
+    columns = ", ".join(f"json_extract(value, '$.{field}') AS {field}" for field in fields)
     return f"CREATE VIEW {name} AS SELECT key, {columns} FROM records WHERE tab = '{name}'"
 
 
@@ -45,7 +46,7 @@ STATEMENTS = (
     "CREATE INDEX interactions_queue ON interactions (tenant_id, queue, state, is_locked)",
     "CREATE INDEX interactions_external ON interactions (external_id) WHERE external_id IS NOT NULL",
     "CREATE INDEX interactions_parent ON interactions (parent_id) WHERE parent_id IS NOT NULL",
-    "CREATE INDEX interactions_workbin ON interactions (workbin ->> '$.type') WHERE workbin IS NOT NULL",
+    "CREATE INDEX interactions_workbin ON interactions (json_extract(workbin, '$.type')) WHERE workbin IS NOT NULL",
     "CREATE TABLE records (tab TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (tab, key))"
     " WITHOUT ROWID",
     *(_view(name, fields) for name, fields in _VIEWS.items()),

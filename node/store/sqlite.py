@@ -90,7 +90,9 @@ class SqliteStore:
     @_shielded
     def lease(self) -> Lease:
         row = self._db.execute(schema.SELECT_LEASE, (self._file,)).get
-        epoch, holder, renewed_us, released = msgspec.convert(row, tuple[int, bytes | None, int, int])
+        if row is None or (type(row[0]), type(row[2])) != (int, int):
+            raise Corrupt(self.path, "has no lease")
+        epoch, holder, renewed_us, released = row
         return Lease(epoch, _decode_holder(holder) if holder is not None else None, renewed_us, bool(released))
 
     def acquire(self, holder: Holder, expected: Lease, us: int) -> tuple[int, int]:

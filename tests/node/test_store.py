@@ -377,6 +377,27 @@ def test_what_no_node_wrote_into_the_tables_is_refused(path: str, opened: Open, 
         list(loaded.interactions), list(loaded.records)
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM lease",
+        "UPDATE lease SET epoch = 'e'",
+        "UPDATE lease SET holder = '{}'",
+        "UPDATE meta SET folded_rev = 'f'",
+        "UPDATE meta SET node = x'ff'",
+        "DELETE FROM meta",
+        "ALTER TABLE records RENAME value TO worth",
+        "DROP INDEX journal_events",
+    ],
+)
+def test_what_no_node_wrote_into_the_rest_is_refused(path: str, opened: Open, sql: str) -> None:
+    """Given a lease, a mark or a definition that no node has made; when opened and read; then Corrupt."""
+    filled(opened())
+    break_into(path, sql)
+    with pytest.raises(Corrupt):
+        everything(opened())
+
+
 def test_pages_in_the_wrong_order_are_refused(path: str, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given two pages of a table that have changed places, and a start with no time to look through the file; when the
     table is loaded; then Corrupt, for a load that goes on behind the last row would leave rows out."""
@@ -442,7 +463,8 @@ def test_people_can_read_the_tables(path: str, opened: Open) -> None:
         ),
     )
     query = (
-        "SELECT id, type, state, queue, workbin ->> '$.agent_id', flexible_properties ->> '$.Subject' FROM interactions"
+        "SELECT id, type, state, queue, json_extract(workbin, '$.agent_id'),"
+        " json_extract(flexible_properties, '$.Subject') FROM interactions"
     )
     with Tool(path) as people:
         assert people.execute(query) == [["0001AA", "Inbound", 0, "Inbound", "VICKY", "Card"]]

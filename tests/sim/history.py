@@ -39,8 +39,8 @@ def theatre() -> Iterator[None]:
         yield
 
 
-def play(seed: int, also: tuple[str, ...] = (), *, traced: bool = False) -> Result:
-    """One history. Only inside of :func:`theatre`. :param also: faults that it has besides its own"""
-    world = World(draw(seed, also), traced)
+def play(seed: int, wish: dict[str, Any] | None = None, *, traced: bool = False) -> Result:
+    """One history. Only inside of :func:`theatre`. :param wish: of its plan (:func:`tests.sim.plan.draw`)"""
+    world = World(draw(seed, **(wish or {})), traced)
     faults = world.run()
     return Result(world.plan, faults, world.lines, world.tally())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from random import Random
 from typing import Any
 
@@ -122,14 +122,14 @@ def addresses(process: str) -> Addresses:
     return Addresses(requests=f"sim://{process}/requests", events=f"sim://{process}/events")
 
 
-def draw(seed: int, also: tuple[str, ...] = ()) -> Plan:
-    """The plan of a seed. :param also: faults that it has besides its own"""
+def draw(seed: int, faults: tuple[str, ...] = (), **wish: Any) -> Plan:
+    """The plan of a seed. :param faults: that it has besides its own; :param wish: fields that are to be like this"""
     random = Random(f"plan {seed}")
     plan = Plan(seed)
     plan.nodes = random.choices((1, 2, 3, 4), (1, 14, 3, 2))[0]
     plan.span_s = random.uniform(2.0, 5.0)
-    chosen = random.sample(FAULTS, random.choice((0, 1, 1, 2, 2, 3, 4, 6)))
-    plan.faults = tuple(sorted({*chosen, *also}))
+    own = random.sample(FAULTS, random.choice((0, 1, 1, 2, 2, 3, 4, 6)))
+    plan.faults = tuple(sorted({*own, *faults}))
     plan.accidents = _accidents(random, plan)
     plan.weather = _weather(random, plan.faults)
     plan.hosts_apart = random.random() < 0.3
@@ -144,7 +144,7 @@ def draw(seed: int, also: tuple[str, ...] = ()) -> Plan:
     if random.random() < 0.2:
         plan.seats = random.choice((1, 2))
     plan.node_settings, plan.proxy_settings = _settings(random)
-    return plan
+    return replace(plan, **wish)
 
 
 def _settings(random: Random) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import orjson
 
 from broker.errors import Code
-from broker.wire import PackedEvents, PackedReplies, PackedReply
+from broker.wire import PackedReply
 from node import holdings
 from node.core import NodeCore
 from node.member import NodeMember
 from node.store import StoreFailure
-from node.tenure import Tenure
-from proxy import stream
 from proxy.gather import Gather
-from proxy.links import Links
 from proxy.merge import MERGES
 from proxy.stream import MergeStream
 from tests.sim.store import Disk, SimStore
@@ -26,27 +23,34 @@ from tests.sim.store import Disk, SimStore
 Bug = Callable[[], Any]
 
 
+@contextmanager
+def _all(*patches: Any) -> Iterator[None]:
+    with ExitStack() as stack:
+        for one in patches:
+            stack.enter_context(one)
+        yield
+
+
 def _ack_before_commit() -> Any:
     """Replies leave before the row is durable."""
+    commit_and_send = NodeMember._commit_and_send
 
-    def commit_and_send(self: NodeMember, now: float, batch: Any) -> None:
-        row = self._row(batch)
-        self._send(now, batch)
-        try:
-            self._commit(now, row)
-        except StoreFailure as fault:
-            self._hold_back(now, row, batch._replace(replies=[], reads=[]), str(fault))
+    def hasty(self: NodeMember, now: float, batch: Any) -> None:
+        self.outbox.replies(batch.replies, self._links, self.core.epoch)
+        commit_and_send(self, now, batch._replace(replies=[]))
 
-    return patch.object(NodeMember, "_commit_and_send", commit_and_send)
+    return patch.object(NodeMember, "_commit_and_send", hasty)
 
 
 def _held_batch_is_sent() -> Any:
-    """A batch that could not be committed is answered all the same, and forgotten."""
+    """A batch that could not be committed is answered at once."""
+    hold_back = NodeMember._hold_back
 
-    def hold_back(self: NodeMember, now: float, row: Any, batch: Any, why: str) -> None:
-        self._send(now, batch)
+    def careless(self: NodeMember, now: float, row: Any, batch: Any, why: str) -> None:
+        self.outbox.replies(batch.replies, self._links, self.core.epoch)
+        hold_back(self, now, row, batch._replace(replies=[]), why)
 
-    return patch.object(NodeMember, "_hold_back", hold_back)
+    return patch.object(NodeMember, "_hold_back", careless)
 
 
 def _no_dedup() -> Any:
@@ -114,17 +118,7 @@ def _timeout_is_absence() -> Any:
                     ask.answers[node] = _absent(number)
         tick(self, now)
 
-    class Both:
-        def __enter__(self) -> None:
-            self._patches = [patch.object(Gather, "silent", silent), patch.object(Gather, "tick", tick_absent)]
-            for one in self._patches:
-                one.start()
-
-        def __exit__(self, *_: object) -> None:
-            for one in self._patches:
-                one.stop()
-
-    return Both()
+    return _all(patch.object(Gather, "silent", silent), patch.object(Gather, "tick", tick_absent))
 
 
 def _absent(number: int) -> PackedReply:
@@ -134,11 +128,19 @@ def _absent(number: int) -> PackedReply:
 
 
 def _standby_serves() -> Any:
-    """A member serves whoever asks it, whatever its role."""
-    return patch.object(NodeMember, "_serving", property(lambda self: self._held is None))
+    """A standby decides and answers, by what it has read of the journal."""
+    serving = patch.object(NodeMember, "_serving", property(lambda self: self._held is None))
+    follow = NodeMember._follow
+
+    def eager(self: NodeMember, now: float) -> None:
+        follow(self, now)
+        if not self.core.active:
+            self.outbox.replies(self.core.take(now).replies, self._links, self.core.epoch)
+
+    return _all(serving, patch.object(NodeMember, "_follow", eager))
 
 
-def _store_takes_any_epoch() -> Any:
+def _stale_epoch_accepted() -> Any:
     """The store asks for the next row only, not for whose turn it is; and a row that is taken is taken for ours."""
 
     def commit(self: SimStore, row: Any, renew_us: int | None, fold: Any) -> None:
@@ -161,31 +163,6 @@ def _epoch_outside_the_write() -> Any:
     return patch.object(SimStore, "commit", commit)
 
 
-def _stale_epoch_in_the_stream() -> Any:
-    """What a replaced member publishes counts."""
-    heard = MergeStream.heard
-
-    def credulous(self: MergeStream, now: float, published: PackedEvents) -> None:
-        source = self._sources.get(published.node)
-        if source is not None:
-            source.epoch = min(source.epoch, published.epoch)
-        heard(self, now, published)
-
-    return patch.object(MergeStream, "heard", credulous)
-
-
-def _stale_epoch_on_links() -> Any:
-    """What a replaced member answers counts."""
-    replies = Links.replies
-
-    def credulous(self: Links, now: float, node: str, member: str, packed: PackedReplies) -> Any:
-        link = self.links.get(node)
-        epoch = packed.epoch if link is None else max(packed.epoch, link.epoch)
-        return replies(self, now, node, member, PackedReplies(epoch, packed.replies))
-
-    return patch.object(Links, "replies", credulous)
-
-
 def _lost_events_stay_lost() -> Any:
     """Gaps of the stream are not filled, but skipped."""
 
@@ -197,17 +174,12 @@ def _lost_events_stay_lost() -> Any:
                 source._meet_claim()
         return []
 
-    return patch.object(stream.MergeStream, "wanted", wanted)
+    return patch.object(MergeStream, "wanted", wanted)
 
 
 def _grants_are_forgotten() -> Any:
     """What a session held is not given back when it ends."""
     return patch.object(holdings, "give_back", lambda node, name, why: None)
-
-
-def _lease_is_not_watched() -> Any:
-    """A member that could not renew its lease in time goes on answering."""
-    return patch.object(Tenure, "late", lambda self: False)
 
 
 def _tables_are_behind() -> Any:
@@ -223,38 +195,40 @@ def _tables_are_behind() -> Any:
 
 
 class Planted(NamedTuple):
-    """A bug on purpose. :param faults: in which it is likely to show; histories have them besides their own"""
+    """A bug on purpose.
+
+    :param wish: of the histories' plans, so that it is likely to show (:func:`tests.sim.plan.draw`)
+    """
 
     bug: Bug
-    faults: tuple[str, ...] = ()
+    wish: dict[str, Any] = {}
 
 
 PLANTED: dict[str, Planted] = {
-    "ack before commit": Planted(_ack_before_commit, ("die in a write",)),
-    "held batch is sent": Planted(_held_batch_is_sent, ("fail a write", "sick database")),
-    "no dedup": Planted(_no_dedup, ("links lose", "clients lose")),
-    "answers not in the journal": Planted(_answers_not_in_journal, ("crash a member",)),
-    "seq from memory": Planted(_seq_from_memory, ("crash a member",)),
+    "ack before commit": Planted(_ack_before_commit, {"faults": ("die in a write",)}),
+    "held batch is sent": Planted(_held_batch_is_sent, {"faults": ("fail a write", "sick database")}),
+    "no dedup": Planted(_no_dedup, {"faults": ("links lose", "clients lose")}),
+    "answers not in the journal": Planted(_answers_not_in_journal, {"faults": ("crash a member",)}),
+    "seq from memory": Planted(_seq_from_memory, {"faults": ("crash a member",)}),
     "merge drops a reply": Planted(_merge_drops_a_reply),
-    "timeout is absence": Planted(_timeout_is_absence, ("crash both members", "pause a member")),
-    "standby serves": Planted(_standby_serves),
-    "store takes any epoch": Planted(_store_takes_any_epoch, ("freeze in a write",)),
-    "epoch outside the write": Planted(_epoch_outside_the_write, ("freeze in a write",)),
-    "stale epoch in the stream": Planted(_stale_epoch_in_the_stream, ("pause a member",)),
-    "stale epoch on links": Planted(_stale_epoch_on_links, ("pause a member",)),
-    "lost events stay lost": Planted(_lost_events_stay_lost, ("events lose",)),
-    "grants are forgotten": Planted(_grants_are_forgotten, ("vanishing client",)),
-    "lease is not watched": Planted(_lease_is_not_watched, ("freeze in a write", "pause a member")),
-    "tables are behind": Planted(_tables_are_behind, ("crash a member",)),
+    "timeout is absence": Planted(_timeout_is_absence, {"faults": ("crash both members", "pause a member")}),
+    "standby serves": Planted(_standby_serves, {"direct": 1}),
+    "stale epoch accepted": Planted(_stale_epoch_accepted, {"faults": ("freeze in a write",)}),
+    "epoch outside the write": Planted(
+        _epoch_outside_the_write, {"faults": ("freeze in a write",), "hosts_apart": True}
+    ),
+    "lost events stay lost": Planted(_lost_events_stay_lost, {"faults": ("events lose",)}),
+    "grants are forgotten": Planted(_grants_are_forgotten, {"faults": ("vanishing client",), "routers": 2}),
+    "tables are behind": Planted(_tables_are_behind, {"faults": ("crash a member",)}),
 }
 
 
 @contextmanager
-def planted(name: str | None) -> Iterator[tuple[str, ...]]:
-    """While this lasts the product has this bug; None: none. Gives the faults in which it is likely to show."""
+def planted(name: str | None) -> Iterator[dict[str, Any]]:
+    """While this lasts the product has this bug; None: none. Gives what it wishes of plans."""
     if name is None:
-        yield ()
+        yield {}
         return
-    bug, faults = PLANTED[name]
+    bug, wish = PLANTED[name]
     with bug():
-        yield faults
+        yield wish
