@@ -9,6 +9,7 @@ import orjson
 import psutil
 import zmq
 
+from bench.cluster import Cluster
 from broker.sockets import Context, Lean
 
 LIMIT_MS = 20_000
@@ -90,3 +91,10 @@ class Meter:
 def _cpu_s(process: psutil.Process) -> float:
     times = process.cpu_times()
     return times.user + times.system
+
+
+def pid_of(cluster: Cluster, name: str) -> int:
+    """The process of a node's or proxy's only member."""
+    pid = cluster.pid(name)
+    assert pid is not None, f"{name} does not run"
+    return pid

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from itertools import count
+from time import process_time
 from typing import Any
 
 import pytest
@@ -86,7 +87,7 @@ STEPS: dict[str, Prepare] = {
 }
 
 
-@pytest.mark.benchmark(group="core: a request in a node")
+@pytest.mark.benchmark(group="core: a request in a node", timer=process_time)
 @pytest.mark.parametrize("size", [1, 64])
 @pytest.mark.parametrize("step", STEPS)
 def test_node(benchmark: Any, step: str, size: int) -> None:
@@ -101,7 +102,7 @@ def test_node(benchmark: Any, step: str, size: int) -> None:
     benchmark.extra_info["us_per_request"] = round(benchmark.stats["median"] / size * 1e6, 1)
 
 
-@pytest.mark.benchmark(group="core: a pull by backlog")
+@pytest.mark.benchmark(group="core: a pull by backlog", timer=process_time)
 @pytest.mark.parametrize("backlog", [1_000, 100_000])
 def test_pull_by_backlog(benchmark: Any, backlog: int) -> None:
     """One pull from a view that holds ``backlog`` interactions: flat, for views are kept in order."""
@@ -181,7 +182,7 @@ class Front:
         )
 
 
-@pytest.mark.benchmark(group="core: a scatter in a proxy")
+@pytest.mark.benchmark(group="core: a scatter in a proxy", timer=process_time)
 @pytest.mark.parametrize("rows", [1, 8], ids="{} rows a node".format)
 @pytest.mark.parametrize("size", [1, 64], ids="batch {}".format)
 @pytest.mark.parametrize("nodes", [1, 2, 4, 8], ids="{} nodes".format)

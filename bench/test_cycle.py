@@ -16,9 +16,10 @@ import pytest
 import zmq
 
 from bench.cluster import Cluster
-from bench.driver import Driver, Meter
+from bench.driver import Driver, Meter, pid_of
 from bench.plan import Plan
 from bench.test_core import PULL, SUBMIT
+from broker.config.objects import ProxySettings
 
 CYCLES = 1000
 """Interactions in a round."""
@@ -73,10 +74,15 @@ class Cycle:
         return b"s", SUBMIT
 
 
-@pytest.fixture(scope="module", params=[2, 4], ids="{} nodes".format)
+PLANS = [(2, "global"), (4, "global"), (2, "round-robin"), (4, "round-robin")]
+
+
+@pytest.fixture(scope="module", params=PLANS, ids=[f"{nodes} nodes, {order}" for nodes, order in PLANS])
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """So many nodes without backups, one proxy."""
-    plan = Plan(nodes=request.param, proxies=1, backups=False, supervised=False)
+    """So many nodes without backups, one proxy with this ``pull-order``."""
+    nodes, order = request.param
+    settings = ProxySettings(pull_order=order)
+    plan = Plan(nodes=nodes, proxies=1, backups=False, supervised=False, proxy_settings=settings)
     with Cluster(tmp_path_factory.mktemp("cycle"), plan) as cluster:
         yield cluster
 
@@ -85,8 +91,8 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.mark.parametrize("under_way", [1, 64, 256], ids="{} under way".format)
 def test_cycle(benchmark: Any, cluster: Cluster, under_way: int) -> None:
     """Requests per second, and what they cost."""
-    nodes = [cluster.pid(name) for name in cluster.configuration.nodes]
-    meter = Meter({"proxy": [cluster.pid("p1")], "nodes": nodes, "driver": [os.getpid()]})
+    nodes = [pid_of(cluster, name) for name in cluster.configuration.nodes]
+    meter = Meter({"proxy": [pid_of(cluster, "p1")], "nodes": nodes, "driver": [os.getpid()]})
     driver = Driver(cluster.context, cluster.requests("p1"), kind="RoutingEngine")
     cycle = Cycle(driver)
     cycles = CYCLES if under_way > 1 else CYCLES // 10

@@ -23,7 +23,7 @@ import pytest
 import zmq
 
 from bench.cluster import Cluster
-from bench.driver import Document, Driver, Meter
+from bench.driver import Document, Driver, Meter, pid_of
 from bench.peers import started
 from bench.plan import Plan, free_ports
 
@@ -107,13 +107,6 @@ def fill(cluster: Cluster, node: str) -> None:
     for name, shape in SHAPES.items():
         client.ask(*[submit(name)] * shape.interactions)
     client.close()
-
-
-def pid_of(cluster: Cluster, name: str) -> int:
-    """The process of a node's or proxy's only member."""
-    pid = cluster.pid(name)
-    assert pid is not None, f"{name} does not run"
-    return pid
 
 
 def checked_size(ways: dict[str, Way], shape: str, expected: int) -> int:

@@ -365,7 +365,8 @@ class NodeMember:
             return self._retry_at
         if self.tenure.folding.running or self.front.waiting:
             return 0.0
-        return min(self.core.wake_at, self._heartbeat_at, self._housekeeping_at)
+        renew_at = now + self.tenure.renews_in()  # heartbeats may be slower than the lease
+        return min(self.core.wake_at, self._heartbeat_at, self._housekeeping_at, renew_at)
 
     # -- orders
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 
+import msgspec
 import structlog
 
 from broker.clock import to_us
@@ -17,7 +18,7 @@ from broker.config.objects import Configuration
 from .core import NodeCore
 from .folding import Folding
 from .pair import Action, Event, Pair
-from .store import Fenced, JournalCut, Refused, Store, StoreFailure
+from .store import Corrupt, Fenced, JournalCut, Refused, Store, StoreFailure
 from .store.holder import is_alive, kill, this_holder
 
 LOOK_S = 0.05
@@ -118,6 +119,11 @@ class Tenure:
         except StoreFailure:
             self._forget()  # a half is not gone on from
             raise
+        except (msgspec.DecodeError, KeyError) as fault:
+            self._forget()
+            raise Corrupt(
+                self.configuration.nodes[self.node].database, f"a record that nobody wrote: {fault}"
+            ) from None
         self.core.rev = loaded.folded_rev
         self.folding.start(loaded.folded_rev)
         self._loaded = True
@@ -181,6 +187,10 @@ class Tenure:
     def renewal(self, now: float) -> int | None:
         """The time to renew the lease with, if it is time; to go with a commit."""
         return to_us(now) if time.monotonic() >= self._renew_at else None
+
+    def renews_in(self) -> float:
+        """Seconds until it is time to renew the lease."""
+        return max(self._renew_at - time.monotonic(), 0.0)
 
     def renewed(self, asked_at: float) -> None:
         """The lease was renewed by a write that began at ``asked_at`` (monotonic)."""

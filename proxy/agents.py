@@ -108,8 +108,12 @@ class Agents:
             change.names |= agent.names
         if not change.names and change.is_login:
             raise Refusal(Code.MISSING_ATTRIBUTE, "agent_id, place_id or both", field="agent_id")
-        if not change.names.isdisjoint(self._locked):
+        under_way = self._running.get(session.client, ())
+        if not change.names.isdisjoint(self._locked) or any(_may_be_same(head, other.head) for other in under_way):
             raise Refusal(Code.IN_PROGRESS, "a change of this agent is under way")
+        if agent is None and call.request.once and not change.is_login and not change.is_logout:
+            who = head.agent_id or head.place_id or "the session"
+            raise Refusal(Code.NOT_LOGGED_IN, f"{who} is not logged in here")
         nodes = self._routes.serving(tenants)
         self._calls.begin(call)
         change.call = call
@@ -243,7 +247,7 @@ class Agents:
             effect(agent, change.head)
         if change.is_login:
             agent.nodes.update(done)
-        for node in agent.nodes.difference(done, change.others):
+        for node in {*agent.nodes, *agent.catching_up}.difference(done, change.others):
             self._miss(change, node)
 
     def _logged_out(self, change: _Change) -> None:
@@ -259,7 +263,7 @@ class Agents:
             return
         if change.is_login:
             agent.nodes.discard(node)
-        elif node in agent.nodes:
+        elif agent.may_be_at(node):
             agent.miss(node, change.payload)
 
     def _finish(self, change: _Change, answer: bytes | Refusal) -> None:
@@ -366,6 +370,13 @@ _TEXTS = {int(code): code.text for code in Code}
 def _unsettled(answers: Answers) -> list[str]:
     """The nodes that may not have done what they were asked."""
     return [node for node, reply in answers.items() if reply is None or reply.code in UNSURE]
+
+
+def _may_be_same(head: Any, other: Any) -> bool:
+    """Whether two requests of one client may mean the same agent."""
+    if head.agent_id is None and head.place_id is None:
+        return True
+    return head.agent_id in (None, other.agent_id) and head.place_id in (None, other.place_id)
 
 
 def _is_about(note: _Note, who: Any) -> bool:

@@ -66,6 +66,10 @@ class Agent:
         """Whether ids of a request mean this agent."""
         return agent_id in (None, self.agent_id) and place_id in (None, self.place_id)
 
+    def may_be_at(self, node: str) -> bool:
+        """Whether a node has the agent, or is just being told to log it in."""
+        return node in self.nodes or node in self.catching_up
+
     def is_behind(self, node: str) -> bool:
         """Whether a node does not have the agent, or has not got all changes."""
         return node not in self.nodes or bool(self.missed.get(node))

@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,3 +92,32 @@ def test_codes_are_unique_and_have_texts():
 
 def test_a_reply_leaves_out_what_it_does_not_have():
     assert encode(REPLIES["EventAck"]()) == b'{"message":"EventAck"}'
+
+
+@pytest.mark.parametrize("payload", [b'{"message":"RequestSubmit","user_data":{"a":"\xff"}}', b'{"message":"\xc3"}'])
+def test_what_is_not_utf_8_is_refused_also_where_nobody_looks_into_it(payload):
+    with pytest.raises(Refusal) as refusal:
+        decode_request(payload)
+    assert refusal.value.code is Code.MALFORMED
+
+
+def test_what_is_accepted_can_be_read_again_from_deeper_down_the_stack():
+    """Given payloads nested ever deeper, when one is accepted, then whoever reads it again with a longer stack can."""
+
+    def read(payload, levels):
+        return read(payload, levels - 1) if levels else msgspec.json.decode(payload)
+
+    def accepted(depth):
+        document = {"message": "RequestSubmit", "tenant_id": 1, "media_type": "email"}
+        payload = json.dumps({**document, "user_data": 0})[:-2].encode() + b"[" * depth + b"]" * depth + b"}"
+        try:
+            decode_request(payload)
+        except Refusal as refusal:
+            assert refusal.code is Code.MALFORMED
+            return False
+        return bool(read(payload, 40))
+
+    verdicts = [accepted(depth) for depth in range(50, 1200, 10)]
+
+    assert verdicts == sorted(verdicts, reverse=True)
+    assert verdicts[0] and not verdicts[-1]

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from broker.client import Client
+from broker.sockets import sub
 from tests.live.running import follow, now
 from tests.live.sharing import shared
 
@@ -83,6 +84,32 @@ def test_a_login_is_on_all_nodes_and_in_the_stream_once(cluster, desk, wait_unti
     assert len({node for _, node in said}) == 1
     told = [note["message"] for note in desk.notifications()]
     assert told.count("EventCurrentAgentStatus") == 3
+
+
+def test_no_subscriber_of_a_proxy_sees_an_echo(cluster, desk, context, wait_until):
+    """Given a bare subscriber at each proxy, when an agent logs in and out, then each hears of it from one node."""
+    subscribers = [sub(context, cluster.events(proxy), [b"101/agent/"]) for proxy in ("p1", "p2")]
+    heard = [[], []]
+
+    def events():
+        for subscriber, said in zip(subscribers, heard, strict=True):
+            while subscriber.poll(10):
+                said.append(json.loads(subscriber.recv_multipart()[2]))
+        return heard
+
+    def in_and_out(agent):
+        login(desk, agent)
+        ask(desk, "RequestAgentLogout", agent_id=agent)
+        return all(events())
+
+    wait_until(lambda: in_and_out("EARLY"))
+    in_and_out("LATE")
+    in_and_out("LAST")
+    wait_until(lambda: all(said[-1]["agent"]["agent_id"] == "LAST" for said in events()))
+    for said in heard:
+        names = [event["message"] for event in said if event["agent"]["agent_id"] == "LATE"]
+        assert names == ["EventAgentLogin", "EventAgentLogout"]
+        assert not any(event.get("echo") for event in said)
 
 
 def test_a_node_that_was_away_gets_the_logins_it_has_missed(cluster, desk, wait_until):

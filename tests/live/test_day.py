@@ -73,6 +73,7 @@ def test_an_active_member_is_killed_in_the_middle_of_the_whole_day(cluster, in_t
         lines = first.lines
 
     print(f"the day took {report['seconds']} s, {report['repeated']} requests were repeated")
+    assert report["repeated"] == 0, "clients behind a proxy notice nothing but a pause"
     assert lines == second.lines
     assert len(set(lines)) == len(lines)
     assert sum("EventNodeActive" in line for line in lines) == 1

@@ -102,6 +102,46 @@ def test_a_links_number_runs_once_across_a_failover(driver):
     assert len(after.core.memory.interactions) == 1
 
 
+def test_a_links_number_that_comes_twice_runs_once_although_nobody_says_so(driver):
+    # given a request that was executed
+    introduce(driver)
+    first = link(driver, (3, 7, 0, SUBMIT))[3]
+    # when it comes again as it was, doubled on the way
+    again = link(driver, (3, 7, 0, SUBMIT))[3]
+    # then it gets the same reply, and nothing is done
+    assert again == first
+    assert len(driver.core.memory.interactions) == 1
+
+
+def test_what_comes_after_it_was_settled_is_not_looked_at(driver):
+    # given a request whose reply the proxy has
+    introduce(driver)
+    link(driver, (3, 7, 0, SUBMIT))
+    link(driver, settled=4)
+    # when it comes again, also after the proxy has come back by another connection
+    assert link(driver, (3, 7, RESENT, SUBMIT)) == {}
+    hello = PackedRequest(5, 0, 0, json.dumps(HELLO).encode())
+    driver.core.receive_link(driver.now, b"anew", PackedRequests(5, [hello]))
+    again = PackedRequest(3, 7, RESENT, json.dumps(SUBMIT).encode())
+    driver.core.receive_link(driver.now, b"anew", PackedRequests(0, [again]))
+    driver.settle()
+    # then nothing is done
+    assert driver.late.keys() == {5}
+    assert len(driver.core.memory.interactions) == 1
+
+
+def test_by_a_connection_without_a_hello_no_client_is_served(driver):
+    # given a proxy whose connection was made anew
+    introduce(driver)
+    packed = [PackedRequest(4, 7, 0, json.dumps(message).encode()) for message in (CLIENT, SUBMIT)]
+    # when it goes on with a client's requests, introduction and all, before it has said hello
+    driver.core.receive_link(driver.now, b"anew", PackedRequests(4, packed))
+    batch = driver.core.take(driver.now)
+    # then the proxy itself is told that it is not known, and nothing is done in a session that is not the client's
+    assert [(source, code) for source, _, _, code in batch.replies] == [((b"anew", 0), 1)] * 2
+    assert not driver.core.memory.interactions
+
+
 def test_the_end_of_a_link_ends_its_clients(driver):
     introduce(driver)
     driver.core.lost(driver.now, b"proxy")

@@ -13,6 +13,7 @@ import pytest
 from broker.config.objects import Configuration
 from broker.wire import pack
 from node.journal import encode_changes
+from node.pair import Event
 from node.store import DiskFull, Row, Store, open_store
 from node.tenure import Tenure
 from tests.node.conftest import START, make_configuration
@@ -173,3 +174,24 @@ def test_a_standby_behind_a_cut_journal_loads_again_and_serves(make: Any) -> Non
     assert ids(second) == submitted
     second.register()
     assert second.ask(SUBMIT)["message"] == "EventAck"
+
+
+def test_after_a_switchover_no_event_is_older_than_what_was_promised(make: Any) -> None:
+    """Given an active member that has promised by its own clock that all is out up to a time, when it gives the lease
+    up and the other member's clock is behind, then that one's first event is later than the promise."""
+    first, second = make("primary"), make("backup")
+    first.serve()
+    first.now += 100
+    promised = first.tenure.core.clock.promise(first.now)
+    first.tenure.release(first.now, Event.SWITCHOVER, "test")
+    second.serve()
+    assert first.now > second.now
+    assert second.tenure.core.clock.last_us > promised
+
+
+def test_a_member_wants_to_renew_its_lease_four_times_in_its_length(make: Any) -> None:
+    """Given a member that has just become active, then it is to be called again within a quarter of its lease."""
+    first = make("primary")
+    assert first.tenure.renews_in() == 0
+    first.serve()
+    assert 0 < first.tenure.renews_in() <= first.tenure.settings.lease_timeout / 4

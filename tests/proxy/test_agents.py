@@ -277,14 +277,28 @@ def test_changes_that_the_proxy_refuses(world: Any, message: str, fields: dict[s
     assert history(world) == []
 
 
-def test_an_agent_that_the_proxy_does_not_know_is_the_nodes_matter(world: Any) -> None:
+def test_a_client_without_the_agent_cannot_change_it(world: Any) -> None:
+    # given a client without agents, and one whose login is under way
+    client, other = world.client(b"desk"), world.client(b"other")
+    for node in world.nodes.values():
+        node.script["RequestAgentLogin"] = None
+    world.send(other, "RequestAgentLogin", **LOGIN)
+    world.flow()
+    # when they change an agent
+    replies = [world.ask(one, "RequestDoNotDisturbOn", agent_id="V") for one in (client, other)]
+    # then it is not logged in there, or in progress; no node is asked
+    assert [reply["code"] for reply in replies] == [22, 2004]
+    assert {row[1] for row in history(world)} == {"AgentLogin"}
+
+
+def test_a_logout_of_an_agent_that_the_proxy_does_not_know_is_the_nodes_matter(world: Any) -> None:
     # given a client without agents
     client = world.client(b"desk")
     for node in world.nodes.values():
-        node.script["RequestDoNotDisturbOn"] = NOT_LOGGED_IN
-    # when it changes an agent
+        node.script["RequestAgentLogout"] = NOT_LOGGED_IN
+    # when it logs one out
     # then a node says what is wrong
-    assert world.ask(client, "RequestDoNotDisturbOn", agent_id="X")["code"] == 22
+    assert world.ask(client, "RequestAgentLogout", agent_id="X")["code"] == 22
 
 
 # -- nodes that are away
@@ -585,6 +599,24 @@ def test_a_closed_connection_is_heard_of_once_and_the_agent_forgotten(world: Any
 
 
 # -- arrears
+
+
+def test_a_change_during_a_login_at_a_returning_node_comes_after_it(world: Any) -> None:
+    # given a node that was away at login, and is back, but has not answered the login
+    client = world.client(b"desk")
+    world.kill("n2")
+    world.run(1.1)
+    world.ask(client, "RequestAgentLogin", **LOGIN)
+    world["n2"].script["RequestAgentLogin"] = None
+    world["n2"].active = "primary"
+    world.run(0.1)
+    # when the agent changes, and then the node answers
+    assert world.ask(client, "RequestNotReadyForMedia", media_type="voice")["message"] == "EventAck"
+    ((entry, _),) = world["n2"].log
+    world["n2"].reply(entry, {"message": "EventAck"})
+    world.flow()
+    # then it has got the change as well
+    assert [request["message"] for _, request in world["n2"].log][1:] == ["RequestNotReadyForMedia"]
 
 
 def test_a_logout_that_a_login_makes_void_is_not_sent_again(world: Any) -> None:

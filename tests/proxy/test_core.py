@@ -30,7 +30,7 @@ FIELDS: dict[str, Any] = {
     "tenant_id": 101,
     "media_type": "email",
     "queue": "Inbound",
-    "agent_id": "V",
+    "agent_id": "VICKY",
     "ticket_id": 1,
     "view_id": "Inbound/all",
     "node": "n1",
@@ -97,6 +97,10 @@ def prepared(make_world: Any, name: str, **script: Any) -> tuple[Any, bytes]:
     world.run(0.1)
     client = world.client(b"client", kind_of(REQUESTS[name]))
     world["n1"].heads["Inbound/all"] = head_of_n1()["head"]
+    if REQUESTS[name].route is Route.AGENT and name != "RequestAgentLogin":
+        world.ask(client, "RequestAgentLogin", tenant_id=101, agent_id="VICKY", media_list={"voice": 1})
+        for node in world.nodes.values():
+            node.log.clear()
     for node in world.nodes.values():
         node.script[name] = script.get(node.name, answers(world, name))
     return world, client

@@ -194,6 +194,25 @@ def test_a_member_that_lost_the_link_is_greeted_again(make_world: Any) -> None:
     assert world.core.counts["link forgotten"] == 1
 
 
+def test_a_connection_that_was_made_anew_is_greeted_and_asked_again(make_world: Any) -> None:
+    # given a client's request that has come to a node by a connection without a hello
+    world = make_world(("n1",))
+    client, node = world.client(b"desk"), world["n1"]
+    node.script[ASK] = None
+    ref = world.send(client, ASK, **STOP)
+    world.flow()
+    entry, _ = node.log[-1]
+    # when the node, which knows nobody there, says so to the proxy itself
+    del node.script[ASK]
+    node.known.clear()
+    node.outgoing.append(PackedReply(entry.number, 0, 1, b'{"message":"EventError","code":1}'))
+    world.run(0.1)
+    # then the proxy says hello, and the request is sent again under its number, and answered once
+    assert [request["client_type"] for _, request in node.seen[-2:]] == ["Proxy", "AgentApplication"]
+    assert [(again.number, again.flags) for again, _ in node.log] == [(entry.number, 0), (entry.number, RESENT)]
+    assert world.reply(client, ref)["message"] == "EventAck"
+
+
 def test_a_session_that_ends_is_told_to_the_nodes_that_know_it(make_world: Any) -> None:
     # given a client that one of two nodes knows
     world = make_world(("n1", "n2"))

@@ -1,8 +1,8 @@
 """``python -m tests.sim``: plays histories; of one that fails it says the seed and the command that plays it again.
 
-    python -m tests.sim --histories 1000 --jobs 2         many, with rising seeds
-    python -m tests.sim --seed 7 --trace                  one, with all that happens in it
-    python -m tests.sim --planted --histories 40          with each bug of tests/sim/planted.py, until it is found
+python -m tests.sim --histories 1000 --jobs 2         many, with rising seeds
+python -m tests.sim --seed 7 --trace                  one, with all that happens in it
+python -m tests.sim --planted --histories 40          with each bug of tests/sim/planted.py, until it is found
 """
 
 from __future__ import annotations

@@ -129,7 +129,9 @@ class Accidents:
             process.wake()
 
     def _vanish(self) -> None:
-        living = [client for client in self._world.clients[:-2] if client.running and client not in self._world.reporters]
+        living = [
+            client for client in self._world.clients[:-2] if client.running and client not in self._world.reporters
+        ]
         if living:
             self._random.choice(living).vanish()
 

@@ -1,4 +1,4 @@
-"""Scripted clients: media servers, routing engines, agents' applications, reporting clients.
+"""Scripted clients: how they ask, wait, move from server to server, and what they remember of it.
 
 A client is a script, a generator that asks and waits::
 
@@ -14,14 +14,15 @@ one, and repeats what carries a ``dedup_id`` until it knows. What it asked and w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from broker.errors import Code
-from tests.sim.network import Frames, Plug
-from tests.sim.plan import QUEUES, TENANT, VIEWS
+from tests.sim.network import Frames
+from tests.sim.plan import TENANT
+from tests.sim.sockets import Plug
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -69,10 +70,19 @@ class Operation:
     :param attempts: when it was sent, and to whom
     """
 
-    __slots__ = ("attempts", "client", "dedup", "ended_at", "fields", "invoked_at", "message", "name", "outcome", "reply")
+    __slots__ = (
+        "attempts",
+        "dedup",
+        "ended_at",
+        "fields",
+        "invoked_at",
+        "message",
+        "name",
+        "outcome",
+        "reply",
+    )
 
-    def __init__(self, client: str, name: str, message: str, fields: dict[str, Any], dedup: bool, now: float) -> None:
-        self.client = client
+    def __init__(self, name: str, message: str, fields: dict[str, Any], dedup: bool, now: float) -> None:
         self.name = name
         self.message = message
         self.fields = fields
@@ -255,7 +265,7 @@ class Client:
         name = f"{self.name}-{self._numbers}"
         if dedup is None:
             dedup = self._heap.chance(self.world.plan.dedup)
-        operation = Operation(self.name, name, message, fields, dedup, self._heap.now)
+        operation = Operation(name, message, fields, dedup, self._heap.now)
         self.operations.append(operation)
         document = {"message": message, **fields}
         if dedup:
@@ -306,181 +316,3 @@ class Client:
     def _moments(self) -> float:
         """A pause between two requests."""
         return self._random.choice((0.0, self._random.uniform(0.0, 0.1), self._random.uniform(0.0, 0.6)))
-
-
-class Media(Client):
-    """A media server: brings interactions in, looks at them, changes them, stops them."""
-
-    kind = "MediaServer"
-
-    def script(self) -> Script:
-        self.mine: list[str] = []
-        for _ in range(self.world.plan.requests):
-            deed = self._random.choice(self._deeds()) if self.mine else Media._submit
-            yield from deed(self)
-            yield Sleep(self._moments())
-
-    def _deeds(self) -> list[Callable[[Media], Script]]:
-        return [Media._submit, Media._submit, Media._submit, Media._get, Media._change, Media._stop, Media._place, Media._find]
-
-    def _submit(self) -> Script:
-        fields: dict[str, Any] = {
-            "tenant_id": TENANT,
-            "media_type": self._random.choice(("email", "voice")),
-            "queue": self._random.choice(QUEUES),
-            "priority": self._random.randrange(4),
-            "user_data": {"n": self._numbers},
-        }
-        if self._random.random() < 0.3:
-            fields["interaction_id"] = f"own-{self.name}-{self._random.randrange(4)}"
-        done = yield from self.ask("RequestSubmit", **fields)
-        if done.outcome == OK:
-            self.mine.append(done.reply["interaction_id"])
-
-    def _one(self) -> str:
-        return self._random.choice(self.mine)
-
-    def _get(self) -> Script:
-        yield from self.ask("RequestGetInteractionProperties", interaction_id=self._one())
-
-    def _change(self) -> Script:
-        changes = {"priority": self._random.randrange(4), "seen": self._numbers}
-        yield from self.ask("RequestChangeProperties", interaction_id=self._one(), changed_properties=changes)
-
-    def _stop(self) -> Script:
-        yield from self.ask("RequestStopProcessing", interaction_id=self._one())
-
-    def _place(self) -> Script:
-        yield from self.ask("RequestPlaceInQueue", interaction_id=self._one(), queue=self._random.choice(QUEUES))
-
-    def _find(self) -> Script:
-        condition = self._random.choice(("", "queue = 'Inbound'", "priority >= 2", "interaction_state = 0"))
-        yield from self.ask(
-            "RequestFindInteractions", tenant_id=TENANT, condition=condition, order="priority desc", count=10_000
-        )
-
-
-class Router(Client):
-    """A routing engine: pulls, and delivers, places or stops what it got."""
-
-    kind = "RoutingEngine"
-
-    def script(self) -> Script:
-        for _ in range(self.world.plan.requests):
-            yield from self._pull()
-            yield Sleep(self._moments())
-
-    def _pull(self) -> Script:
-        if self._random.random() < 0.25 and self.world.known_ids:
-            ids = self._random.sample(self.world.known_ids, min(len(self.world.known_ids), self._random.choice((1, 3))))
-            done = yield from self.ask(
-                "RequestPull", tenant_id=TENANT, view_id="_system_", pull_parameters={"interaction_ids": ids}
-            )
-        else:
-            fields: dict[str, Any] = {"view_id": self._random.choice(list(VIEWS)), "count": self._random.choice((1, 1, 3))}
-            if self._random.random() < 0.4:
-                fields["extension"] = {"pull-for-strategy": 1}
-            done = yield from self.ask("RequestPull", tenant_id=TENANT, strategy_id="S1", **fields)
-        if done.outcome == OK:
-            for granted in done.reply["interactions"]:
-                yield from self._route(granted)
-
-    def _route(self, granted: dict[str, Any]) -> Script:
-        ident, token = granted["interaction_id"], granted["token"]
-        agents = self.world.agent_names
-        if agents and self._random.random() < 0.7:
-            done = yield from self.ask(
-                "RequestDeliver", interaction_id=ident, token=token, agent_id=self._random.choice(agents)
-            )
-            if done.outcome == OK:
-                return
-        if self._random.random() < 0.3:
-            return  # its holder forgets it
-        if self._random.random() < 0.5:
-            yield from self.ask("RequestStopProcessing", interaction_id=ident, token=token)
-        else:
-            yield from self.ask(
-                "RequestPlaceInQueue", interaction_id=ident, token=token, queue=self._random.choice(QUEUES)
-            )
-
-
-class Agent(Client):
-    """An agent's application: logs in, takes or rejects what it is offered, works on it."""
-
-    kind = "AgentApplication"
-
-    def script(self) -> Script:
-        self._logged_in_as = 0
-        self._ready = True
-        for _ in range(self.world.plan.requests):
-            yield from self._log_in()
-            note = yield Note(self._random.uniform(0.1, 1.0))
-            if note is None:
-                yield from self._odd_job()
-            elif note["message"] == "EventInvite":
-                yield from self._answer(note)
-        if self._random.random() < 0.5:
-            yield from self.ask("RequestAgentLogout", agent_id=self.name, dedup=False, patience=20)
-            self._logged_in_as = 0
-
-    def _log_in(self) -> Script:
-        if self._logged_in_as == self.sessions and self.sessions and self._registered:
-            return
-        done = yield from self.ask(
-            "RequestAgentLogin",
-            tenant_id=TENANT,
-            agent_id=self.name,
-            media_list={"email": 1, "voice": 1},
-            dedup=False,
-            patience=3,
-        )
-        if done.outcome == OK:
-            self._logged_in_as = self.sessions
-
-    def _odd_job(self) -> Script:
-        deed = self._random.choice(("ready", "dnd", "pull", "nothing", "nothing"))
-        if deed == "pull":
-            done = yield from self.ask("RequestPull", tenant_id=TENANT, view_id=self._random.choice(list(VIEWS)))
-            if done.outcome == OK:
-                for granted in done.reply["interactions"]:
-                    yield from self._work(granted["interaction_id"], granted["token"])
-        elif deed == "ready":
-            self._ready = not self._ready
-            request = "RequestCancelNotReadyForMedia" if self._ready else "RequestNotReadyForMedia"
-            yield from self.ask(request, agent_id=self.name, media_type="email", dedup=False, patience=2)
-        elif deed == "dnd":
-            request = self._random.choice(("RequestDoNotDisturbOn", "RequestDoNotDisturbOff"))
-            yield from self.ask(request, agent_id=self.name, dedup=False, patience=2)
-
-    def _answer(self, note: dict[str, Any]) -> Script:
-        ident, ticket = note["interaction"]["interaction_id"], note["ticket_id"]
-        choice = self._random.random()
-        if choice < 0.7:
-            done = yield from self.ask("RequestAccept", interaction_id=ident, ticket_id=ticket)
-            if done.outcome == OK:
-                yield Sleep(self._moments())
-                yield from self._work(ident, note["token"])
-        elif choice < 0.9:
-            yield from self.ask("RequestReject", interaction_id=ident, ticket_id=ticket)
-
-    def _work(self, ident: str, token: int) -> Script:
-        choice = self._random.random()
-        if choice < 0.5:
-            yield from self.ask("RequestStopProcessing", interaction_id=ident, token=token)
-        elif choice < 0.9:
-            queue = self._random.choice(QUEUES)
-            yield from self.ask("RequestPlaceInQueue", interaction_id=ident, token=token, queue=queue)
-
-
-class Operator(Client):
-    """Asks for switchovers when it is told to."""
-
-    kind = "Monitor"
-
-    def script(self) -> Script:
-        while True:
-            while not self.world.switchovers:
-                yield Sleep(0.05)
-                if self.world.healed:
-                    return
-            yield from self.ask("RequestSwitchover", node=self.world.switchovers.pop(), dedup=False, patience=1)

@@ -28,15 +28,15 @@ class Heap:
         self.now = 0.0
         self.random = Random(seed)
         self.steps = 0
-        self._entries: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._entries: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._numbers = 0
 
-    def at(self, when: float, action: Callable[..., None], *given: Any) -> None:
+    def at(self, when: float, action: Callable[..., object], *given: Any) -> None:
         """Has ``action(*given)`` called at a time; one that has passed is now."""
         self._numbers += 1
         heappush(self._entries, (when if when > self.now else self.now, self._numbers, action, given))
 
-    def after(self, delay_s: float, action: Callable[..., None], *given: Any) -> None:
+    def after(self, delay_s: float, action: Callable[..., object], *given: Any) -> None:
         """Has ``action(*given)`` called a while from now."""
         self.at(self.now + delay_s, action, *given)
 

@@ -220,12 +220,12 @@ class NodeModel:
 
     # -- what follows from the events alone
 
-    def by_events(self) -> dict[str, Document]:
-        """The interactions as a reader of the stream knows them."""
+    def by_events(self, until_us: float = float("inf")) -> dict[str, Document]:
+        """The interactions as a reader of the stream knows them at a time."""
         known: dict[str, Document] = {}
         for said in self.events:
             part = said.document.get("interaction")
-            if part is None:
+            if part is None or said.us > until_us:
                 continue
             ident = part["interaction_id"]
             if said.document["message"] == "EventProcessingStopped":

@@ -1,22 +1,20 @@
 """The simulated network: connections that open and break, and what becomes of each message on them.
 
-A connection is what ZeroMQ makes of TCP: in each direction messages arrive in order, late, or not at all. It breaks when
-an end dies or hears nothing for too long; then some first part of what was under way still arrives, and a new
+A connection is what ZeroMQ makes of TCP: in each direction messages arrive in order, late, or not at all. It breaks
+when an end dies or hears nothing for too long; then some first part of what was under way still arrives, and a new
 connection is made under a new routing id. What had arrived from the old one is still read, beside what comes from the
 new one. Beyond that, and only where the weather says so, single messages are lost, doubled or overtaken.
-
-The sockets here have as much of a ``zmq.Socket`` as the shells use.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
-
-import zmq
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tests.sim.heap import Heap
+
+if TYPE_CHECKING:
+    from tests.sim.sockets import Plug, Port
 
 Frames = list[bytes]
 
@@ -58,7 +56,19 @@ class Host(Protocol):
 class Wire:
     """One direction of a connection."""
 
-    __slots__ = ("_arrived", "_heap", "_held", "_last_at", "_limit", "_network", "_sent", "cut_off", "kind", "ends", "take")
+    __slots__ = (
+        "_arrived",
+        "_heap",
+        "_held",
+        "_last_at",
+        "_limit",
+        "_network",
+        "_sent",
+        "cut_off",
+        "kind",
+        "ends",
+        "take",
+    )
 
     def __init__(self, network: Network, kind: str, ends: tuple[str, str], take: Callable[[Frames], None]) -> None:
         self.kind = kind
@@ -94,7 +104,11 @@ class Wire:
             return
         double = heap.chance(weather.double)
         for _ in range(1 + double):
-            delay = heap.random.uniform(0.0, SLOWEST_S) if heap.chance(weather.slow) else heap.random.uniform(*weather.quick)
+            delay = (
+                heap.random.uniform(0.0, SLOWEST_S)
+                if heap.chance(weather.slow)
+                else heap.random.uniform(*weather.quick)
+            )
             at = heap.now + delay
             if heap.chance(weather.overtake):
                 self._network.counts["overtaken"] += 1
@@ -113,7 +127,9 @@ class Wire:
         """Nothing goes in any more. :param keep: some first part of what is under way may still arrive"""
         if not self.cut_off:
             self.cut_off = True
-            self._limit = self._heap.random.randint(min(self._arrived, self._sent), self._sent) if keep else self._arrived
+            self._limit = (
+                self._heap.random.randint(min(self._arrived, self._sent), self._sent) if keep else self._arrived
+            )
             self._held.clear()
 
 
@@ -129,144 +145,6 @@ class Connection:
         here, there = plug.host.name, port.host.name
         self.up = Wire(network, plug.kind, (here, there), lambda frames: port.arrived(ident, frames))
         self.down = Wire(network, plug.kind, (there, here), plug.arrived)
-
-
-class Plug:
-    """The connecting end: a DEALER or a SUB that is connected to one address."""
-
-    def __init__(self, network: Network, host: Host, kind: str) -> None:
-        self.network = network
-        self.host = host
-        self.kind = kind
-        self.inbox: deque[Frames] = deque()
-        self.connection: Connection | None = None
-        self.closed = False
-
-    @property
-    def ready(self) -> bool:
-        """Something can be received."""
-        return bool(self.inbox)
-
-    def arrived(self, frames: Frames) -> None:
-        """A message has come."""
-        if not self.closed:
-            self.inbox.append(frames)
-            self.host.wake()
-
-    # -- as a zmq.Socket
-
-    def connect(self, address: str) -> None:
-        self.network.connect(self, address)
-
-    def send(self, frame: bytes, flags: int = 0) -> None:
-        self.send_multipart([frame])
-
-    def send_multipart(self, frames: Sequence[bytes], flags: int = 0) -> None:
-        if self.connection is None:
-            raise zmq.Again
-        self.connection.up.send(list(frames))
-
-    def recv_multipart(self, flags: int = 0) -> Frames:
-        if not self.inbox:
-            raise zmq.Again
-        return self.inbox.popleft()
-
-
-class Subscriber:
-    """A SUB: one plug for each publisher it is connected to, and one inbox."""
-
-    def __init__(self, network: Network, host: Host, kind: str) -> None:
-        self.plugs: list[Plug] = []
-        self.inbox: deque[Frames] = deque()
-        self._made = lambda: Plug(network, host, kind)
-
-    @property
-    def ready(self) -> bool:
-        """Something can be received."""
-        return bool(self.inbox)
-
-    def connect(self, address: str) -> None:
-        plug = self._made()
-        plug.inbox = self.inbox
-        self.plugs.append(plug)
-        plug.connect(address)
-
-    def recv_multipart(self, flags: int = 0) -> Frames:
-        if not self.inbox:
-            raise zmq.Again
-        return self.inbox.popleft()
-
-
-class Port:
-    """The bound end: a ROUTER with ``ROUTER_MANDATORY``, or an XPUB (:meth:`publish`)."""
-
-    def __init__(self, network: Network, host: Host, address: str) -> None:
-        self.network = network
-        self.host = host
-        self.address = address
-        self.connections: dict[bytes, Connection] = {}
-        self.counts = [0, 0]
-        self._inboxes: dict[bytes, deque[Frames]] = {}
-        self._turns: deque[bytes] = deque()
-        network.ports[address] = self
-
-    @property
-    def ready(self) -> bool:
-        """Something can be received."""
-        return bool(self._turns)
-
-    def arrived(self, ident: bytes, frames: Frames) -> None:
-        """A message of a peer has come; it is read although the peer may have gone."""
-        inbox = self._inboxes.get(ident)
-        if inbox is None:
-            inbox = self._inboxes[ident] = deque()
-        if not inbox:
-            self._turns.append(ident)
-        inbox.append(frames)
-        self.host.wake()
-
-    # -- as a zmq.Socket
-
-    def recv_multipart(self, flags: int = 0) -> Frames:
-        """The peers have their turns, as in libzmq."""
-        if not self._turns:
-            raise zmq.Again
-        ident = self._turns.popleft()
-        inbox = self._inboxes[ident]
-        frames = inbox.popleft()
-        if inbox:
-            self._turns.append(ident)
-        return [ident, *frames]
-
-    def send_multipart(self, frames: Sequence[bytes], flags: int = 0) -> None:
-        ident, *rest = frames
-        connection = self.connections.get(ident)
-        if connection is None:
-            raise zmq.ZMQError(zmq.EHOSTUNREACH)
-        connection.down.send(rest)
-
-
-class Publisher(Port):
-    """An XPUB: what is sent goes to all that are connected. :param heard: is told of each message"""
-
-    def __init__(self, network: Network, host: Host, address: str, heard: Callable[[Sequence[bytes]], None]) -> None:
-        super().__init__(network, host, address)
-        self._heard = heard
-
-    @property
-    def ready(self) -> bool:
-        return False
-
-    def recv(self, flags: int = 0, copy: bool = True) -> Any:
-        raise zmq.Again
-
-    def setsockopt(self, option: int, value: bytes) -> None:
-        pass
-
-    def send_multipart(self, frames: Sequence[bytes], flags: int = 0) -> None:
-        self._heard(frames)
-        for connection in list(self.connections.values()):
-            connection.down.send(list(frames))
 
 
 class Network:

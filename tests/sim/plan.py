@@ -88,7 +88,11 @@ class Plan:
     seats: int | None = None
 
     def __str__(self) -> str:
-        shown = [f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.name not in ("accidents", "weather", "skew_s")]
+        shown = [
+            f"{one.name}={getattr(self, one.name)!r}"
+            for one in fields(self)
+            if one.name not in ("accidents", "weather", "skew_s")
+        ]
         return f"Plan({', '.join(shown)})"
 
     def configuration(self) -> Configuration:
@@ -173,7 +177,9 @@ def _accidents(random: Random, plan: Plan) -> list[Accident]:
     chosen = [fault for fault in plan.faults if fault in ACCIDENTS]
     times = [random.choice((1, 1, 2, 3)) for _ in chosen]
     accidents = [
-        (random.uniform(0.3, plan.span_s), fault) for fault, count in zip(chosen, times, strict=True) for _ in range(count)
+        (random.uniform(0.3, plan.span_s), fault)
+        for fault, count in zip(chosen, times, strict=True)
+        for _ in range(count)
     ]
     return sorted(accidents)
 

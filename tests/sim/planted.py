@@ -14,7 +14,6 @@ from broker.wire import PackedReply
 from node import holdings
 from node.core import NodeCore
 from node.member import NodeMember
-from node.store import StoreFailure
 from proxy.gather import Gather
 from proxy.merge import MERGES
 from proxy.stream import MergeStream
@@ -213,7 +212,7 @@ PLANTED: dict[str, Planted] = {
     "merge drops a reply": Planted(_merge_drops_a_reply),
     "timeout is absence": Planted(_timeout_is_absence, {"faults": ("crash both members", "pause a member")}),
     "standby serves": Planted(_standby_serves, {"direct": 1}),
-    "stale epoch accepted": Planted(_stale_epoch_accepted, {"faults": ("freeze in a write",)}),
+    "stale epoch accepted": Planted(_stale_epoch_accepted, {"faults": ("freeze in a write",), "hosts_apart": True}),
     "epoch outside the write": Planted(
         _epoch_outside_the_write, {"faults": ("freeze in a write",), "hosts_apart": True}
     ),

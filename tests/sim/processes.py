@@ -18,7 +18,7 @@ from unittest.mock import patch
 import zmq
 
 from node.store import Holder
-from tests.sim.network import Plug, Port, Publisher, Subscriber
+from tests.sim.sockets import Plug, Port, Publisher, Subscriber
 from tests.sim.store import Mishap, SimStore, User
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Process:
         self._heap.after(self._heap.random.uniform(0.05, 0.6), self.start)
 
     def pause(self, seconds: float) -> None:
-        """SIGSTOP, and later SIGCONT. What comes meanwhile waits; the others hear nothing, and leave it after a while."""
+        """SIGSTOP, and later SIGCONT. What comes meanwhile waits; the others hear nothing, and leave after a while."""
         if self.running and not self.paused:
             self._stand_still(seconds)
             self._heap.after(seconds, self._resume, self._pauses)
@@ -254,7 +254,9 @@ class _Log:
     def __getattr__(self, level: str) -> Callable[..., None]:
         def note(event: str, **fields: Any) -> None:
             if STAGE.world.traced:
-                STAGE.world.trace(STAGE.process.name, f"{level}: {event}", " ".join(f"{k}={v}" for k, v in fields.items()))
+                STAGE.world.trace(
+                    STAGE.process.name, f"{level}: {event}", " ".join(f"{k}={v}" for k, v in fields.items())
+                )
 
         return note
 

@@ -10,7 +10,7 @@ import orjson
 from broker.following import OWN_WORDS, Following
 from broker.messages.reporting import EventReplayedEvents
 from tests.sim.clients import OK, Client, Script, Sleep
-from tests.sim.network import Plug
+from tests.sim.sockets import Plug
 
 if TYPE_CHECKING:
     from tests.sim.world import World

@@ -1,9 +1,9 @@
 """A simulated database: what both members of a pair see, and how it fails.
 
 A :class:`Disk` is durable; a :class:`SimStore` is one process's connection to it, with the law of
-:class:`node.store.sqlite.SqliteStore` (a test holds the two against each other). A write is done whole or not at all, but
-its caller may die before or after that, may be told of a failure although it was done, or may stand still inside of it
-with the database's lock in its hands.
+:class:`node.store.sqlite.SqliteStore` (a test holds the two against each other). A write is done whole or not at all,
+but its caller may die before or after that, may be told of a failure although it was done, or may stand still inside
+of it with the database's lock in its hands.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """One history: a cluster of real shells and cores, its clients, what happens to them, and what is found out.
 
-    build       disks, processes and clients of the plan; everything starts at 0
-    accidents   until ``span_s``; then everything is healed
-    peace       the clients end their scripts, one more asks for everything once: now every request is answered well
-    quiet       who has gone is forgotten by all; reporting clients catch up
-    check       the checkers look at journals, memories, streams and at what clients were told
+build       disks, processes and clients of the plan; everything starts at 0
+accidents   until ``span_s``; then everything is healed
+peace       the clients end their scripts, one more asks for everything once: now every request is answered well
+quiet       who has gone is forgotten by all; reporting clients catch up
+check       the checkers look at journals, memories, streams and at what clients were told
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ from node.member import NodeMember
 from node.store import Row
 from proxy.member import ProxyMember
 from tests.sim.accidents import Accidents
-from tests.sim.checkers import CHECKERS, memory_faults
-from tests.sim.clients import Agent, Client, Media, Operation, Operator, Router, Script, Sleep
+from tests.sim.checkers import CHECKERS
+from tests.sim.clients import Client, Operation
 from tests.sim.heap import Heap, Restless
+from tests.sim.memories import memory_faults
 from tests.sim.model import NodeModel
-from tests.sim.network import CALM, Frames, Network, Port, Publisher
-from tests.sim.plan import TENANT, Plan
+from tests.sim.network import CALM, Frames, Network
+from tests.sim.plan import Plan
 from tests.sim.processes import Process
 from tests.sim.reporters import Reporter
+from tests.sim.scripts import Agent, LastWord, Media, Operator, Router
+from tests.sim.sockets import Port, Publisher
 from tests.sim.store import Disk
 
 Published = tuple[bytes, bytes, bytes]
@@ -75,23 +78,6 @@ class Door(Port):
         return len(idents) == 1 and idents[0] in self.connections
 
 
-class LastWord(Client):
-    """When there is peace: everything once more, and all of it has to be answered well."""
-
-    kind = "MediaServer"
-
-    def script(self) -> Script:
-        while not self.world.peaceful:
-            yield Sleep(0.1)
-        for _ in range(2 * self.world.plan.nodes):
-            done = yield from self.ask("RequestSubmit", tenant_id=TENANT, media_type="email", queue="Second")
-            yield from self.ask("RequestGetInteractionProperties", interaction_id=done.reply["interaction_id"])
-            yield from self.ask("RequestStopProcessing", interaction_id=done.reply["interaction_id"])
-        yield from self.ask(
-            "RequestFindInteractions", tenant_id=TENANT, condition="", order="priority desc", count=10_000
-        )
-
-
 class World:
     """A history that has not ended.
 
@@ -104,7 +90,9 @@ class World:
         self.lines: list[str] = []
         self.faults: list[str] = []
         self.heap = Heap(plan.seed)
-        self.network = Network(self.heap, dict(plan.weather) or dict.fromkeys(("client", "link", "events", "stream"), CALM))
+        self.network = Network(
+            self.heap, dict(plan.weather) or dict.fromkeys(("client", "link", "events", "stream"), CALM)
+        )
         self.silence_s = SILENCE_S
         self.keepalive_s = float(plan.proxy_settings.get("keepalive_interval", 1.0))
         self.overlap_us = round(1_000_000 * float(plan.proxy_settings.get("stream_stall_timeout", 2.0)))
@@ -178,7 +166,9 @@ class World:
             return Publisher(self.network, process, address, self._said)
         published: list[Published] = []
         self.published[f"{process.name}.{process.pid}"] = (process, published)
-        return Publisher(self.network, process, address, lambda frames: published.append((frames[0], frames[1], frames[2])))
+        return Publisher(
+            self.network, process, address, lambda frames: published.append((frames[0], frames[1], frames[2]))
+        )
 
     def _said(self, frames: Sequence[bytes]) -> None:
         """A member publishes: only what is durable, and no promise that is not kept."""

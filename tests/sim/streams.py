@@ -1,0 +1,129 @@
+"""Checkers of the merged streams, of those who follow them, and of states that were asked for in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import orjson
+
+from broker.messages.objects import STATES
+from broker.positions import Position, read_cursor
+from tests.sim.clients import OK, Operation
+from tests.sim.model import NodeModel, Said
+
+if TYPE_CHECKING:
+    from tests.sim.world import Published, World
+
+Faults = Iterator[str]
+
+
+def streams_have_everything(world: World) -> Faults:
+    """Each proxy has published every event after its beginning once, in order but for late ones; and of nodes that it
+    heard later than that, late, some from before."""
+    for name, (began_us, published) in world.streams().items():
+        if began_us is None:
+            yield f"{name}: its stream has not begun"
+            continue
+        said = {
+            (node, said.seq): said for node, model in world.models.items() for said in model.events if not said.echo
+        }
+        seen = set[tuple[str, int]]()
+        yield from _stream_faults(name, said, published, seen, world.steady)
+        lost = sorted(key for key, one in said.items() if one.us > began_us and key not in seen)
+        if lost:
+            yield f"{name} has not published {len(lost)} events: {lost[:5]}"
+        early = sorted(key for key in seen if said[key].us <= began_us - world.overlap_us)
+        if early:
+            yield f"{name} has published events from before its beginning: {early[:5]}"
+
+
+def _stream_faults(
+    name: str,
+    expected: dict[tuple[str, int], Said],
+    published: list[Published],
+    seen: set[tuple[str, int]],
+    steady: bool,
+) -> Faults:
+    stalled: set[str] = set()
+    last = (0, "")
+    for _, cursor, payload in published:
+        document = orjson.loads(payload)
+        if document["message"] == "EventStreamStalled":
+            stalled.add(document["body"]["node"])
+        if document["seq"] == 0:
+            continue
+        key = document["node"], document["seq"]
+        if key in seen or key not in expected:
+            yield f"{name} published {key} {'twice' if key in seen else ', which no node has said'}"
+            continue
+        seen.add(key)
+        said = expected[key]
+        late = document.pop("late", False)
+        if document != said.document:
+            yield f"{name} published {document}, and the journal has {said.document}"
+        if late and steady and key[0] not in stalled:
+            yield f"{name} published {key} late, and {key[0]} had not stalled"
+        if not late:
+            if (said.us, key[0]) < last:
+                yield f"{name} published {key} at {said.us} after one at {last}"
+            last = (said.us, key[0])
+            if not cursor.startswith(b"%016d-%s" % (said.us, key[0].encode())):
+                yield f"{name} published {key} of {said.us} with the cursor {cursor!r}"
+
+
+def followers_have_everything(world: World) -> Faults:
+    """Who follows, from proxy to proxy, has every event once, and those of a node in their order."""
+    for reporter in world.reporters:
+        last: dict[str, int] = {}
+        seen: set[tuple[str, int]] = set()
+        for node, seq in reporter.followed:
+            if (node, seq) in seen:
+                yield f"{reporter.name} got {node} {seq} twice"
+            elif seq < last.get(node, 0):
+                yield f"{reporter.name} got {node} {seq} after {last[node]}"
+            seen.add((node, seq))
+            last[node] = seq
+        for node, model in world.models.items():
+            lost = [said.seq for said in model.events if not said.echo and (node, said.seq) not in seen]
+            if lost:
+                yield f"{reporter.name} did not get {len(lost)} events of {node}: {lost[:5]}"
+
+
+def states_are_true(world: World) -> Faults:
+    """A state that was asked for is what all events up to its cursor come to."""
+    for operation in world.operations():
+        is_state = operation.message == "RequestStartPlaceAgentStateReportingAll"
+        if is_state and operation.outcome == OK and operation.reply["complete"]:
+            yield from _state_faults(world, operation)
+
+
+def _state_faults(world: World, operation: Operation) -> Faults:
+    position = read_cursor(operation.reply["cursor"])
+    told = operation.reply["queues"].get("101", {})
+    counts = {queue: {name: n for name, n in numbers.items() if n} for queue, numbers in told.items()}
+    said: dict[str, dict[str, int]] = {}
+    for node, model in world.models.items():
+        for part in model.by_events(position.after(node)).values():
+            numbers = said.setdefault(part["queue"], {})
+            name = STATES[part["interaction_state"]]
+            numbers[name] = numbers.get(name, 0) + 1
+    if {queue: numbers for queue, numbers in counts.items() if numbers} != said:
+        yield f"the state says {counts}, the events up to its cursor {said}: {operation} {operation.reply}"
+    agents = {agent["agent_id"] for agent in operation.reply["agents"]}
+    spoken_for = {agent for node, model in world.models.items() for agent in _spoken_for(node, model, position)}
+    if agents != spoken_for:
+        yield f"the state says {agents}, the events up to its cursor {spoken_for}: {operation} {operation.reply}"
+
+
+def _spoken_for(node: str, model: NodeModel, position: Position) -> set[str]:
+    """The agents that are logged in at a node, and for whom it speaks."""
+    echo: dict[str, bool] = {}
+    for said in model.events:
+        agent = said.document.get("agent")
+        if agent is None or said.us > position.after(node):
+            continue
+        echo[agent["agent_id"]] = said.echo
+        if said.document["message"] == "EventAgentLogout":
+            del echo[agent["agent_id"]]
+    return {agent for agent, is_echo in echo.items() if not is_echo}
