@@ -8,6 +8,11 @@ from typing import Any
 
 import pytest
 import zmq
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no fault of what is tested: examples have no deadline of their own, pytest-timeout bounds the test.
+settings.register_profile("ixn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ixn")
 
 
 class KeepingContext(zmq.Context[zmq.Socket[bytes]]):

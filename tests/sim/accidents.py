@@ -19,6 +19,7 @@ class Accidents:
         self._world = world
         self._heap = world.heap
         self._random = world.heap.random
+        self.count = 0
         self._parted: list[tuple[str, str]] = []
 
     def plan(self) -> None:
@@ -39,6 +40,7 @@ class Accidents:
 
     def _happen(self, fault: str) -> None:
         if not self._world.healed:
+            self.count += 1
             _ACCIDENTS[fault](self)
 
     # -- to whom

@@ -103,7 +103,8 @@ def _spans(world: World, ident: str, begin: float, end: float) -> list[list[Span
 
 
 def _absence_faults(world: World, operation: Operation, began: float, ended: float) -> Faults:
-    for spans in _spans(world, operation.fields["interaction_id"], began, ended):
+    for model in world.asked_of(operation).values():
+        spans = model.interactions.spans(operation.fields["interaction_id"], began, ended)
         if all(span.state is not None for span in spans):
             yield f"told to be absent, and was there all the time: {operation}"
 

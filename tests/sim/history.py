@@ -43,4 +43,4 @@ def play(seed: int, wish: dict[str, Any] | None = None, *, traced: bool = False)
     """One history. Only inside of :func:`theatre`. :param wish: of its plan (:func:`tests.sim.plan.draw`)"""
     world = World(draw(seed, **(wish or {})), traced)
     faults = world.run()
-    return Result(world.plan, faults, world.lines, world.tally())
+    return Result(world.plan, faults, world.lines, world.counts)

@@ -158,6 +158,7 @@ def _settings(random: Random) -> tuple[dict[str, Any], dict[str, Any]]:
         "lease_timeout": random.choice((0.4, 0.8, 1.5)),
         "keepalive_interval": keepalive,
         "delivering_timeout": random.choice((1.0, 3.0)),
+        "pull_hold_timeout": random.choice((1.0, 2.0)),
         "dedup_window": random.choice((2.0, 300.0, 300.0, 300.0)),
         "event_retention": random.choice((12.0, 3600.0)),
         "event_user_data": random.choice(("changes", "changes", "always", "never")),

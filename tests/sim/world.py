@@ -89,6 +89,7 @@ class World:
         self.traced = traced
         self.lines: list[str] = []
         self.faults: list[str] = []
+        self.counts: dict[str, int] = {}
         self.heap = Heap(plan.seed)
         self.network = Network(
             self.heap, dict(plan.weather) or dict.fromkeys(("client", "link", "events", "stream"), CALM)
@@ -134,16 +135,21 @@ class World:
         for number in range(plan.media):
             yield Media(self, f"media{number}", proxies)
         for number in range(plan.direct):
-            node = self.heap.random.choice(list(self.configuration.nodes))
-            yield Media(self, f"direct{number}", [f"{node}.{member}" for member in MEMBERS])
+            yield Media(self, f"direct{number}", self._a_pair())
         for number in range(plan.routers):
-            yield Router(self, f"router{number}", proxies)
+            direct = self.heap.chance(0.2)
+            yield Router(self, f"router{number}", self._a_pair() if direct else proxies)
         for number in range(plan.agents):
             yield Agent(self, f"agent{number}", proxies)
         for number in range(plan.reporters):
             yield Reporter(self, f"reporter{number}", proxies)
         yield Operator(self, "operator", proxies)
         yield LastWord(self, "lastword", proxies)
+
+    def _a_pair(self) -> list[str]:
+        """The members of some node, for a client that asks them directly."""
+        node = self.heap.random.choice(list(self.configuration.nodes))
+        return [f"{node}.{member}" for member in MEMBERS]
 
     # -- what the processes need
 
@@ -280,6 +286,7 @@ class World:
         except Restless as fault:
             self.fault(str(fault))
         finally:
+            self.counts = self._tally()
             for process in self.processes.values():
                 process.crash("the history is over")
         return self.faults
@@ -324,16 +331,20 @@ class World:
         self.network.weather = dict.fromkeys(self.network.weather, CALM)
         self.accidents.heal()
 
-    def tally(self) -> dict[str, int]:
+    def _tally(self) -> dict[str, int]:
         """How much there was of what."""
         operations = list(self.operations())
+        published = [message for _, some in self.published.values() for message in some]
         return {
             "histories": 1,
             "operations": len(operations),
             "acked": sum(operation.outcome == "ok" for operation in operations),
             "attempts": sum(len(operation.attempts) for operation in operations),
             "events": sum(len(model.events) for model in self.models.values()),
-            "takeovers": sum(disk.lease.epoch - 1 for disk in self.disks.values()),
+            "takeovers": sum(max(disk.lease.epoch - 1, 0) for disk in self.disks.values()),
+            "accidents": self.accidents.count,
+            "stalls": sum(topic == b"0/system/EventStreamStalled" for topic, _, _ in published),
+            "late events": sum(payload.endswith(b',"late":true}') for _, _, payload in published),
             "steps": self.heap.steps,
             **self.network.counts,
         }
