@@ -15,12 +15,12 @@ import zmq
 
 from broker.errors import Code, Refusal
 from broker.messages import error_payload
-from broker.sockets import Socket, routed
+from broker.sockets import Socket, pass_over, routed
 from broker.wire import MAX_FRAMES, MAX_REF, BadFrames, split_pairs
 
 NOTIFICATION = b""
 """The ``ref`` of what was not asked for."""
-PASSED_OVER = 5_000
+PASSED_OVER = 20_000
 """Frames of a message that is too long that are read at once: some milliseconds."""
 
 
@@ -58,7 +58,7 @@ class Front:
         The rest of a message that is too long is passed over, a stretch in each call, so that nobody waits long for it.
         """
         if self._in_a_rest:
-            self._in_a_rest = not self._pass_over()
+            self._in_a_rest = not pass_over(self.socket, PASSED_OVER)
         left = 0 if self._in_a_rest else limit
         for peer, frames in routed(self.socket, left):
             yield peer, frames
@@ -66,14 +66,6 @@ class Front:
             self._in_a_rest = len(frames) > MAX_FRAMES and bool(self.socket.rcvmore)
             if left <= 0 or self._in_a_rest:
                 return
-
-    def _pass_over(self) -> bool:
-        """Reads on in a message that is too long. :returns: whether its end was reached"""
-        for _ in range(PASSED_OVER):
-            self.socket.recv(zmq.NOBLOCK)
-            if not self.socket.rcvmore:
-                return True
-        return False
 
     def pairs(self, peer: bytes, frames: list[bytes]) -> list[Asked]:
         """A client's message as its pairs. What does not parse is answered and counted here."""

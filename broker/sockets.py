@@ -165,6 +165,11 @@ def routed(socket: Socket, limit: int) -> Iterator[tuple[bytes, list[bytes]]]:
             return
 
 
+def pass_over(socket: Socket, limit: int) -> bool:
+    """Reads on in a message, at most ``limit`` frames. :returns: whether its end was reached"""
+    return any(not _receive(socket, _NOBLOCK, False).more for _ in range(limit))
+
+
 def batches(socket: Socket, limit: int) -> Iterator[memoryview]:
     """The last frame of each message that has arrived, at most ``limit``: the packed batches of a DEALER or SUB."""
     for _ in range(limit):

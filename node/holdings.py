@@ -119,9 +119,15 @@ def handled(node: NodeCore, interaction: Interaction, holder: Holder) -> None:
     )
 
 
-def add_party(node: NodeCore, interaction: Interaction, holder: Holder, cause: Cause) -> None:
-    """Says that a party handles the interaction now."""
-    node.event(EventPartyAdded, interaction, cause, party=holder.party)
+def add_party(
+    node: NodeCore, interaction: Interaction, holder: Holder, cause: Cause, old_state: int | None = None
+) -> None:
+    """Says that a party handles the interaction now.
+
+    :param old_state: the state it was in, where no event has said yet that it is in another
+    """
+    old_queue = None if old_state is None else interaction.queue
+    node.event(EventPartyAdded, interaction, cause, party=holder.party, old_queue=old_queue, old_state=old_state)
 
 
 def as_actor(holder: Holder) -> Actor:

@@ -133,9 +133,10 @@ def accept(node: NodeCore, call: Call) -> EventAck:
 
 def _takes(node: NodeCore, interaction: Interaction, invitation: Invitation, holder: Holder, cause: Cause) -> None:
     """Deliver: the agent holds it alone."""
+    old_state = interaction.interaction_state
     _hold(node, interaction, [holder], token=invitation.ticket_id)
     holdings.handled(node, interaction, holder)
-    holdings.add_party(node, interaction, holder, cause)
+    holdings.add_party(node, interaction, holder, cause, old_state)
 
 
 def _replaces(node: NodeCore, interaction: Interaction, invitation: Invitation, holder: Holder, cause: Cause) -> None:

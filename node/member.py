@@ -317,7 +317,8 @@ class NodeMember:
 
     def _heartbeat(self, now: float) -> None:
         if now >= self._heartbeat_at:
-            self._publish(now, self.core.memory.counters.next_seq, [])
+            held = self._held  # its events are not out, and perhaps never will be
+            self._publish(now, held.batch.events.first_seq if held else self.core.memory.counters.next_seq, [])
 
     def _publish(self, now: float, first_seq: int, events: list[PackedEvent]) -> None:
         active = self.core.active and self._held is None

@@ -29,16 +29,18 @@ def state(node: NodeCore, call: Call) -> EventPlaceAgentState:
     if asked is not None:
         call.tenant(asked)
     tenants = call.session.tenants if asked is None else {asked}
+    rows = [row for row in node.memory.agents.rows.values() if row.tenant_id in tenants]
     return EventPlaceAgentState(
         cursor=make_cursor(node.clock.promise(node.now), node.name),
-        agents=[_agent_state(row) for row in node.memory.agents.rows.values() if row.tenant_id in tenants],
+        agents=[_agent_state(row, row.echo and call.session.link) for row in rows],
         queues=_queues(node, tenants),
     )
 
 
-def _agent_state(row: AgentRow) -> AgentState:
+def _agent_state(row: AgentRow, echo: bool) -> AgentState:
     return AgentState(
         tenant_id=row.tenant_id,
+        echo=echo,
         agent_id=row.agent_id,
         place_id=row.place_id,
         session=row.session,

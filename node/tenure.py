@@ -48,7 +48,7 @@ class Tenure:
         self.folding = Folding(self.core.memory, 0)
         self.pair = self._new_pair()
         self._loaded = False
-        self._taken: tuple[int, str] | None = None
+        self._taken: tuple[int, int, str] | None = None
         self._renew_at = self._forget_at = 0.0
 
     def _new_core(self) -> NodeCore:
@@ -163,20 +163,23 @@ class Tenure:
         try:
             # not below what the other member may have promised to be past, whatever this one's wall clock says
             us = max(to_us(now), self.core.clock.last_us, lease.renewed_us)
-            epoch, _ = self.store.acquire(this_holder(self.member), lease, us)
+            epoch, rev = self.store.acquire(this_holder(self.member), lease, us)
         except Fenced:
             self.pair.handle(Event.FENCED)
             return False
         self.pair.acquired(asked_at)
         self._renew_at = asked_at + self.settings.lease_timeout / RENEWALS
-        self._taken = (epoch, why)
+        self._taken = (epoch, rev, why)
         return self._serve(now)
 
     def _serve(self, now: float) -> bool:
         """The lease is this member's: applies the journal to its end, which is the take-over's own row, and serves."""
         assert self._taken is not None, "only after a take-over"
         self._catch_up()
-        (epoch, why), self._taken = self._taken, None
+        (epoch, rev, why), self._taken = self._taken, None
+        if self.core.rev != rev:  # it stood still in between, for so long that the other member has served meanwhile
+            self.replaced(f"replaced in epoch {epoch}, before it served")
+            return False
         self.core.activate(now, epoch, why)
         self.why = why
         log.info("active", epoch=epoch, rev=self.core.rev, why=why, interactions=len(self.core.memory.interactions))

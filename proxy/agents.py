@@ -90,7 +90,7 @@ class Agents:
         self._locked: set[Name] = set()
         self._running: dict[int, list[_Change]] = {}
         self._parting: set[int] = set()
-        self.arrears = Arrears(desk, self._roster, self._expel)
+        self.arrears = Arrears(desk, self._roster, self._expel, self._is_changing)
 
     # -- a change begins
 
@@ -322,14 +322,15 @@ class Agents:
         change.names = agent.names
         self._begin(change, self._routes.serving(frozenset({agent.tenant})))
 
-    def _expel(self, agent: Agent, node: str, code: int) -> bool:
-        """A node that was away refuses the agent's login: the agent is to be nowhere. False: a change is under way"""
-        if not agent.names.isdisjoint(self._locked):
-            return False
+    def _is_changing(self, agent: Agent) -> bool:
+        """Whether a change of an agent is under way."""
+        return not agent.names.isdisjoint(self._locked)
+
+    def _expel(self, agent: Agent, node: str, code: int) -> None:
+        """A node that was away refuses the agent's login: the agent is to be nowhere."""
         why = f"{node} refuses the login: {_TEXTS.get(code, code)}"
         self._calls.tell(agent.session, encode(EventAgentConnectionClosed(**ids(agent), reason=why)))
         self._log_out(agent)
-        return True
 
     # -- notifications
 

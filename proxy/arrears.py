@@ -47,10 +47,17 @@ class Doubt(NamedTuple):
 class Arrears:
     """All nodes' arrears.
 
-    :param expel: logs an agent out everywhere because a node refuses its login with this code; False: not now
+    :param expel: logs an agent out everywhere because a node refuses its login with this code
+    :param is_changing: whether a change of an agent is under way: when that is over, :meth:`catch_up` is called
     """
 
-    def __init__(self, desk: Desk, roster: Roster, expel: Callable[[Agent, str, int], bool]) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        roster: Roster,
+        expel: Callable[[Agent, str, int], None],
+        is_changing: Callable[[Agent], bool],
+    ) -> None:
         self._timeout = desk.settings.request_timeout
         self._keepalive_s = desk.settings.keepalive_interval
         self._gather = desk.gather
@@ -58,6 +65,7 @@ class Arrears:
         self._routes = desk.routes
         self._roster = roster
         self._expel = expel
+        self._is_changing = is_changing
         self._doubts: dict[str, dict[Doubt, int]] = {}
         self._resolving: dict[tuple[str, Doubt], int] = {}
         self.wake_at = float("inf")
@@ -101,6 +109,8 @@ class Arrears:
         """The next step of one node."""
         if node in agent.catching_up or not self._links.is_ready(node) or not agent.is_behind(node):
             return
+        if self._is_changing(agent):
+            return
         step = Step(_login(agent), True) if node not in agent.nodes else Step(agent.missed[node][0], False)
         asker = Asker(agent.session.client, 0 if node == agent.speaking else ECHO)
         done = partial(self._caught_up, agent, node, step)
@@ -115,8 +125,8 @@ class Arrears:
         if reply is None or reply.code in UNSURE:
             self._later()
         elif step.is_login and reply.code:
-            if not self._expel(agent, node, reply.code):
-                self._later()
+            if not self._is_changing(agent):
+                self._expel(agent, node, reply.code)
         else:
             self._note(agent, node, step, reply.code)
             self._catch_up(agent, node)

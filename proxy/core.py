@@ -83,7 +83,8 @@ class ProxyCore:
         nodes = configuration.nodes_of(name)
         tenants = frozenset(configuration.tenants)
         self.sessions = Sessions(name, boot, tenants, settings.max_clients, settings.keepalive_interval)
-        self.links = Links(nodes, hello(name, boot), self._introduction, settings.request_timeout, self.counts)
+        keepalives = {node: configuration.nodes[node].settings.keepalive_interval for node in nodes}
+        self.links = Links(keepalives, hello(name, boot), self._introduction, settings.request_timeout, self.counts)
         slowest = max((configuration.nodes[node].settings.heartbeat_interval for node in nodes), default=0.0)
         self.links.silence_s = max(SILENCE_S, 4 * slowest)
         self.gather = Gather(self.links, self.counts)

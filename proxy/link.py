@@ -49,18 +49,21 @@ class Link:
         (with their introductions); ``parting``: that it has been told of, but has not acknowledged
     :param bounced: requests that came back once because their client was not known
     :param away_since: when the link ceased to be READY
+    :param keepalive_s: the node ends the proxy's session when it hears nothing of it for three of these
+    :param answered_at: when the last hello or probe was sent that was answered
     :param event_rate: reporting events per second, counted over about a second
     :param told: own requests (hello, introductions, probes) in ``open``: number -> what to do with the answer
     """
 
     __slots__ = (
-        "active", "away_since", "bounced", "epoch", "event_rate", "fresh", "greeted_at", "heard_ever", "introduced",
-        "known", "leaving", "members", "name", "open", "order", "outgoing", "owed", "parting", "paused_until", "probe",
-        "probe_at", "rate_at", "rate_seq", "state", "told",
+        "active", "answered_at", "away_since", "bounced", "epoch", "event_rate", "fresh", "greeted_at", "heard_ever",
+        "introduced", "keepalive_s", "known", "leaving", "members", "name", "open", "order", "outgoing", "owed",
+        "parting", "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told",
     )  # fmt: skip
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, keepalive_s: float) -> None:
         self.name = name
+        self.keepalive_s = keepalive_s
         self.members: dict[str, Member] = {}
         self.state = AWAY
         self.active: str | None = None
@@ -81,6 +84,7 @@ class Link:
         self.probe = 0
         self.probe_at = 0.0
         self.greeted_at = float("-inf")
+        self.answered_at = float("-inf")
         self.paused_until = 0.0
         self.event_rate = 0.0
         self.rate_at, self.rate_seq = float("-inf"), 0

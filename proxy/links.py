@@ -20,7 +20,7 @@ when its answer comes was lost on the way (or is answered later by nature) and i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from broker.errors import Code
 from broker.messages import encode
@@ -45,7 +45,7 @@ _probe = encode(RequestGetStatus())
 class Links:
     """All links of a proxy.
 
-    :param hello: the proxy's own registration
+    :param nodes: each node's name and keep-alive interval; :param hello: the proxy's own registration
     :param introduction: a client's number -> its RequestRegisterClient, None when its session has ended
     :param patience: seconds to wait for a node that is away (``request-timeout``)
     :param counts: what was dropped and why
@@ -53,13 +53,13 @@ class Links:
 
     def __init__(
         self,
-        nodes: Iterable[str],
+        nodes: Mapping[str, float],
         hello: bytes,
         introduction: Callable[[int], bytes | None],
         patience: float,
         counts: Counter[str],
     ) -> None:
-        self.links = {name: Link(name) for name in nodes}
+        self.links = {name: Link(name, keepalive_s) for name, keepalive_s in nodes.items()}
         self.counts = counts
         self.ready: list[tuple[str, bool]] = []
         """Nodes whose link has become ready since this was emptied, and whether the node may have forgotten clients."""
@@ -292,7 +292,7 @@ class Links:
 
     def _say_hello(self, now: float, link: Link) -> None:
         link.greeted_at = now
-        link.probe_at = now + PROBE_S
+        link.probe_at = now + _pause_s(link)
         link.tell(PackedRequest(self._numbers.next(), 0, 0, self._hello), self._greeted)
 
     def _greeted(self, now: float, link: Link, reply: PackedReply) -> None:
@@ -303,8 +303,9 @@ class Links:
             return
         link.state = READY
         link.probe = 0
-        link.probe_at = now + PROBE_S
-        forgot = link.name in self._forgot
+        link.probe_at = now + _pause_s(link)
+        forgot = link.name in self._forgot or link.greeted_at - link.answered_at > link.keepalive_s
+        link.answered_at = link.greeted_at
         self._forgot.discard(link.name)
         self._introductions.begin(link)
         self._send_all(link)
@@ -332,7 +333,7 @@ class Links:
 
     def _probe(self, now: float, link: Link) -> None:
         """A hello that was not answered is said again; on a ready link the probe goes out."""
-        link.probe_at = now + PROBE_S
+        link.probe_at = now + _pause_s(link)
         if link.state is GREETING:
             self._say_hello(now, link)
         elif link.flowing:
@@ -346,6 +347,7 @@ class Links:
             return
         if reply.code or reply.number != link.probe or not link.flowing:
             return
+        link.answered_at = link.probe_at - _pause_s(link)
         for number in list(link.order):
             if number >= reply.number:
                 break
@@ -406,6 +408,11 @@ class Links:
     def _resend(self, link: Link, entry: PackedRequest) -> None:
         self.counts["resent"] += 1
         link.resend(entry)
+
+
+def _pause_s(link: Link) -> float:
+    """How long after a hello or probe the next one goes out; the node must not take the proxy for silent."""
+    return min(PROBE_S, link.keepalive_s / 2)
 
 
 _BOUNCES = frozenset({int(Code.NOT_REGISTERED), int(Code.NOT_PRIMARY)})

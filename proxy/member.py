@@ -21,7 +21,7 @@ import zmq
 from broker.config.objects import Configuration
 from broker.front import Front
 from broker.loop import Polled, Stalls
-from broker.sockets import Context, Socket, batches, dealer, max_packed_size, router, sub, xpub
+from broker.sockets import Audience, Context, Socket, batches, dealer, max_packed_size, router, sub, xpub
 from broker.wire import PACKED_TOPIC, PackedRequest, PackedRequests, pack, unpack_published, unpack_replies
 
 from .core import ProxyCore
@@ -50,7 +50,7 @@ class ProxyMember:
         self.counts: Counter[str] = Counter()
         self.context: Context = zmq.Context()
         self.front = Front(router(self.context, addresses.requests, self.settings), self.counts)
-        self.publisher = xpub(self.context, addresses.events)
+        self.audience = Audience(xpub(self.context, addresses.events, manual=True))
         self.core = ProxyCore(name, secrets.token_hex(4), configuration, member=member, pid=os.getpid())
         self.links: dict[tuple[str, str], Socket] = {}
         self.subscriber = self._connect(configuration, name)
@@ -78,7 +78,7 @@ class ProxyMember:
         polled: list[Polled] = [
             (self.front.socket, self._drain_requests),
             (self.subscriber, self._drain_events),
-            (self.publisher, self._drain_subscriptions),
+            (self.audience.socket, self.audience.drain),
         ]
         for (node, member), socket in self.links.items():
             polled.append((socket, lambda node=node, member=member, socket=socket: self._drain(node, member, socket)))  # type: ignore[misc]
@@ -115,14 +115,6 @@ class ProxyMember:
                 continue
             self.core.heard(now, published)
 
-    def _drain_subscriptions(self) -> None:
-        """Subscriptions take effect by themselves; they only have to be taken from the socket."""
-        for _ in range(MESSAGES_PER_DRAIN):
-            try:
-                self.publisher.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-
     # -- a turn
 
     def turn(self, now: float) -> float:
@@ -135,8 +127,9 @@ class ProxyMember:
             self._send(now, node, member, out.settled.get(node, 0), requests)
         if out.replies:
             self.front.send(out.replies)
-        for event in out.publish:
-            self.publisher.send_multipart(event, zmq.NOBLOCK)
+        if self.audience.watched:
+            for event in out.publish:
+                self.audience.socket.send_multipart(event, zmq.NOBLOCK)
         for peer in self.front.lost():
             self.core.lost(now, peer)
         self._wake_at = self.core.wake_at

@@ -22,7 +22,8 @@ from broker.messages.reporting import EventReplayedEvents, RequestReplayEvents
 from broker.positions import OLDEST, Position, read_cursor, times_of
 from broker.wire import ECHO, PackedEvent, PackedReply, Replayed, make_cursor, unpack_replayed
 
-from .stream import Fetch, MergeStream, mark_late
+from .published import mark_late
+from .stream import Fetch, MergeStream
 
 Answers = dict[str, PackedReply | None]
 Ask = Callable[[list[str], bytes, float, Callable[[float, Answers], None]], None]

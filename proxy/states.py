@@ -26,7 +26,8 @@ from broker.positions import Position, read_cursor
 from broker.wire import PackedReply
 
 from .replays import Answers, Ask, Done
-from .stream import MergeStream, Watch
+from .stream import MergeStream
+from .watches import Watch
 
 MAX_OPEN = 8
 """States asked for at once; each keeps what is published meanwhile. Further ones are told to come again."""

@@ -28,27 +28,20 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from msgspec import Raw
-
-from broker.clock import MICROSECONDS, to_seconds
-from broker.messages import encode
+from broker.clock import MICROSECONDS
 from broker.messages.reporting import EventStreamResumed, EventStreamStalled, SystemEvent
-from broker.wire import ECHO, PackedEvents, Replayed, make_cursor
+from broker.positions import Position
+from broker.wire import PackedEvents, Replayed
 
+from .published import Published, about, below, in_order, late
 from .sources import UNKNOWN, Entry, Source, Standing
-
-Published = tuple[bytes, bytes, bytes]
-"""``(topic, cursor, payload)``: one message of the stream."""
+from .watches import Watch
 
 PAGE = 2000
 """Events asked for at once to fill a gap."""
-WATCHED = 1_000_000
-"""Events that a watch keeps at most."""
 _SLACK = 4.0
 """A node's time may run this much slower than ours before that counts as silence."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
-_SIXTEEN_DIGITS = 10**15
-_BASE_LENGTH = len(make_cursor(0, ""))
 
 
 class Fetch(NamedTuple):
@@ -57,34 +50,6 @@ class Fetch(NamedTuple):
     node: str
     after_us: int
     limit: int
-
-
-class Watch:
-    """What is published from now on, and the echoes that are left out: ``entries`` in the order of the stream.
-
-    :param overflow: there was more than a watch keeps; the entries are of no use
-    """
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.overflow = False
-
-    def see(self, entries: Sequence[Entry]) -> None:
-        """Notes what was published."""
-        if len(self.entries) + len(entries) > WATCHED:
-            self.overflow = True
-            self.entries.clear()
-        elif not self.overflow:
-            self.entries += entries
-
-
-def mark_late(payload: bytes) -> bytes:
-    """An event's JSON with ``"late": true`` in it; anything that is no JSON object is given back as it is."""
-    body = payload.rstrip()
-    if not body.endswith(b"}"):
-        return payload
-    inner = body[:-1].rstrip()
-    return inner + (b'"late":true}' if inner.endswith(b"{") else b',"late":true}')
 
 
 class MergeStream:
@@ -171,7 +136,6 @@ class MergeStream:
         returns = source.standing is Standing.STALLED and source not in self._given_up
         if returns and not source.gap and self._in_reach(source):
             source.standing = Standing.RETURNING
-            source.advanced_at = self._lived
 
     def _in_reach(self, source: Source) -> bool:
         return self.position is None or source.out_us >= self.position - self._timeout_us
@@ -248,13 +212,8 @@ class MergeStream:
             self._say(EventStreamResumed, source, self._behind() | {source.name: self.position})
 
     def _say(self, kind: type[SystemEvent], source: Source, behind: dict[str, int]) -> None:
-        """A system event of the stream's own, in its place."""
         assert self.position is not None
-        body = Raw(encode({"node": source.name, "time": to_seconds(min(source.out_us, self.position))}))
-        event = kind(node=self._proxy, seq=0, time=to_seconds(self.position), tenant_id=0, body=body)
-        topic = f"0/{kind.topic}/{kind.__name__}".encode()
-        cursor = make_cursor(self.position, self.last_node, behind).encode()
-        self._said.append((topic, cursor, encode(event)))
+        self._said.append(about(kind, self._proxy, source, Position(self.position, self.last_node, behind)))
 
     # -- the beginning
 
@@ -312,19 +271,13 @@ class MergeStream:
         return True
 
     def _late(self, source: Source) -> list[Published]:
-        """The node's events for the time already passed, each with the position that the stream has through it."""
+        """The node's events for the time already passed."""
         assert self.position is not None
         entries = source.cut(self.position)
         if not entries:
             return []
         self._watch(entries)
-        published: list[Published] = []
-        behind = self._behind()
-        for us, _, flags, topic, payload in entries:
-            if not flags & ECHO:
-                behind[source.name] = us
-                cursor = make_cursor(self.position, self.last_node, behind).encode()
-                published.append((topic, cursor, mark_late(payload)))
+        published = late(entries, Position(self.position, self.last_node, self._behind()), source.name)
         self.counts["late"] += len(published)
         return published
 
@@ -343,27 +296,7 @@ class MergeStream:
             return []
         entries = parts[0] if len(parts) == 1 else sorted(chain.from_iterable(parts))
         self._watch(entries)
-        return self._with_cursors(entries)
-
-    def _with_cursors(self, entries: list[Entry]) -> list[Published]:
-        first_us, last_us = entries[0][0], entries[-1][0]
-        behind = {
-            source.name: source.out_us for source in self._sources.values() if source.standing is Standing.STALLED
-        }
-        if any(first_us <= out_us < last_us for out_us in behind.values()):
-            return [
-                (topic, make_cursor(us, suffix[1:].decode(), _below(behind, us)).encode(), payload)
-                for us, suffix, flags, topic, payload in entries
-                if not flags & ECHO
-            ]
-        # Hot path, written out: the text of make_cursor, with what follows the ";" made once for all.
-        tail = make_cursor(0, "", _below(behind, first_us))[_BASE_LENGTH:].encode()
-        form = b"%d%b%b" if first_us >= _SIXTEEN_DIGITS else b"%016d%b%b"
-        return [
-            (topic, form % (us, suffix, tail), payload)
-            for us, suffix, flags, topic, payload in entries
-            if not flags & ECHO
-        ]
+        return in_order(entries, {name: source.out_us for name, source in self._sources.items()})
 
     # -- what others want to know
 
@@ -377,8 +310,8 @@ class MergeStream:
         if self.position is None:
             return {}
         firsts = {source.name: source.ready[0][0] for source in self._sources.values() if source.ready}
-        late = {name: us - 1 for name, us in firsts.items() if us <= self.position}
-        return _below({name: source.out_us for name, source in self._sources.items()}, self.position) | late
+        to_come = {name: us - 1 for name, us in firsts.items() if us <= self.position}
+        return below({name: source.out_us for name, source in self._sources.items()}, self.position) | to_come
 
     @property
     def settled(self) -> bool:
@@ -425,7 +358,3 @@ class MergeStream:
     def _watch(self, entries: Sequence[Entry]) -> None:
         for watch in self._watches:
             watch.see(entries)
-
-
-def _below(times: dict[str, int], us: int) -> dict[str, int]:
-    return {name: at for name, at in times.items() if at < us}

@@ -99,7 +99,7 @@ class Attacker:
         self.send(address, *([self.bytes() for _ in range(self.random.randrange(1, 9))] for _ in range(20)))
 
     def many_frames(self, address: str) -> None:
-        count = self.random.choice([3001, 30_000, 200_000])
+        count = self.random.choice([3001, 30_000, 100_000])
         self.send(address, [b""] * count, [b"", b'{"message":"RequestPing"}'] * 1000, [b"x" * 65] * 200)
 
     def requests(self, address: str) -> None:

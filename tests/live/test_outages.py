@@ -27,6 +27,7 @@ TIMEOUT_S = 1.0
 """The proxies' request-timeout here, so that nobody has to wait longer."""
 END_S = 5.0
 NODES = ("n1", "n2")
+OTHER = {"primary": "backup", "backup": "primary"}
 
 KINDS = ("MediaServer", "AgentApplication", "RoutingEngine", "ReportingEngine", "Monitor")
 SUBMIT = {"tenant_id": 101, "media_type": "email", "queue": "Inbound"}
@@ -167,7 +168,7 @@ class TestConfigured:
 
 
 def test_a_standby_answers_ping_and_says_to_all_else_that_it_is_none(cluster):
-    standby = {"primary": "backup", "backup": "primary"}[cluster.active("n1")]
+    standby = OTHER[cluster.active("n1")]
     register = {"message": "RequestRegisterClient", "client_name": "m", "client_type": "MediaServer"}
     replies = cluster.ask(cluster.requests("n1", standby), {"message": "RequestPing"}, register, SUBMIT, {})
 
@@ -177,16 +178,17 @@ def test_a_standby_answers_ping_and_says_to_all_else_that_it_is_none(cluster):
 
 def test_a_member_that_is_gone_makes_it_degraded_until_the_supervisor_has_started_it_again(cluster):
     """Given all is well, when a standby is stopped, then the status says which is missing; killed, it comes back."""
-    pid = cluster.kill("n2", "backup", signal.SIGSTOP)
+    standby = OTHER[cluster.active("n2")]
+    pid = cluster.kill("n2", standby, signal.SIGSTOP)
     cluster.wait_until(lambda: (cluster.status() or {}).get("state") == "degraded")
     status, code = status_of(cluster)
     assert (status["nodes"]["n2"]["state"], code) == ("degraded", 0)
-    assert status["nodes"]["n2"]["members"]["backup"]["role"] == "unreachable"
-    assert any("n2" in why and "backup" in why for why in status["why"])
+    assert status["nodes"]["n2"]["members"][standby]["role"] == "unreachable"
+    assert any("n2" in why and standby in why for why in status["why"])
 
     os.kill(pid, signal.SIGKILL)
     cluster.wait_until_healthy()
-    assert cluster.pid("n2", "backup") != pid
+    assert cluster.pid("n2", standby) != pid
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from broker.wire import ECHO
+from broker.wire import ECHO, PackedRequest, PackedRequests
+
+LOGIN = {"message": "RequestAgentLogin", "tenant_id": 101, "agent_id": "VICKY"}
 
 
 def login(party, **fields):
@@ -141,3 +143,19 @@ def test_the_state_is_true_at_its_cursor(driver):
     assert [agent["agent_id"] for agent in reply["agents"]] == ["VICKY"]
     assert int(reply["cursor"].split("-")[0]) >= round(last["time"] * 1e6)
     assert json.dumps(reply["queues"]) == "{}"
+
+
+def test_a_proxy_is_told_for_which_agents_another_node_speaks(driver):
+    # given an agent of whom another node speaks
+    hello = {"message": "RequestRegisterClient", "client_name": "p1", "client_type": "Proxy", "session_id": "p1.b"}
+    desk = {**hello, "client_name": "desk", "client_type": "AgentApplication", "session_id": "p1.b.7"}
+    ask = {"message": "RequestStartPlaceAgentStateReportingAll"}
+    requests = [(0, 0, hello), (7, 0, desk), (7, ECHO, LOGIN), (0, 0, ask)]
+    packed = [PackedRequest(1, client, flags, json.dumps(said).encode()) for client, flags, said in requests]
+    # when the proxy itself asks for the state, and when a reporting client does
+    driver.core.receive_link(driver.now, b"proxy", PackedRequests(1, packed))
+    told = json.loads(driver.core.take(driver.now).replies[-1][2])
+    shown = driver.client("report", "ReportingEngine").ask(**ask)
+    # then only the proxy sees that the agent's events here are echoes
+    assert [agent["echo"] for agent in told["agents"]] == [True]
+    assert ["echo" in agent for agent in shown["agents"]] == [False]

@@ -19,6 +19,18 @@ def deliver(router, ident, agent="VICKY", **fields):
     return router.ask("RequestDeliver", interaction_id=ident, agent_id=agent, **fields)
 
 
+def test_the_event_of_an_acceptance_says_from_which_state_it_was(scene):
+    # given an interaction that a strategy has offered to an agent
+    driver, _, router, vicky, ident = scene
+    deliver(router, ident)
+    driver.said.clear()
+    # when the agent accepts
+    vicky.ask("RequestAccept", interaction_id=ident, ticket_id=vicky.notes[0]["ticket_id"])
+    # then a reader that knows nothing of the interaction can count it out of the one state and into the other
+    (added,) = driver.said
+    assert (added["old_queue"], added["old_state"], added["interaction"]["interaction_state"]) == ("Inbound", 2, 3)
+
+
 def test_deliver_and_accept(scene):
     driver, _, router, vicky, ident = scene
     assert deliver(router, ident)["message"] == "EventAck"

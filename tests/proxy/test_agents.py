@@ -443,6 +443,36 @@ def test_a_node_that_forgot_its_sessions_gets_the_agents_again(world: Any) -> No
     assert history(world) == [(first, "AgentLogin", "says")]
 
 
+def test_a_node_that_was_away_for_long_gets_the_agents_again(world: Any) -> None:
+    # given an agent at all nodes
+    client, first, _ = logged_in(world)
+    other = next(name for name in world.nodes if name != first)
+    # when a node cannot be reached for longer than it keeps silent sessions
+    world[other].deaf = True
+    world.run(40.0)
+    world[other].deaf = False
+    world.run(1.0)
+    # then it has the agent again
+    assert history(world) == [(other, "AgentLogin", "echo")]
+
+
+def test_a_login_is_not_made_up_for_while_the_agent_is_logged_out(world: Any) -> None:
+    # given a logout that the speaking node has not answered when it dies
+    client, first, _ = logged_in(world)
+    world[first].script["RequestAgentLogout"] = None
+    ref = world.send(client, "RequestAgentLogout")
+    world.flow()
+    world[first].script.clear()
+    world[first].log.clear()
+    # when its other member takes over, and knows nobody
+    world[first].fail_over()
+    world.core.links._forgot.add(first)
+    world.run(0.2)
+    # then it is told to log out, and nothing else
+    assert world.reply(client, ref)["message"] == "EventAck"
+    assert [request["message"] for request in world[first].asked()] == ["RequestAgentLogout"]
+
+
 def test_an_agent_that_a_returning_node_refuses_is_logged_out_everywhere(world: Any) -> None:
     # given an agent that logged in while a node was away, which has no seat for it
     client = world.client(b"desk")

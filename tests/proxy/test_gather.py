@@ -25,7 +25,7 @@ class Bench:
 
     def __init__(self, nodes: tuple[str, ...] = NODES) -> None:
         self.counts: Counter[str] = Counter()
-        self.links = Links(nodes, hello("p1", "b"), lambda client: b"{}", 10.0, self.counts)
+        self.links = Links(dict.fromkeys(nodes, 30.0), hello("p1", "b"), lambda client: b"{}", 10.0, self.counts)
         self.gather = Gather(self.links, self.counts)
         self.gather.now = NOW
         self.ended: list[tuple[str, float, Answers]] = []
@@ -113,7 +113,7 @@ def test_a_node_that_is_given_up_ends_an_ask_that_others_have_answered(bench: Be
 def test_nodes_that_are_gone_are_not_asked() -> None:
     # given nodes of which one was never heard, after the patience with it is over
     bench = Bench(("n1",))
-    bench.links.links["n9"] = type(bench.links.links["n1"])("n9")
+    bench.links.links["n9"] = type(bench.links.links["n1"])("n9", 30.0)
     # when it is asked, alone and with another
     alone = bench.ask("alone", ("n9",))
     number = bench.ask("both", ("n1", "n9"))
@@ -145,7 +145,7 @@ def test_what_follows_from_an_end_may_ask_again(bench: Bench) -> None:
         if len(ends) < 5:
             bench.gather.ask(("n9",), PAYLOAD, now, done)
 
-    bench.links.links["n9"] = type(bench.links.links["n1"])("n9")
+    bench.links.links["n9"] = type(bench.links.links["n1"])("n9", 30.0)
     # when each ends at once, because nobody is there
     bench.gather.ask(("n9",), PAYLOAD, NOW, done)
     assert ends == []

@@ -387,6 +387,18 @@ def test_what_the_shell_could_not_send_is_tried_again_in_order(make_world: Any) 
     assert set(world["n1"].flags(ASK)) == {0}
 
 
+def test_a_node_does_not_take_the_proxy_for_silent(make_world: Any) -> None:
+    # given a node with a short keep-alive interval
+    world = make_world(("n1",))
+    world.core.links.links["n1"].keepalive_s = 0.2
+    world.run(1.0)
+    before = len(world["n1"].seen)
+    # when a second passes
+    world.run(1.0)
+    # then it has heard of the proxy often enough
+    assert len(world["n1"].seen) - before >= 8
+
+
 def test_a_doubled_reply_is_dropped_and_counted(make_world: Any) -> None:
     # given a node that answers twice
     world = make_world(("n1",))

@@ -19,7 +19,7 @@ from broker.messages.objects import STATES
 from broker.messages.reporting import EventPlaceAgentState, RequestStartPlaceAgentStateReportingAll
 from broker.positions import read_cursor
 from broker.wire import ECHO, PackedEvent, PackedEvents, PackedReply, make_cursor
-from proxy import states, stream
+from proxy import states, watches
 from proxy.replays import Answers
 from proxy.states import MAX_OPEN, States
 from proxy.stream import MergeStream
@@ -283,7 +283,7 @@ def test_states_and_what_they_keep_are_bounded(monkeypatch: pytest.MonkeyPatch) 
         proxy.start()
     assert caught.value.code is Code.BUSY
     # When more is published meanwhile than is kept, then all are told to come again
-    monkeypatch.setattr(stream, "WATCHED", 3)
+    monkeypatch.setattr(watches, "WATCHED", 3)
     for number in range(1, 5):
         proxy.hear(
             one.does(US + number, "EventInteractionSubmitted", interaction=call(str(number), 0)), two.beats(US + number)

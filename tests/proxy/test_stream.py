@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from broker.positions import Position, read_cursor
 from broker.wire import ECHO, PackedEvent, PackedEvents, Replayed, make_cursor
-from proxy.stream import Fetch, MergeStream, Published, mark_late
+from proxy.published import Published
+from proxy.stream import Fetch, MergeStream
 
 T0 = 1_790_000_000
 US = T0 * 1_000_000
@@ -173,6 +174,40 @@ def test_a_node_without_events_that_comes_after_the_beginning_needs_one_answer_o
     assert names(hear(stream, T0 + 3, two.say(US + 3_000_001, 1), one.say(US + 3_000_002))) == ["n2:3"]
 
 
+def test_an_answer_from_before_the_claim_places_nobody() -> None:
+    # Given the stream began without n2, which then claims an event at 3 s; the answer is from before that
+    one, two = Node("n1"), Node("n2")
+    stream = MergeStream("p1", ["n1", "n2"], stall_timeout=2.0)
+    hear(stream, T0, one.say(US))
+    for tenth in range(1, 31):
+        hear(stream, T0 + tenth / 10, one.say(US + tenth * 100_000))
+    early = two.answer(US - 2_000_000, 2000)
+    two.say(US + 3_000_000, 1)
+    stream.heard(T0 + 3, two.say(US + 3_100_000))
+    assert len(stream.wanted()) == 1
+    stream.fetched(T0 + 3, "n2", early)
+    # Then it is asked again, and the event is not lost
+    assert stream.take() == []
+    stream.tick(T0 + 3.1)
+    stream.fetched(T0 + 3.1, *_answered(stream, two))
+    assert names(stream.take()) == ["n2:1 late", "EventStreamResumed n2"]
+
+
+def test_an_unheard_node_whose_clock_is_far_behind_is_late_from_its_first_promise_on() -> None:
+    # Given the stream began without n2, whose clock is an hour behind
+    one, two = Node("n1"), Node("n2", skew_us=-3_600_000_000)
+    stream = MergeStream("p1", ["n1", "n2"], stall_timeout=2.0)
+    two.say(US, 1)
+    hear(stream, T0, one.say(US))
+    for tenth in range(1, 31):
+        hear(stream, T0 + tenth / 10, one.say(US + tenth * 100_000))
+    # When it is heard, then nothing is asked, and what it says from now on comes late
+    assert hear(stream, T0 + 3, two.say(US + 3_000_000)) == [] and stream.wanted() == []
+    assert names(hear(stream, T0 + 3, two.say(US + 3_000_001, 1))) == ["n2:2 late"]
+    # And it is not waited for, as it would never come to the position
+    assert names(hear(stream, T0 + 3.1, one.say(US + 3_100_000, 1), two.say(US + 3_100_000))) == ["n1:1"]
+
+
 def _answered(stream: MergeStream, node: Node) -> tuple[str, Replayed]:
     (fetch,) = stream.wanted()
     return fetch.node, node.answer(fetch.after_us, fetch.limit)
@@ -193,6 +228,29 @@ def test_a_lost_message_is_fetched_and_what_came_behind_it_waits() -> None:
     stream.fetched(T0, "n1", one.answer(US + 10, 2000))
     assert names(stream.take()) == ["n1:2", "n1:3"]
     assert stream.wanted() == [] and stream.counters["doubles"] == 1
+
+
+def test_what_waits_is_put_in_order_and_nothing_of_it_is_left() -> None:
+    # Given event 1 is lost, and what two members said behind it comes in another order
+    one, two, stream = pair()
+    one.say(US + 10, 1)
+    second, third = one.say(US + 20, 2), one.say(US + 30, 1)
+    assert hear(stream, T0, third, second, two.say(US + 40), one.say(US + 40)) == [] and stream.buffered == 3
+    # When the gap is closed by an answer with just that event
+    stream.fetched(T0, "n1", one.answer(US, 1))
+    # Then all is there, and nothing has to be fetched
+    assert names(stream.take()) == ["n1:1", "n1:2", "n1:3", "n1:4"]
+    assert stream.wanted() == [] and stream.buffered == 0
+
+
+def test_an_old_message_takes_nothing_back() -> None:
+    # Given n1 has claimed event 2, which was lost; when an older message comes again
+    one, two, stream = pair()
+    first = one.say(US + 10, 1)
+    one.say(US + 20, 1)
+    hear(stream, T0, first, one.say(US + 30), first, two.say(US + 40))
+    # Then the stream still stands before event 2, and asks for it
+    assert stream.position == US + 10 and stream.wanted() == [Fetch("n1", US + 10, 2000)]
 
 
 def test_a_lost_last_message_is_seen_by_the_next_heartbeat() -> None:
@@ -448,6 +506,34 @@ def test_a_full_buffer_ends_the_wait_early() -> None:
     assert stream.buffered == 0
 
 
+def test_a_node_with_an_open_gap_does_not_return() -> None:
+    # Given room for 10 events, and n1 is given up because its gap holds too much
+    one, two = Node("n1"), Node("n2")
+    stream = MergeStream("p1", ["n1", "n2"], stall_timeout=600, buffer=10)
+    hear(stream, T0, one.say(US), two.say(US))
+    one.say(US + 10, 1)
+    assert names(hear(stream, T0, one.say(US + 20), two.say(US + 20, 11)))[0] == "EventStreamStalled n1"
+    # When it is heard again, then it does not hold the stream before its gap is closed
+    assert names(hear(stream, T0, one.say(US + 40), two.say(US + 50, 1))) == ["n2:12"]
+    stream.fetched(T0, *_answered(stream, one))
+    assert names(stream.take()) == ["n1:1 late"]
+
+
+def test_the_last_node_that_moves_the_stream_is_never_given_up() -> None:
+    # Given room for 10 events; n2, an hour ahead, has 8 of them waiting and is silent; n1 has others behind a gap
+    one, two = Node("n1"), Node("n2", skew_us=3_600_000_000)
+    stream = MergeStream("p1", ["n1", "n2"], stall_timeout=2.0, buffer=20)
+    hear(stream, T0, one.say(US), Node("n2").say(US))
+    hear(stream, T0, two.say(US, 18))
+    _silent(stream, one, T0, 2.2)
+    assert stream.stalled == {"n2"} and stream.buffered == 18
+    one.say(US + 2_300_000, 1)
+    for number in range(5):
+        hear(stream, T0 + 2.3, one.say(US + 2_300_100 + number, 1))
+    # Then n1 still moves the stream, though there is too much
+    assert stream.buffered > 20 and stream.stalled == {"n2"}
+
+
 def test_what_waits_behind_a_gap_is_bounded_and_comes_by_fetching() -> None:
     # Given room for 20 events, a gap, and 50 events behind it
     one, two = Node("n1"), Node("n2")
@@ -477,21 +563,6 @@ def test_a_node_that_does_not_belong_here_is_counted() -> None:
     assert hear(stream, T0, Node("n9").say(US + 10, 5), one.say(US + 20), two.say(US + 20)) == []
     stream.fetched(T0, "n9", None)
     assert stream.counters["unknown"] == 1
-
-
-@pytest.mark.parametrize(
-    "payload, marked",
-    [
-        (b'{"a":1}', b'{"a":1,"late":true}'),
-        (b'{"a":1} \n', b'{"a":1,"late":true}'),
-        (b'{"a":1 }', b'{"a":1,"late":true}'),
-        (b"{ }", b'{"late":true}'),
-        (b"", b""),
-        (b"[1]", b"[1]"),
-    ],
-)
-def test_late_is_spliced_in(payload: bytes, marked: bytes) -> None:
-    assert mark_late(payload) == marked
 
 
 numbers = st.integers(-(2**62), 2**62)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
-
 import zmq
 
 from tests.sim.network import Connection, Frames, Host, Network
@@ -127,18 +125,32 @@ class Port:
 
 
 class Publisher(Port):
-    """An XPUB: what is sent goes to all that are connected. :param heard: is told of each message"""
+    """An XPUB: what is sent goes to all that are connected.
 
-    def __init__(self, network: Network, host: Host, address: str, heard: Callable[[Sequence[bytes]], None]) -> None:
+    :param heard: is told of each message
+    :param topics: what somebody has subscribed to
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        host: Host,
+        address: str,
+        heard: Callable[[Sequence[bytes]], None],
+        topics: Sequence[bytes],
+    ) -> None:
         super().__init__(network, host, address)
         self._heard = heard
+        self._subscriptions = deque(b"\x01" + topic for topic in topics)
 
     @property
     def ready(self) -> bool:
-        return False
+        return bool(self._subscriptions)
 
-    def recv(self, flags: int = 0, copy: bool = True) -> Any:
-        raise zmq.Again
+    def recv(self, flags: int = 0, copy: bool = True) -> zmq.Frame:
+        if not self._subscriptions:
+            raise zmq.Again
+        return zmq.Frame(self._subscriptions.popleft())
 
     def setsockopt(self, option: int, value: bytes) -> None:
         pass

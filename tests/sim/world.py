@@ -167,14 +167,16 @@ class World:
         return Port(self.network, process, address)
 
     def publisher(self, process: Process, address: str) -> Publisher:
-        """A bound XPUB."""
+        """A bound XPUB. A proxy's has a listener from the start, to see its whole stream."""
         if process.name not in self.configuration.proxies:
-            return Publisher(self.network, process, address, self._said)
+            return Publisher(self.network, process, address, self._said, [PACKED_TOPIC])
         published: list[Published] = []
         self.published[f"{process.name}.{process.pid}"] = (process, published)
-        return Publisher(
-            self.network, process, address, lambda frames: published.append((frames[0], frames[1], frames[2]))
-        )
+
+        def heard(frames: Sequence[bytes]) -> None:
+            published.append((frames[0], frames[1], frames[2]))
+
+        return Publisher(self.network, process, address, heard, [b""])
 
     def _said(self, frames: Sequence[bytes]) -> None:
         """A member publishes: only what is durable, and no promise that is not kept."""

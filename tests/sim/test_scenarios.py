@@ -1,0 +1,81 @@
+"""Accidents in a chosen order: what long searches have found, as short stories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.sim.history import theatre
+from tests.sim.plan import Plan
+from tests.sim.processes import Process
+from tests.sim.store import Mishap
+from tests.sim.world import World
+
+PROXY_SETTINGS = {"keepalive_interval": 1.0, "pull_hold_timeout": 1.0}
+SETTINGS: dict[str, Any] = {"lease_timeout": 0.4, "heartbeat_interval": 0.1, "keepalive_interval": 1.0}
+
+
+@pytest.fixture(autouse=True)
+def stage() -> Iterator[None]:
+    """Histories can be played."""
+    with theatre():
+        yield
+
+
+def make_world(**fields: Any) -> World:
+    """A cluster without accidents of its own, with little to do."""
+    plan = Plan(seed=1, span_s=4.0, requests=6, node_settings=dict(SETTINGS), proxy_settings=PROXY_SETTINGS)
+    for name, value in fields.items():
+        setattr(plan, name, value)
+    return World(plan)
+
+
+def meets(process: Process, mishap: Mishap, freeze_s: float = 0.0) -> None:
+    """Something is going to happen to a process in its next write."""
+    process.user.next, process.freeze_s = mishap, freeze_s
+
+
+def end(process: Process) -> None:
+    """SIGTERM."""
+    process.shell.drain(process.wall())
+    process.wake()
+
+
+def test_without_accidents_nobody_takes_over() -> None:
+    # given members that have nothing to say for longer than their lease lasts
+    world = make_world(node_settings={**SETTINGS, "heartbeat_interval": 1.0, "lease_timeout": 0.2})
+    # when a quiet day passes
+    faults = world.run()
+    # then the first active members are the last
+    assert faults == []
+    assert world.counts["takeovers"] == 0
+
+
+def test_a_member_that_was_overtaken_while_it_took_over_steps_down() -> None:
+    # given a pair on two hosts, whose active member ends, and whose standby stands still when it has taken the lease
+    world = make_world(hosts_apart=True)
+    primary, backup = world.members("n1")
+    primary.start()
+    world.heap.at(1.0, meets, backup, Mishap.FREEZE_AFTER, 2.0)
+    world.heap.at(1.0, end, primary)
+    # when the other comes back and serves meanwhile, and the first goes on
+    faults = world.run()
+    # then it says nothing in its old epoch, and follows
+    assert faults == []
+    assert backup.starts == 1
+    assert world.disks["n1"].lease.epoch == 3
+
+
+def test_a_proxy_that_starts_while_a_batch_is_held_back_misses_no_event_of_it() -> None:
+    # given a member whose database fails for a while
+    settings = {**SETTINGS, "lease_timeout": 3.0}
+    world = make_world(nodes=1, hosts_apart=True, requests=40, node_settings=settings)
+    world.heap.at(1.0, setattr, world.disks["n1"], "sick", lambda: True)
+    # when a proxy starts before it is well again
+    world.heap.at(1.5, world.processes["p1"].crash, "test")
+    world.heap.at(2.6, setattr, world.disks["n1"], "sick", None)
+    faults = world.run()
+    # then the proxy's stream has what was committed in the end
+    assert faults == []
