@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+
 import zmq
 
 from tests.sim.network import Connection, Frames, Host, Network
