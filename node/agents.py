@@ -138,6 +138,9 @@ def _logout(node: NodeCore, agent: AgentRow, why: str, call: Call | None = None)
     holdings.give_back(node, agent.key, why)
     node.memory.drop(node.memory.agents, agent.key)
     _report(node, EventAgentLogout, agent, call)
+    for other in agent.sessions:
+        if call is None or other != call.session.session_id:
+            node.tell(other, _closed(agent, why))
 
 
 def disconnect(node: NodeCore, session_id: str, why: str) -> None:

@@ -14,7 +14,19 @@ import msgspec
 
 from broker.errors import Code, Refusal
 
-from . import agents, connection, interactions, operations, parties, pulls, reporting, routing, snapshots, workbins
+from . import (
+    agents,
+    connection,
+    interactions,
+    operations,
+    parties,
+    proxies,
+    pulls,
+    reporting,
+    routing,
+    snapshots,
+    workbins,
+)
 from .connection import EventError
 from .kinds import Message, Notification, Reply, ReportingEvent, Request
 
@@ -29,6 +41,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     snapshots,
     reporting,
     operations,
+    proxies,
 )
 
 M = TypeVar("M", bound=Message)
