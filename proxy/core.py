@@ -39,6 +39,7 @@ from .heads import HEADS, as_answered, decode_head, request_of
 from .links import SILENCE_S, Links
 from .own import Own, Self
 from .pulls import Pulls
+from .recalls import Recalls
 from .replays import Replays
 from .route import Routes
 from .sessions import Session, Sessions, hello
@@ -102,6 +103,7 @@ class ProxyCore:
         self.forward = Forward(desk)
         self.agents = Agents(desk)
         self.pulls = Pulls(desk)
+        self.recalls = Recalls(desk)
         self.byids = ByIds(desk)
         self.workbins = Workbins(desk)
         self.own = Own(Self(name, member, pid), desk, self.sessions, self.agents)
@@ -177,10 +179,12 @@ class ProxyCore:
         """Route PULL: from a view, from a workbin, or by ids."""
         if call.head.view_id == BY_IDS:
             self.byids.request(call)
-        elif self.workbins.has(call.head.view_id):
-            self.workbins.request(call)
+            return
+        pull = self.workbins.request if self.workbins.has(call.head.view_id) else self.pulls.request
+        if call.head.dedup_id is None:
+            pull(call)
         else:
-            self.pulls.request(call)
+            self.recalls.request(call, pull)
 
     def _stream(self, call: Call) -> None:
         """Route STREAM: what the merged stream has, or has had."""
