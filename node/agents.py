@@ -57,6 +57,7 @@ def login(node: NodeCore, call: Call) -> EventAck:
     known = _logged_in(node, request, place_id)
     agent = _join(node, call, known) if known else _begin(node, call, place_id)
     node.tell_agent(agent.key, status_of(agent))
+    invitations.tell_again(node, call.session.session_id)
     return EventAck()
 
 

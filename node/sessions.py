@@ -19,7 +19,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, holdings, snapshots, workbins
+from . import agents, holdings, invitations, snapshots, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -112,13 +112,15 @@ def register(node: NodeCore, call: Call) -> EventAck:
         if known.source != call.source:
             node.pulls.forget(node, known)
         sessions.discard(known)
-    session = Session(_session_id(node, call, request), call.source, request, tenants)
+    session_id = known.session_id if known is not None else _session_id(node, call, request)
+    session = Session(session_id, call.source, request, tenants)
     session.heard = node.now
     if known is not None:
         session.watches, session.settled = known.watches, known.settled
     sessions.add(session)
     node.orphans.discard(session.session_id)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
+    invitations.tell_again(node, session.session_id)
     return EventAck(
         server=node.name,
         kind=KIND,
@@ -129,13 +131,12 @@ def register(node: NodeCore, call: Call) -> EventAck:
 
 
 def _session_id(node: NodeCore, call: Call, request: RequestRegisterClient) -> str:
-    """A resumed session keeps its id; a proxy names the sessions it brings; all others get one from the node.
-
-    A direct client may resume a session that the node's tables still wait for, under the name that made it."""
+    """A proxy names the sessions it brings; all others get one from the node. A direct client may resume a session that
+    the node's tables still wait for, under the name that made it."""
     if request.session_id is not None:
         link = node.sessions.link_of(call.source)
         by_proxy = request.client_type is ClientType.PROXY or (call.source[1] and link is not None)
-        if by_proxy or request.session_id in node.sessions.by_id or request.session_id in node.orphans:
+        if by_proxy or request.session_id in node.orphans:
             return request.session_id
     return f"{node.name}.{node.clock.next(node.now):x}"
 
