@@ -159,3 +159,15 @@ def test_a_proxy_is_told_for_which_agents_another_node_speaks(driver):
     # then only the proxy sees that the agent's events here are echoes
     assert [agent["echo"] for agent in told["agents"]] == [True]
     assert ["echo" in agent for agent in shown["agents"]] == [False]
+
+
+def test_a_logout_is_told_to_the_agents_other_connections(driver):
+    # given an agent with two applications
+    first, second = driver.client("first", "AgentApplication"), driver.client("second", "AgentApplication")
+    login(first, agent_id="VICKY")
+    login(second, agent_id="VICKY")
+    first.told(), second.told()
+    # when it logs out at one of them
+    second.ask("RequestAgentLogout")
+    # then the other one hears of it
+    assert (first.told(), second.told()) == (["EventAgentConnectionClosed"], [])
