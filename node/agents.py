@@ -105,7 +105,8 @@ def _begin(node: NodeCore, call: Call, place_id: str | None) -> AgentRow:
 
 
 def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
-    """One more connection of a logged-in agent, as ``allow-multiple-agent-connections`` has it."""
+    """One more connection of a logged-in agent, as ``allow-multiple-agent-connections`` has it. Who speaks for the agent is
+    as that one says."""
     session_id = call.session.session_id
     if session_id in agent.sessions:
         return agent
@@ -118,7 +119,7 @@ def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
         for other in others:
             node.tell(other, _closed(agent, "logged in from another connection"))
         sessions = [session_id]
-    joined = replace(agent, sessions=sessions)
+    joined = replace(agent, sessions=sessions, echo=call.echo)
     node.memory.put(node.memory.agents, agent.key, joined)
     return joined
 
