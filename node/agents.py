@@ -105,8 +105,10 @@ def _begin(node: NodeCore, call: Call, place_id: str | None) -> AgentRow:
 
 
 def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
-    """One more connection of a logged-in agent, as ``allow-multiple-agent-connections`` has it. Who speaks for the agent is
-    as that one says."""
+    """One more connection of a logged-in agent, as ``allow-multiple-agent-connections`` has it.
+
+    Whether this node speaks for the agent is from now on as this request has it.
+    """
     session_id = call.session.session_id
     if session_id in agent.sessions:
         return agent
