@@ -851,3 +851,19 @@ def test_a_node_is_told_of_no_agent_of_a_silent_client(make_world: Any) -> None:
     world.ask(client, "RequestPing")
     world.run(1.1)
     assert len(world["n2"].asked("RequestAlignAgent")) == 1
+
+
+def test_a_node_that_cannot_end_a_session_now_is_told_again(world: Any) -> None:
+    # given a client whose agent a node has, and whose database fails
+    client, _, others = logged_in(world)
+    world[others[0]].script["RequestUnregisterClient"] = UNSURE
+    # when the client's session ends, and later the database is well
+    world.ask(client, "RequestUnregisterClient")
+    world.run(2.5)
+    tried = ends(world).count(others[0])
+    world[others[0]].script.clear()
+    world.run(2.5)
+    # then the node is told again until it has ended it, and not more than once a second
+    assert 2 <= tried <= 5
+    assert ends(world).count(others[0]) == tried + 1
+    assert not world.core.links.links[others[0]].lingering
