@@ -6,8 +6,6 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Raw
 
-from broker.errors import Code
-
 from .agents import RequestAgentLogin
 from .kinds import ClientType, Merge, Reply, Request, Route
 
@@ -30,7 +28,6 @@ class RequestAlignAgent(RequestAgentLogin):
         "EventDoNotDisturbOn",
         "EventDoNotDisturbOff",
     )
-    refuses: ClassVar[tuple[Code, ...]] = (Code.MISSING_ATTRIBUTE,)
     example: ClassVar[dict[str, Any]] = {
         "tenant_id": 101,
         "agent_id": "VICKY",
@@ -38,7 +35,7 @@ class RequestAlignAgent(RequestAgentLogin):
         "donot_disturb": True,
     }
 
-    donot_disturb: bool = False
+    donot_disturb: Annotated[bool, Meta(description="as it is to be")] = False
 
 
 class RequestRecall(Request):
