@@ -11,7 +11,10 @@ import zmq
 from hypothesis import HealthCheck, settings
 
 # A busy machine is no fault of what is tested: examples have no deadline of their own, pytest-timeout bounds the test.
-settings.register_profile("ixn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples every time, so that a run of the tests says something about the code and nothing about chance;
+# ``pytest --hypothesis-profile search`` looks for new ones.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ixn", settings.get_profile("search"), derandomize=True)
 settings.load_profile("ixn")
 
 
