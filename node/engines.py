@@ -4,8 +4,8 @@
     Lane      one view and the runners that its interactions go to, in turn
     Engines   all of them, and the lanes that have to be looked at
 
-A runner that has no room is stopped until a moment (a rate), or until something is freed (it holds as much as it may, or
-its session is not there). A lane whose runners are all stopped waits with them, so nobody has to look at it meanwhile.
+A runner that has no room is stopped until a moment (a rate), or until something is freed (it holds as much as it may,
+or its session is not there). A lane whose runners are all stopped waits with them, and is not looked at meanwhile.
 """
 
 from __future__ import annotations

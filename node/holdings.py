@@ -211,7 +211,7 @@ def _return(node: NodeCore, interaction: Interaction, holding: Holding, cause: C
 
 
 def put_back(node: NodeCore, interaction: Interaction, holding: Holding, cause: Cause) -> None:
-    """Puts an interaction back as if it had not been taken: in its old place in its queue. Who held it has been told."""
+    """Puts an interaction back as if it had not been taken: in its old place in its queue. Its parties are told."""
     node.memory.drop(node.memory.holdings, interaction.interaction_id)
     if holding.workbin is not None or holding.queue is None:
         _return(node, interaction, holding, cause)

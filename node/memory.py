@@ -24,7 +24,6 @@ from .records import (
     AgentRow,
     Answer,
     Counters,
-    Holding,
     Invitation,
     Load,
     Lock,
@@ -37,7 +36,6 @@ from .records import (
 from .tables import Row, Settling, Table
 from .taken import Taken
 from .views import Views
-
 
 _KINDS: dict[str, type[Table[Any]]] = {"answers": Settling, "holdings": Taken}
 """Tables that keep more than rows and indexes."""

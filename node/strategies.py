@@ -112,7 +112,7 @@ class Strategies:
                     return
 
     def _step(self, node: NodeCore, lane: Lane) -> bool:
-        """The first interaction of a view goes to the one whose turn it is. False: there is none, or nobody has room."""
+        """A view's first interaction goes to the one whose turn it is. False: there is none, or nobody has room."""
         view = lane.view
         if not len(view) or not queues.gives(node, view.queue):
             return False

@@ -117,8 +117,8 @@ class NodeSettings(Limits):
         Meta(
             ge=0,
             le=MAX_SUBMITTED,
-            description="interactions that one routing engine may hold here, over all its strategies, before no more are"
-            " sent to it; `[routing-engines.NAME]` overrides it",
+            description="interactions that one routing engine may hold here, over all its strategies;"
+            " `[routing-engines.NAME]` overrides it",
         ),
     ] = 500
     default_max_submission_rate: (

@@ -350,7 +350,7 @@ class TestLoading:
             ({"submission_rate": "often"}, 3, "submission_rate"),
         ],
     )
-    def test_what_cannot_be_loaded_is_refused(self, driver, media, engine, fields, code, field):
+    def test_what_cannot_be_loaded_is_refused(self, media, engine, fields, code, field):
         reply = engine.ask("RequestLoadStrategy", **{**LOAD, **fields})
         assert (reply["code"], reply["field"]) == (code, field)
         submit(media)
@@ -428,11 +428,11 @@ class TestAnswers:
             ("RequestPlaceInQueue", {"queue": "Done"}, "PlacedInQueue"),
         ],
     )
-    def test_what_is_taken_away_is_abandoned(self, driver, media, engine, message, fields, reason):
+    def test_what_is_taken_away_is_abandoned(self, media, engine, message, fields, reason):
         load(engine)
         ident = submit(media)
         engine.notes.clear()
-        driver.events()
+        media.driver.events()
         media.ask(message, interaction_id=ident, **fields)
         (note,) = engine.notes
         assert note == {
@@ -441,7 +441,7 @@ class TestAnswers:
             "reason": reason,
             "strategy_id": "Greeting",
         }
-        assert driver.events()[0] == "EventPartyRemoved"
+        assert media.driver.events()[0] == "EventPartyRemoved"
 
     def test_after_the_routing_timeout_it_goes_back_and_is_sent_again(self, make_driver):
         driver = make_driver(routing_timeout=20, keepalive_interval=3600)
