@@ -245,7 +245,7 @@ TABLES: dict[str, Kind[Any]] = {
         {
             "holder": lambda row: [holder.name for holder in row.holders],
             "strategy": lambda row: [
-                (holder.session_id, holder.party.strategy_id) for holder in row.holders if not holder.agent
+                (holder.session_id, holder.party.strategy_id) for holder in row.holders if holder.party.strategy_id
             ],
         },
     ),
