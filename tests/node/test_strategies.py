@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from broker.config.objects import RoutingEngine, Strategy
-from node.strategies import AT_ONCE
+from node.strategies import AT_ONCE, _rate_allows
 
 GREETING = {"tenant_id": 101, "strategy_id": "Greeting"}
 LOAD = {**GREETING, "view_ids": ["Inbound/all"]}
@@ -153,6 +153,15 @@ class TestTurns:
         idents = [submit(media) for _ in range(6)]
         assert (sent(engine), sent(other)) == (idents[::2], idents[1::2])
 
+    def test_loading_again_does_not_bring_one_to_the_front(self, media, engine, other):
+        load(engine)
+        load(other)
+        idents = []
+        for _ in range(4):
+            idents.append(submit(media))
+            load(engine)
+        assert (sent(engine), sent(other)) == (idents[::2], idents[1::2])
+
     def test_they_take_turns_over_all_its_views(self, media, engine, other):
         views = ["Inbound/all", "Done/all"]
         load(engine, view_ids=views)
@@ -282,20 +291,20 @@ class TestLimits:
         driver.wait(4)
         assert sent(engine) == idents[2:]
 
-    def test_what_was_freed_does_not_go_before_the_rate(self, driver, media, engine):
-        load(engine, submission_rate="1/minute", max_submitted=1)
+    def test_what_is_freed_changes_nothing_about_the_rate(self, driver, media, engine):
+        load(engine, submission_rate="1/minute")
         first, second = submit(media), submit(media)
         for _ in range(20):
             driver.wait(1)
-            media.ask("RequestChangeProperties", interaction_id=first)
-        engine.ask("RequestStopProcessing", interaction_id=first)
-        waiting = len(driver.core._deadlines)
+            done = submit(media, queue="Done")
+            engine.ask("RequestPull", tenant_id=101, view_id="Done/all")
+            engine.ask("RequestStopProcessing", interaction_id=done)
+        assert sum(due is _rate_allows for _, _, due, _ in driver.core._deadlines) == 1
         assert sent(engine) == [first]
         driver.wait(39)
         assert sent(engine) == []
         driver.wait(1.1)
         assert sent(engine) == [second]
-        assert waiting < 20
 
     @pytest.mark.parametrize("limits", [{"submission_rate": "0"}, {"max_submitted": 0}])
     def test_nothing_is_sent_at_zero_until_it_is_loaded_anew(self, driver, media, engine, limits):
@@ -540,6 +549,15 @@ class TestLeaving:
         load(engine, strategy_id="Closing", view_ids=["Done/all"])
         submit(media)
         kept = submit(media, queue="Done")
+        token = driver.core.memory.holdings.rows[kept].token
+        gone(driver, engine, "unloaded")
+        assert {key: row.token for key, row in driver.core.memory.holdings.rows.items()} == {kept: token}
+
+    def test_what_it_holds_of_the_same_name_in_another_tenant_stays(self, driver, media, engine):
+        load(engine)
+        load(engine, tenant_id=102, view_ids=["Shop/all"])
+        submit(media)
+        kept = submit(media, tenant_id=102, queue="Shop")
         gone(driver, engine, "unloaded")
         assert list(driver.core.memory.holdings.rows) == [kept]
 
@@ -570,6 +588,18 @@ class TestLeaving:
         media.ask("RequestStopProcessing", interaction_id=idents[-1])
         driver.wait(0.001)
         assert len(driver.core.memory.views.by_id["Inbound/all"]) == AT_ONCE + 9
+
+    def test_what_somebody_else_has_taken_meanwhile_is_left_to_them(self, make_driver):
+        driver = make_driver(default_max_submitted_per_router=50_000)
+        media, engine = driver.client("gateway", "MediaServer"), driver.client("urs", "RoutingEngine")
+        vicky = driver.agent("VICKY")
+        load(engine)
+        idents = [submit(media) for _ in range(AT_ONCE + 10)]
+        gone(driver, engine, "lost")
+        media.ask("RequestPlaceInQueue", interaction_id=idents[-1], queue="Done")
+        vicky.ask("RequestPull", tenant_id=101, view_id="Done/all")
+        driver.wait(0.001)
+        assert list(driver.core.memory.holdings.rows) == [idents[-1]]
 
     def test_a_silent_engine_is_gone_after_three_intervals(self, driver, media, engine, other):
         load(engine)
@@ -680,6 +710,19 @@ class TestFailover:
         )
         assert [key[-1] for key in driver.core.memory.views.by_id["Inbound/all"].keys] == idents
         assert not driver.core.memory.loads.rows
+
+    def test_an_engine_that_held_nothing_is_waited_for_as_well(self, driver, engine, other):
+        load(engine)
+        load(other)
+        session_id = driver.core.sessions.by_source[engine.source].session_id
+        after = driver.reopened()
+        engine, media = self.back(after, "urs", session_id), after.client("gateway", "MediaServer")
+        for _ in range(10):
+            after.wait(10)
+            engine.ask("RequestPing")
+        assert len(after.core.memory.loads.rows) == 1
+        ident = submit(media)
+        assert sent(engine) == [ident]
 
     def test_limits_survive(self, scene):
         driver, idents, first, _ = scene

@@ -82,6 +82,25 @@ class TestLoading:
         world.run(5)
         assert told(world["n1"]) == []
 
+    def test_a_node_that_is_busy_is_told_again(self, world, engine):
+        busy = {"message": "EventError", "code": 91, "text": "Server is busy, try again"}
+        world["n1"].script["RequestLoadStrategy"] = busy
+        assert world.ask(engine, "RequestLoadStrategy", **LOAD)["message"] == "EventAck"
+        del world["n1"].script["RequestLoadStrategy"]
+        told(world["n1"])
+        world.run(1.5)
+        assert told(world["n1"]) == ["RequestLoadStrategy"]
+
+    def test_what_a_node_is_just_told_is_void_when_the_engine_changes_its_mind(self, world, engine):
+        world["n1"].script["RequestLoadStrategy"] = None
+        world.send(engine, "RequestLoadStrategy", **LOAD)
+        world.run(11)
+        assert world.ask(engine, "RequestUnloadStrategy", **GREETING)["message"] == "EventAck"
+        del world["n1"].script["RequestLoadStrategy"]
+        world.run(5)
+        assert told(world["n1"])[-1] == "RequestUnloadStrategy"
+        assert not world.core.strategies._of
+
     def test_nobody_there_is_2002(self, world, engine):
         for name in ("n1", "n2", "n3"):
             world.kill(name)
@@ -117,10 +136,15 @@ class TestNodes:
     def test_one_that_has_taken_over_is_introduced_and_has_it_still(self, world, engine):
         world.ask(engine, "RequestLoadStrategy", **LOAD)
         told(world["n1"])
+        idle = world.client(b"another", "Monitor")
+        world.ask(idle, "RequestFindInteractions")
+        told(world["n1"])
         world["n1"].fail_over()
+        world["n1"].seen.clear()
         world.run(1)
         assert told(world["n1"]) == []
-        assert world.number_of(engine) in world["n1"].known
+        known = [entry.client for entry, request in world["n1"].seen if request["message"] == "RequestRegisterClient"]
+        assert known == [0, world.number_of(engine), world.number_of(idle)]
 
     def test_one_that_has_forgotten_is_told_again(self, world, engine):
         world.ask(engine, "RequestLoadStrategy", **LOAD)
@@ -151,14 +175,8 @@ class TestEngines:
         world.core.lost(world.now, engine)
         world.flow()
         assert told(world["n1"]) == ["RequestUnloadStrategy"]
-        world.client(b"urs-again", "RoutingEngine")
-        world.ask(
-            b"new",
-            "RequestRegisterClient",
-            client_name="urs",
-            client_type="RoutingEngine",
-            session_id=reply["session_id"],
-        )
+        again = {"client_name": "urs", "client_type": "RoutingEngine", "session_id": reply["session_id"]}
+        world.ask(b"new", "RequestRegisterClient", **again)
         assert told(world["n1"]) == ["RequestLoadStrategy"]
 
     def test_one_that_moves_is_introduced_again_so_that_nodes_repeat_themselves(self, world, engine):
@@ -167,15 +185,17 @@ class TestEngines:
         number = world.number_of(engine)
         for name in ("n1", "n2", "n3"):
             world[name].seen.clear()
-        world.ask(
-            b"new",
-            "RequestRegisterClient",
-            client_name="urs",
-            client_type="RoutingEngine",
-            session_id=reply["session_id"],
-        )
+        again = {"client_name": "urs", "client_type": "RoutingEngine", "session_id": reply["session_id"]}
+        world.ask(b"new", "RequestRegisterClient", **again)
         for name in ("n1", "n2", "n3"):
             assert [entry.client for entry, request in world[name].seen] == [number]
+
+    def test_one_that_gives_up_a_tenant_gives_up_its_strategies(self, world, engine):
+        reply = world.ask(engine, "RequestRegisterClient", client_name="urs", client_type="RoutingEngine")
+        world.ask(engine, "RequestLoadStrategy", **LOAD)
+        again = {"client_name": "urs", "client_type": "RoutingEngine", "session_id": reply["session_id"]}
+        world.ask(engine, "RequestRegisterClient", **again, tenants=[102])
+        assert not world.core.strategies._of
 
     def test_one_that_ends_is_forgotten(self, world, engine):
         world.ask(engine, "RequestLoadStrategy", **LOAD)
