@@ -716,12 +716,12 @@ class TestFailover:
         load(other)
         session_id = driver.core.sessions.by_source[engine.source].session_id
         after = driver.reopened()
-        engine, media = self.back(after, "urs", session_id), after.client("gateway", "MediaServer")
+        engine = self.back(after, "urs", session_id)
         for _ in range(10):
             after.wait(10)
             engine.ask("RequestPing")
         assert len(after.core.memory.loads.rows) == 1
-        ident = submit(media)
+        ident = submit(after.client("gateway", "MediaServer"))
         assert sent(engine) == [ident]
 
     def test_limits_survive(self, scene):

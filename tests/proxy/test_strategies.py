@@ -133,11 +133,11 @@ class TestNodes:
         world.run(1)
         assert told(world["n2"]) == ["RequestLoadStrategy"]
 
-    def test_one_that_has_taken_over_is_introduced_and_has_it_still(self, world, engine):
-        world.ask(engine, "RequestLoadStrategy", **LOAD)
-        told(world["n1"])
+    def test_one_that_has_taken_over_knows_the_engine_before_idle_clients_and_has_it_still(self, world):
         idle = world.client(b"another", "Monitor")
         world.ask(idle, "RequestFindInteractions")
+        engine = world.client(b"urs", "RoutingEngine")
+        world.ask(engine, "RequestLoadStrategy", **LOAD)
         told(world["n1"])
         world["n1"].fail_over()
         world["n1"].seen.clear()
