@@ -11,17 +11,23 @@ import zmq
 agent, address, name = [*sys.argv[1:], *["VICKY", "tcp://127.0.0.1:7001", "bare-engine"][len(sys.argv) - 1 :]]
 socket = zmq.Context.instance().socket(zmq.DEALER)
 socket.connect(address)
+me = {"client_name": name, "client_type": "RoutingEngine"}
 
 
 def send(message, ref, **fields):
     socket.send_multipart([ref.encode(), json.dumps({"message": message, **fields}).encode()])
 
 
-send("RequestRegisterClient", "hello", client_name=name, client_type="RoutingEngine")
-send("RequestLoadStrategy", "load", tenant_id=101, strategy_id="Greeting", view_ids=["Inbound/all"], max_submitted=20)
+def begin():
+    send("RequestRegisterClient", "hello", **me)
+    strategy = {"tenant_id": 101, "strategy_id": "Greeting", "view_ids": ["Inbound/all"]}
+    send("RequestLoadStrategy", "load", **strategy, max_submitted=20)
+
+
+begin()
 while True:
-    if not socket.poll(1000):  # a session without any message ends after three keepalive intervals
-        send("RequestPing", "alive")
+    if not socket.poll(1000):  # to be heard, and to hear when the session has ended: Ping is served to strangers, too
+        send("RequestGetStatus", "alive")
         continue
     frames = socket.recv_multipart()
     for ref, payload in zip(frames[::2], frames[1::2], strict=True):
@@ -31,5 +37,9 @@ while True:
             send("RequestDeliver", ident, interaction_id=ident, token=said["token"], agent_id=agent)
             again = [word for word in ("resubmitted", "repeated") if said.get(word)]
             print(said["strategy_id"], ident, "to", agent, *again, flush=True)
-        elif said["message"] != "EventPong":  # EventAck, EventError, EventAbandoned and the like
+        elif said["message"] != "EventStatus":  # EventAck, EventError, EventAbandoned and the like
             print(ref.decode(), payload.decode(), flush=True)
+        if "session_id" in said:
+            me["session_id"] = said["session_id"]
+        elif said.get("code") == 1 and ref != b"load":  # the server has restarted, or could not reach us
+            begin()

@@ -12,8 +12,8 @@ and an engine that resumes its session is told again what it holds.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
+from itertools import count
 from typing import TYPE_CHECKING
 
 from broker.errors import Code, Refusal
@@ -44,12 +44,13 @@ _DONE = object()
 class Strategies:
     """What engines have loaded, and what is still to be done for them.
 
-    :param tasks: what goes on over several turns, an interaction a step
+    :param tasks: what goes on over several turns, an interaction a step; by session what is told again
     """
 
     def __init__(self) -> None:
         self.engines = Engines()
-        self.tasks: deque[Iterator[None]] = deque()
+        self.tasks: dict[str | int, Iterator[None]] = {}
+        self._numbers = count()
 
     def is_busy(self, node: NodeCore) -> bool:
         """Whether there is something to do at once."""
@@ -94,8 +95,9 @@ class Strategies:
     def _go_on(self, left: int) -> int:
         """The tasks, an interaction after the other. :returns: how many more may be done"""
         while self.tasks and left:
-            if next(self.tasks[0], _DONE) is _DONE:
-                self.tasks.popleft()
+            key = next(iter(self.tasks))
+            if next(self.tasks[key], _DONE) is _DONE:
+                del self.tasks[key]
             else:
                 left -= 1
         return left
@@ -170,9 +172,7 @@ class Strategies:
                 self.drop(node, runner.row.key)
                 self.give_back(node, session.session_id, "Unloaded", runner.row)
         self.engines.freed(session.session_id)
-        held = _held(node, session.session_id)
-        if held:
-            self.tasks.append(_repeat(node, session.session_id, held))
+        self.tasks[session.session_id] = _repeat(node, session.session_id)  # however often it registers: once
 
     def release(self, node: NodeCore, session_id: str, why: str) -> None:
         """A session has ended."""
@@ -185,7 +185,7 @@ class Strategies:
         """Takes from an engine what it holds, of one load or of all."""
         held = _held(node, session_id, load)
         if held:
-            self.tasks.append(self._passed_on(node, session_id, held, why))
+            self.tasks[next(self._numbers)] = self._passed_on(node, session_id, held, why)
 
     def _passed_on(self, node: NodeCore, session_id: str, held: list[tuple[str, int]], why: str) -> Iterator[None]:
         for interaction_id, token in held:
@@ -243,9 +243,9 @@ def _held(node: NodeCore, session_id: str, load: Load | None = None) -> list[tup
     return sorted(((key, memory.holdings.rows[key].token) for key in keys), key=lambda pair: pair[1])
 
 
-def _repeat(node: NodeCore, session_id: str, held: list[tuple[str, int]]) -> Iterator[None]:
+def _repeat(node: NodeCore, session_id: str) -> Iterator[None]:
     """Tells an engine again what it was sent and still holds."""
-    for interaction_id, token in held:
+    for interaction_id, token in _held(node, session_id):
         holding = node.memory.holdings.get(interaction_id)
         if holding is not None and holding.token == token and holding.view_id is not None:
             _tell(node, node.memory.interactions[interaction_id], holding, repeated=True)

@@ -42,9 +42,9 @@ class Engine:
         lines = [line for line in self.log.read_text().splitlines() if line.startswith("Greeting ")]
         return sum(word in line for line in lines)
 
-    def is_ready(self):
-        """Whether its strategy is loaded."""
-        return 'load {"message":"EventAck"' in self.log.read_text()
+    def is_ready(self, times=1):
+        """Whether its strategy was loaded, so many times."""
+        return self.log.read_text().count('load {"message":"EventAck"') >= times
 
     def kill(self, number=signal.SIGKILL):
         os.kill(self.process.pid, number)
@@ -130,7 +130,7 @@ def scene(start_cluster, context):
         node_settings=NodeSettings(**settings, delivering_timeout=4.0), proxy_settings=ProxySettings(**settings)
     )
     engines = [Engine(cluster, "p1", "first"), Engine(cluster, "p2", "second")]
-    desk, gateway = Desk(context, cluster.requests("p2")), Gateway(context, cluster.requests("p1"))
+    desk, gateway = Desk(context, cluster.requests("p2")), Gateway(context, cluster.requests("p2"))
 
     def reach(condition):
         until = time.monotonic() + PATIENCE_S
@@ -180,6 +180,25 @@ def test_an_engine_that_is_killed_leaves_its_work_to_the_other(scene):
     reach(lambda: len(desk.handled) == 300)
 
     assert second.sent("resubmitted") > 0
+    all_once(cluster, desk, gateway, start)
+
+
+def test_an_engine_whose_proxy_is_killed_comes_back(scene):
+    """Given two engines that route to an agent, when the proxy of one is killed and started again, then that engine
+    registers and loads anew, and all interactions are handled once."""
+    cluster, (first, second), desk, gateway, reach = scene
+    start = now(cluster)
+    gateway.submit(100)
+    reach(lambda: len(desk.handled) >= 40)
+    cluster.kill("p1")
+    before = first.sent()
+    gateway.submit(100)
+    reach(lambda: len(desk.handled) == 200)
+    reach(lambda: first.is_ready(times=2))
+    gateway.submit(100)
+    reach(lambda: len(desk.handled) == 300)
+
+    assert first.sent() > before
     all_once(cluster, desk, gateway, start)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
@@ -637,6 +638,18 @@ class TestResuming:
         assert sent(moved) == idents
         third = submit(media)
         assert sent(moved) == [third]
+
+    def test_one_that_registers_again_and_again_is_told_once_a_turn(self, driver, media, engine):
+        load(engine)
+        for _ in range(5):
+            submit(media)
+        again = {"client_name": "urs", "client_type": "RoutingEngine", "session_id": self.session_of(engine)}
+        engine.notes.clear()
+        payload = json.dumps({"message": "RequestRegisterClient", **again}).encode()
+        for _ in range(100):
+            driver.core.receive(driver.now, engine.source, b"again", payload)
+        driver.settle()
+        assert len(engine.notes) == 5
 
     def test_tenants_that_are_given_up_take_their_strategies_along(self, driver, media, engine):
         load(engine)
