@@ -40,6 +40,11 @@ class TestLoading:
         assert world.ask(b"shop", "RequestLoadStrategy", **LOAD)["code"] == 2001
         assert told(world["n1"]) == []
 
+    @pytest.mark.parametrize("tenant", [None, "Bank", 0])
+    def test_a_tenant_that_is_none_is_2001_as_well(self, world, engine, tenant):
+        reply = world.ask(engine, "RequestLoadStrategy", **{**LOAD, "tenant_id": tenant})
+        assert (reply["code"], reply["field"]) == (2001, "tenant_id")
+
     def test_only_nodes_of_the_tenant_are_told(self, make_world):
         world = make_world(cluster={"n2": NodeClusterSettings(tenants=[102])})
         engine = world.client(b"urs", "RoutingEngine")
