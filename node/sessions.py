@@ -19,7 +19,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, holdings, invitations, snapshots, workbins
+from . import agents, invitations, snapshots, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
         session.watches, session.settled = known.watches, known.settled
     sessions.add(session)
     node.orphans.discard(session.session_id)
+    node.strategies.resumed(node, session)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
     invitations.tell_again(node, session.session_id)
     return EventAck(
@@ -131,8 +132,9 @@ def register(node: NodeCore, call: Call) -> EventAck:
 
 
 def _session_id(node: NodeCore, call: Call, request: RequestRegisterClient) -> str:
-    """A proxy names the sessions it brings; all others get one from the node. A direct client may resume a session that
-    the node's tables still wait for, under the name that made it."""
+    """A proxy names the sessions it brings; all others get an id from the node.
+
+    A direct client may resume a session that the node's tables still wait for, under the name that made it."""
     if request.session_id is not None:
         link = node.sessions.link_of(call.source)
         by_proxy = request.client_type is ClientType.PROXY or (call.source[1] and link is not None)
@@ -179,7 +181,7 @@ def end(node: NodeCore, session: Session, why: str) -> None:
 def release(node: NodeCore, session_id: str, why: str) -> None:
     """Gives back all that a session had: agents without another connection are logged out, grants return."""
     agents.disconnect(node, session_id, why)
-    holdings.give_back(node, session_id, why)
+    node.strategies.release(node, session_id, why)
     workbins.forget(node, session_id)
     snapshots.forget(node, session_id)
 

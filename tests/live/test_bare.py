@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
 
@@ -13,10 +14,12 @@ import zmq
 from bench.cluster import ROOT
 from tests.live.sharing import shared
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 CLIENT = ROOT / "examples" / "bare_client.py"
+NODE_CLIENT = ROOT / "examples" / "bare_client.mjs"
 READER = ROOT / "examples" / "bare_events.py"
+ENGINE = ROOT / "examples" / "bare_engine.py"
 PATIENCE_MS = 5000
 
 
@@ -211,6 +214,27 @@ class TestExamples:
         assert done.stdout.count("EventAck") == 5
         assert "EventError" not in done.stdout
 
+    def test_the_client_for_node_js(self, cluster, program, tmp_path):
+        node, npm = program("node"), program("npm")
+        shutil.copy(NODE_CLIENT, tmp_path)
+        for command in (
+            [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "zeromq@6"],
+            [node, NODE_CLIENT.name, cluster.requests("p2")],
+        ):
+            done = subprocess.run(
+                command,
+                cwd=tmp_path,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+
+        assert done.stdout.count("EventAck") == 5
+        assert "EventError" not in done.stdout
+
     def test_the_reader_of_events(self, cluster, tmp_path, wait_until):
         """Given the reader runs, when the client has submitted something, then the reader prints it."""
         log = tmp_path / "log"
@@ -229,7 +253,7 @@ class TestExamples:
             reader.kill()
             reader.wait()
 
-    @pytest.mark.parametrize("path", [CLIENT, READER], ids=lambda path: path.name)
+    @pytest.mark.parametrize("path", [CLIENT, READER, ENGINE], ids=lambda path: path.name)
     def test_they_import_nothing_of_the_project(self, path):
         found = [
             node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
