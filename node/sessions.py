@@ -137,7 +137,7 @@ def _session_id(node: NodeCore, call: Call, request: RequestRegisterClient) -> s
         by_proxy = request.client_type is ClientType.PROXY or (call.source[1] and link is not None)
         if by_proxy or request.session_id in node.orphans:
             return request.session_id
-    return f"{node.name}.{node.clock.next(node.now):x}"
+    return f"{node.name}.{node.epoch}.{node.clock.next(node.now):x}"  # the other member's clock may be behind
 
 
 def _tenants(node: NodeCore, request: RequestRegisterClient) -> frozenset[int]:
