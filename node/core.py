@@ -47,11 +47,12 @@ from . import (
     queues,
     reporting,
     routing,
+    services,
     sessions,
     snapshots,
     workbins,
 )
-from .calls import UNASKED, Batch, Call, Cause, Outgoing, Read, Source
+from .calls import UNASKED, Batch, Call, Cause, Dialled, Outgoing, Read, Source
 from .journal import decode_changes
 from .memory import Memory
 from .records import Answer, Holder, Holding
@@ -78,6 +79,7 @@ _MODULES = (
     operations,
     workbins,
     queues,
+    services,
 )
 for _module in _MODULES:
     HANDLERS.update(_module.HANDLERS)
@@ -118,6 +120,8 @@ class NodeCore:
         self.pulls = pulls.Pulls()
         self.offers: dict[str, Call] = {}
         """By ticket: the calls that wait for an invited agent."""
+        self.services = services.Services()
+        self.dialled: list[Dialled] = []
         self.active_since = 0.0
         self.searches: deque[finding.Task] = deque()
         self.snapshot_uses: dict[str, float] = {}
@@ -177,11 +181,15 @@ class NodeCore:
             if request.once and self.journal_full:
                 raise Refusal(Code.BUSY, f"the journal of {self.name} has max-journal-rows", retry_after=5.0)
             before = len(self.memory.changes)
-            reply = HANDLERS[type(request)](self, call)
+            reply = self.do(call)
             if reply is not None:
                 self.finish(call, reply, changed=len(self.memory.changes) > before)
         except Refusal as refusal:
             self.refuse(call, refusal)
+
+    def do(self, call: Call) -> Reply | None:
+        """The handler of a call's request. :returns: the reply, None when it comes later. :raises Refusal: it is refused"""
+        return HANDLERS[type(call.request)](self, call)
 
     def _decode(self, payload: bytes) -> Request:
         """:raises Refusal: too long, no JSON, no request, a field that is missing or wrong"""
@@ -227,7 +235,9 @@ class NodeCore:
                 if answer.payload is UNSET:
                     raise Refusal(Code.DUPLICATE_EXPIRED, f"dedup_id {call.request.dedup_id}", field="dedup_id")
                 self.counts["repeated"] += 1
-                self.outgoing.append((call.source, call.ref, bytes(answer.payload), 0))
+                self.outgoing.append((call.source, call.ref, bytes(answer.payload), answer.code))
+                return True
+            if services.waits(self, key, call):
                 return True
             waiting = self.memory.invitations.one("asked", key)
             if waiting is not None:
@@ -239,7 +249,7 @@ class NodeCore:
 
     def finish(self, call: Call, reply: Reply, *, changed: bool = True) -> None:
         """The positive reply to a call; kept for repetitions when the call changed something."""
-        payload = encode(reply)
+        payload = encode(reply if call.dress is None else call.dress(reply))
         self.outgoing.append((call.source, call.ref, payload, 0))
         if changed and call.request.once:
             self._keep(call.keys, payload)
@@ -248,9 +258,13 @@ class NodeCore:
         """Keeps the reply to a call that is not here (any more), for when it is asked again."""
         self._keep(keys, encode(reply))
 
-    def _keep(self, keys: list[str], payload: bytes) -> None:
+    def keep_refusal(self, keys: list[str], refusal: Refusal, name: str) -> None:
+        """Keeps a refusal like a reply: what was asked may have been done, and is not to be done a second time."""
+        self._keep(keys, error_payload(refusal, name), int(refusal.code))
+
+    def _keep(self, keys: list[str], payload: bytes, code: int = 0) -> None:
         for key in keys:
-            self.memory.put(self.memory.answers, key, Answer(us=self.clock.last_us, payload=Raw(payload)))
+            self.memory.put(self.memory.answers, key, Answer(us=self.clock.last_us, payload=Raw(payload), code=code))
             if key[0] == "@":
                 self.deadline(self.now + self.settings.dedup_window, _forget_reply, key)
 
@@ -385,6 +399,23 @@ class NodeCore:
             if session is not None:
                 sessions.end(self, session, "connection lost")
 
+    # -- ESP servers that the shell connects to
+
+    def connected(self, now: float, name: str) -> None:
+        """There is a connection to a listed ESP server."""
+        self.now = now
+        services.connected(self, name)
+
+    def disconnected(self, now: float, name: str, unsent: list[str]) -> None:
+        """There is no connection to a listed ESP server (any more). :param unsent: references that it has not got"""
+        self.now = now
+        services.disconnected(self, name, unsent)
+
+    def answered(self, now: float, name: str, refid: bytes, payload: bytes) -> None:
+        """What a listed ESP server has sent: its answer to a reference, or garbage."""
+        self.now = now
+        services.answered(self, name, refid, payload)
+
     # -- the batch
 
     def take(self, now: float) -> Batch:
@@ -395,9 +426,10 @@ class NodeCore:
         events, self.events = self.events, []
         outgoing, self.outgoing = self.outgoing, []
         reads, self.reads = self.reads, []
+        dialled, self.dialled = self.dialled, []
         changes = self.memory.take_changes()
         first_seq = self.memory.counters.next_seq - len(events)
-        return Batch(self.clock.last_us, changes, Events(first_seq, events), outgoing, reads)
+        return Batch(self.clock.last_us, changes, Events(first_seq, events), outgoing, reads, dialled)
 
     # -- the journal's side
 
@@ -435,6 +467,7 @@ class NodeCore:
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
         waiting |= memory.subscriptions.values("session")
+        waiting |= services.resume(self)
         waiting |= snapshots.resume(self)
         for session_id in sorted(map(str, waiting)):
             self.orphans.add(session_id)
@@ -451,7 +484,8 @@ class NodeCore:
         self.searches.clear()
         self.snapshot_uses.clear()
         self.offers.clear()
-        self.events, self.outgoing, self.reads = [], [], []
+        self.services = services.Services()
+        self.events, self.outgoing, self.reads, self.dialled = [], [], [], []
         self._deadlines.clear()
 
     def pong(self) -> EventPong:

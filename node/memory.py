@@ -30,6 +30,7 @@ from .records import (
     Move,
     Page,
     QueueRow,
+    ServiceCall,
     Snapshot,
     Subscription,
 )
@@ -56,6 +57,7 @@ class Memory:
         self.invitations: Table[Invitation] = self.tables["invitations"]
         self.queues: Table[QueueRow] = self.tables["queues"]
         self.subscriptions: Table[Subscription] = self.tables["subscriptions"]
+        self.services: Table[ServiceCall] = self.tables["services"]
         self.answers: Settling[Answer] = cast("Settling[Answer]", self.tables["answers"])
         self.snapshots: Table[Snapshot] = self.tables["snapshots"]
         self.pages: Table[Page] = self.tables["pages"]

@@ -19,7 +19,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, holdings, snapshots, workbins
+from . import agents, holdings, services, snapshots, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
         session.watches, session.settled = known.watches, known.settled
     sessions.add(session)
     node.orphans.discard(session.session_id)
+    services.joined(node, session, request)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
     return EventAck(
         server=node.name,
@@ -177,6 +178,7 @@ def release(node: NodeCore, session_id: str, why: str) -> None:
     agents.disconnect(node, session_id, why)
     holdings.give_back(node, session_id, why)
     workbins.forget(node, session_id)
+    services.left(node, session_id)
     snapshots.forget(node, session_id)
 
 

@@ -14,7 +14,19 @@ import msgspec
 
 from broker.errors import Code, Refusal
 
-from . import agents, connection, interactions, operations, parties, pulls, reporting, routing, snapshots, workbins
+from . import (
+    agents,
+    connection,
+    interactions,
+    operations,
+    parties,
+    pulls,
+    reporting,
+    routing,
+    services,
+    snapshots,
+    workbins,
+)
 from .connection import EventError
 from .kinds import Message, Notification, Reply, ReportingEvent, Request
 
@@ -27,6 +39,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     parties,
     workbins,
     snapshots,
+    services,
     reporting,
     operations,
 )

@@ -53,6 +53,11 @@ class Route(Enum):
     PULL = "the node whose head of the view comes first"
     STREAM = "all nodes, through the merged stream"
     NODE = "the node that `node` names"
+    SERVICE = (
+        "the node that holds the interaction, if one is named, else one that serves the tenant and, if given, the media"
+        " type; the next one when it has no such ESP server"
+    )
+    REFERENCE = "the node that `esp_server_refid` names"
 
 
 class Merge(Enum):
