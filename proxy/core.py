@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
-from broker.messages import error_payload
+from broker.messages import encode, error_payload
 from broker.messages.connection import RequestRegisterClient
-from broker.messages.kinds import Request, Route
+from broker.messages.kinds import ClientType, Request, Route
 from broker.messages.pulls import BY_IDS
 from broker.messages.reporting import RequestReplayEvents, RequestStartPlaceAgentStateReportingAll
 from broker.wire import PackedEvents, PackedReplies, PackedRequest
@@ -37,10 +37,11 @@ from .forward import Forward
 from .gather import Done, Gather
 from .heads import HEADS, as_answered, decode_head, request_of
 from .links import SILENCE_S, Links
-from .own import Own, Self
+from .own import Clients, Own, Self
 from .pulls import Pulls
 from .replays import Replays
 from .route import Routes
+from .services import Services
 from .sessions import Session, Sessions, hello
 from .states import States
 from .stream import MergeStream
@@ -104,13 +105,16 @@ class ProxyCore:
         self.pulls = Pulls(desk)
         self.byids = ByIds(desk)
         self.workbins = Workbins(desk)
-        self.own = Own(Self(name, member, pid), desk, self.sessions, self.agents)
+        self.services = Services(desk, self.sessions, self._take)
+        self.own = Own(Self(name, member, pid), desk, Clients(self.sessions, self.agents, self.services))
         self.stream = MergeStream(name, nodes, settings.stream_stall_timeout, settings.stream_buffer)
         self.replays = Replays(self.stream, self.ask, nodes, settings)
         self.states = States(self.stream, self.ask, nodes, settings)
         takers = self._takers()
         self._plans = {head: (request, takers[request.route]) for head, request in HEADS.items()}
-        self._invitation_s = max((configuration.nodes[node].settings.delivering_timeout for node in nodes), default=0.0)
+        settings_of = [configuration.nodes[node].settings for node in nodes]
+        self._invitation_s = max((one.delivering_timeout for one in settings_of), default=0.0)
+        self._service_s = max((one.esp_timeout for one in settings_of), default=0.0)
 
     def _takers(self) -> dict[Route, Callable[[Call], None]]:
         """Who takes a request, by its route."""
@@ -124,6 +128,8 @@ class ProxyCore:
             Route.PULL: self._pull,
             Route.STREAM: self._stream,
             Route.NODE: self.forward.to_node,
+            Route.SERVICE: self.services.request,
+            Route.REFERENCE: self.forward.to_reference,
         }
 
     # -- clients
@@ -150,7 +156,7 @@ class ProxyCore:
             else:
                 deadline = self.now + self.settings.request_timeout
                 if request.deferred:
-                    deadline += head.timeout or self._invitation_s
+                    deadline += head.timeout or self._patience_s(request)
                 take(Call(session, ref, request, head, payload, deadline))
         except Refusal as refusal:
             if request is None:
@@ -159,6 +165,20 @@ class ProxyCore:
             self.counts["refused"] += 1
             self.calls.outgoing.append((source, ref, error_payload(refusal, _name(request))))
 
+    def _patience_s(self, request: type[Request]) -> float:
+        """How long the reply to a deferred request may take at a node, where the request does not say so."""
+        return self._service_s if request.route is Route.SERVICE else self._invitation_s
+
+    def _take(self, call: Call, inner: Request) -> None:
+        """A request inside another one: it goes its own way, and its reply is the call's.
+
+        :raises Refusal: as for the request itself
+        """
+        payload = encode(inner)
+        head = decode_head(payload)
+        request, take = self._plans[type(head)]
+        take(Call(call.session, call.ref, request, head, payload, call.deadline, dress=call.dress))
+
     def _fault(self, refusal: Refusal, request: type[Request] | None, session: Session | None) -> Refusal:
         """A request that cannot be decoded, as it is answered. Who is not registered is told that first."""
         if session is None and request is not RequestRegisterClient and refusal.code is not Code.MALFORMED:
@@ -166,9 +186,13 @@ class ProxyCore:
         return as_answered(refusal, request)
 
     def lost(self, now: float, source: bytes) -> None:
-        """A client cannot be reached any more. Its session waits for it as long as for any silent one."""
+        """A client cannot be reached any more. Its session waits for it as long as for any silent one; but that of an
+        ESP server ends, for requests wait for an answer that it will not give."""
         self._live(now)
-        self.sessions.lost(source)
+        session = self.sessions.lost(source)
+        if session is not None and session.type is ClientType.ESP:
+            self.sessions.end(session)
+            self.own.end(session)
 
     def _introduction(self, client: int) -> bytes | None:
         return self.own.introduction(client)
@@ -256,6 +280,7 @@ class ProxyCore:
                 self.agents.arrears.ready(node, forgot)
                 self.pulls.ready(node)
                 self.forward.ready()
+                self.services.ready(node)
             for node, number in given_up:
                 self.gather.silent(node, number)
 

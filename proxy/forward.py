@@ -139,6 +139,13 @@ class Forward:
             raise Refusal(Code.WRONG_VALUE, f"no node {call.head.node}", field="node")
         self._forward(call, (call.head.node,), self._merged)
 
+    def to_reference(self, call: Call) -> None:
+        """Route REFERENCE: to the node that has made the reference."""
+        node = self._whereis.named(call.head.esp_server_refid)
+        if node is None:
+            raise Refusal(Code.BAD_TICKET, "no node here has made this reference", field="esp_server_refid")
+        self._forward(call, (node,), self._merged)
+
     # -- all of them
 
     def _forward(self, call: Call, nodes: Nodes, done: Callable[[Call, float, Answers], None]) -> None:

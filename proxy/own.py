@@ -21,6 +21,7 @@ from broker.messages.reporting import RequestStopPlaceAgentStateReportingAll
 from .agents import Agents
 from .calls import Call
 from .desk import Desk
+from .services import Services
 from .sessions import Session, Sessions
 from .status import Status
 
@@ -36,18 +37,27 @@ class Self(NamedTuple):
     pid: int
 
 
+class Clients(NamedTuple):
+    """Who knows what of the proxy's clients."""
+
+    sessions: Sessions
+    agents: Agents
+    services: Services
+
+
 class Own:
     """The proxy's own answers."""
 
-    def __init__(self, self_: Self, desk: Desk, sessions: Sessions, agents: Agents) -> None:
+    def __init__(self, self_: Self, desk: Desk, clients: Clients) -> None:
         self._self = self_
         self._calls = desk.calls
         self._links = desk.links
         self._counts = desk.counts
         self._keepalive_interval = desk.settings.keepalive_interval
         self._status = Status(desk.configuration, desk.links)
-        self._sessions = sessions
-        self._agents = agents
+        self._sessions = clients.sessions
+        self._agents = clients.agents
+        self._services = clients.services
         self._ending: dict[int, Session] = {}
 
     def answer(self, call: Call) -> None:
@@ -75,6 +85,7 @@ class Own:
         if session.changed:
             self._links.introduce_again(session.client)
             session.changed = False
+        self._services.joined(session)
         return encode(
             EventAck(
                 server=self._self.name,

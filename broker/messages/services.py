@@ -92,7 +92,7 @@ class ServiceAnswer(Request):
     """What a registered ESP server's answers share."""
 
     refuses: ClassVar[tuple[Code, ...]] = (Code.BAD_TICKET,)
-    senders: ClassVar[frozenset[ClientType]] = frozenset({ClientType.ESP})
+    senders: ClassVar[frozenset[ClientType]] = frozenset({ClientType.ESP, ClientType.PROXY})
     route: ClassVar[Route] = Route.REFERENCE
     once: ClassVar[bool] = True
     causes: ClassVar[tuple[str, ...]] = ("EventExternalServiceResponded",)
