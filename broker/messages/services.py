@@ -47,7 +47,6 @@ class ServiceRequest(Request):
         "EventExternalServiceResponded",
         "EventPropertiesChanged",
     )
-    example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "request": _FIND}
 
     tenant_id: TenantId
     request: Annotated[
@@ -80,12 +79,16 @@ class Request3rdServer(ServiceRequest):
 
     What the service ``OMService`` is asked (``FindInteractions``, ``GetInteractionProperties``, ``ChangeProperties``,
     ``PlaceInQueue``, ``StopProcessing``), the cluster does itself, see
-    [protocol.md](protocol.md#11-external-services-esp).
+    [services.md](services.md#what-the-cluster-does-itself).
     """
+
+    example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "request": _FIND}
 
 
 class RequestExternalService(ServiceRequest):
     """The same as ``Request3rdServer``, by its other published name."""
+
+    example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "request": _FIND}
 
 
 class ServiceAnswer(Request):

@@ -35,6 +35,8 @@ FIELDS: dict[str, Any] = {
     "view_id": "Inbound/all",
     "node": "n1",
     "client_name": "desk",
+    "request": {"Service": "Classify"},
+    "esp_server_refid": AT_1,
 }
 PROPERTIES = {"interaction_id": AT_1, **dict.fromkeys(("priority", "is_online", "interaction_state"), 0)}
 REPLIES: dict[str, dict[str, Any]] = {
