@@ -14,7 +14,7 @@ later (:meth:`NodeCore.finish`). It refuses by raising :class:`broker.errors.Ref
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -30,6 +30,7 @@ from broker.messages.connection import EventPong, RequestPing, RequestRegisterCl
 from broker.messages.kinds import AgentPart, Document, InteractionPart, Notification, Reply, ReportingEvent, Request
 from broker.messages.objects import Interaction
 from broker.messages.reporting import EventNodeActive
+from broker.messages.services import refid_of
 from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
 
 from . import (
@@ -188,7 +189,7 @@ class NodeCore:
             self.refuse(call, refusal)
 
     def do(self, call: Call) -> Reply | None:
-        """The handler of a call's request. :returns: the reply, None when it comes later. :raises Refusal: it is refused"""
+        """A request by its handler. :returns: the reply, None when it comes later. :raises Refusal: it is refused"""
         return HANDLERS[type(call.request)](self, call)
 
     def _decode(self, payload: bytes) -> Request:
@@ -391,9 +392,11 @@ class NodeCore:
             else:
                 self.searches.append(search)
 
-    def lost(self, now: float, peer: bytes) -> None:
-        """A peer cannot be reached any more: its sessions end."""
+    def lost(self, now: float, peer: bytes, undelivered: Sequence[bytes] = ()) -> None:
+        """A peer cannot be reached any more: its sessions end. :param undelivered: notifications that did not leave"""
         self.now = now
+        for payload in undelivered:
+            services.undelivered(self, peer, refid_of(payload))
         for source in list(self.sessions.clients_of.get(peer, ())):
             session = self.sessions.by_source.get(source)
             if session is not None:

@@ -197,9 +197,9 @@ class NodeMember:
         core = self.core
         core.tick(now)
         self._commit_and_send(now, core.take(now))
-        for peer in self.front.lost():
+        for peer, undelivered in self.front.lost():
             self._links.discard(peer)
-            core.lost(now, peer)
+            core.lost(now, peer, undelivered)
         if self._held is None:
             self._keep_house(now)
             self._hand_over(now)

@@ -38,6 +38,7 @@ from broker.messages.services import (
     Request3rdServerFault,
     Request3rdServerResponse,
     RequestExternalService,
+    RequestServiceUndelivered,
     ServiceCalled,
     ServiceRequest,
 )
@@ -172,9 +173,7 @@ def _actor(node: NodeCore, call: Call) -> Actor:
     request: ServiceRequest = call.request
     rows = [node.memory.agents.rows[key] for key in node.memory.agents.keys("session", call.session.session_id)]
     meant = [
-        row
-        for row in rows
-        if request.agent_id in (None, row.agent_id) and request.place_id in (None, row.place_id)
+        row for row in rows if request.agent_id in (None, row.agent_id) and request.place_id in (None, row.place_id)
     ]
     return meant[0].actor() if len(meant) == 1 else call.actor()
 
@@ -343,9 +342,7 @@ def _requested(row: ServiceCall) -> dict[str, Any]:
     return {"target": note.target, "request": note.request, "user_data": note.user_data, **resent}
 
 
-def _report(
-    node: NodeCore, kind: type[ReportingEvent], row: ServiceCall, said: dict[str, Any], cause: Cause
-) -> None:
+def _report(node: NodeCore, kind: type[ReportingEvent], row: ServiceCall, said: dict[str, Any], cause: Cause) -> None:
     """An event about a request; with the interaction, if this node has it."""
     note = row.note
     named = {"interaction_id": note.interaction_id} if note.interaction_id else {}
@@ -368,9 +365,7 @@ def joined(node: NodeCore, session: Session, request: RequestRegisterClient) -> 
     """A client has registered: an ESP server gets requests from now on, and again what may be repeated."""
     if session.type is ClientType.ESP:
         services = None if request.services is None else frozenset(request.services)
-        _join(
-            node, Server(session.session_id, session.name, request.application_type, services, session.tenants)
-        )
+        _join(node, Server(session.session_id, session.name, request.application_type, services, session.tenants))
 
 
 def connected(node: NodeCore, name: str) -> None:
@@ -402,6 +397,21 @@ def disconnected(node: NodeCore, name: str, unsent: Iterable[str]) -> None:
     node.services.servers.pop(LISTED + name, None)
     _go_on(node, LISTED + name, unsent, got=False)
     _go_on(node, LISTED + name, node.memory.services.keys("server", LISTED + name))
+
+
+def not_delivered(node: NodeCore, call: Call) -> EventAck:
+    """RequestServiceUndelivered: of a server behind the proxy that asks."""
+    undelivered(node, call.source[0], call.request.esp_server_refid)
+    return EventAck()
+
+
+def undelivered(node: NodeCore, peer: bytes, refid: str | None) -> None:
+    """A request has not reached its server, a session of this peer; no reference: it was another notification."""
+    row = node.memory.services.get(refid) if refid is not None else None
+    session = node.sessions.by_id.get(row.server) if row is not None else None
+    if row is not None and session is not None and session.source[0] == peer:
+        node.services.servers.pop(row.server, None)
+        _go_on(node, row.server, [row.note.esp_server_refid], got=False)
 
 
 def _go_on(node: NodeCore, server: str, refids: Iterable[str], *, got: bool = True) -> None:
@@ -496,4 +506,5 @@ HANDLERS = {
     RequestExternalService: ask,
     Request3rdServerResponse: respond,
     Request3rdServerFault: refuse,
+    RequestServiceUndelivered: not_delivered,
 }

@@ -16,7 +16,7 @@ Nothing waits, and nothing is raised whatever comes. A request class of a known 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -185,12 +185,16 @@ class ProxyCore:
             return Refusal(Code.NOT_REGISTERED, f"{self.name} does not know this client")
         return as_answered(refusal, request)
 
-    def lost(self, now: float, source: bytes) -> None:
+    def lost(self, now: float, source: bytes, undelivered: Sequence[bytes] = ()) -> None:
         """A client cannot be reached any more. Its session waits for it as long as for any silent one; but that of an
-        ESP server ends, for requests wait for an answer that it will not give."""
+        ESP server ends, for requests wait for an answer that it will not give.
+
+        :param undelivered: notifications that did not leave
+        """
         self._live(now)
         session = self.sessions.lost(source)
         if session is not None and session.type is ClientType.ESP:
+            self.services.undelivered(undelivered)
             self.sessions.end(session)
             self.own.end(session)
 

@@ -22,7 +22,7 @@ from broker.ids import rendezvous
 from broker.messages import encode
 from broker.messages.interactions import RequestGetInteractionProperties
 from broker.messages.kinds import ClientType, Request
-from broker.messages.services import ServiceRequest
+from broker.messages.services import RequestServiceUndelivered, ServiceRequest, refid_of
 
 from .calls import Call
 from .desk import Desk
@@ -133,6 +133,14 @@ class Services:
             if session.type is ClientType.ESP:
                 self._introduce(node, session)
 
+    def undelivered(self, payloads: Sequence[bytes]) -> None:
+        """Notifications did not reach an ESP server: the nodes are told which requests another server may have."""
+        for refid in filter(None, map(refid_of, payloads)):
+            node = self._whereis.named(refid)
+            if node is not None:
+                payload = encode(RequestServiceUndelivered(esp_server_refid=refid))
+                self._gather.ask([node], payload, self._gather.now + self._timeout, _nothing)
+
     def _introduce(self, node: str, session: Session) -> None:
         try:
             serving = self._routes.serving(session.tenants)
@@ -140,6 +148,10 @@ class Services:
             return
         if node in serving:
             self._links.introduce(node, [session.client])
+
+
+def _nothing(now: float, answers: Answers) -> None:
+    """What becomes of it need not be known."""
 
 
 def _from(first: str, nodes: Sequence[str]) -> list[str]:

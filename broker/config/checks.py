@@ -178,13 +178,11 @@ def connections(configuration: Configuration, findings: Findings) -> None:
 def esp_servers(configuration: Configuration, findings: Findings) -> None:
     """A node connects to ESP servers that are described; one that no node connects to is of no use."""
     for name, node in configuration.nodes.items():
-        for index, connection in enumerate(node.connections):
-            path = ("nodes", name, "connections", index)
-            other = _others(connection, configuration)
-            _refer(path, ("ESP server", connection), configuration.esp_servers, other, findings)
         listed: list[tuple[Path, str]] = [
             (("nodes", name, "connections", index), it) for index, it in enumerate(node.connections)
         ]
+        for path, it in listed:
+            _refer(path, ("ESP server", it), configuration.esp_servers, _others(it, configuration), findings)
         for path, first in _doubles(listed):
             findings.add(path, f"is the same as {key_of(first)}")
     for name in configuration.esp_servers:

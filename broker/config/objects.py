@@ -119,7 +119,8 @@ class NodeSettings(Limits):
         float, Meta(ge=0.005, le=1, description="seconds between the active member's heartbeats to proxies")
     ] = 0.02
     esp_timeout: Annotated[
-        float, Meta(ge=0.1, le=3600, description="seconds an ESP server has for an answer, where the request names none")
+        float,
+        Meta(ge=0.1, le=3600, description="seconds an ESP server has to answer, where the request names none"),
     ] = 30.0
     max_esp_requests: Annotated[
         int, Meta(ge=1, le=1_000_000, description="requests to ESP servers without an answer, in all")

@@ -105,7 +105,7 @@ def _connected(configuration: Configuration, node: str, tenant: int) -> set[str]
     return {
         name
         for name in configuration.nodes[node].connections
-        if name in servers and (servers[name].tenants is None or tenant in servers[name].tenants)
+        if name in servers and ((served := servers[name].tenants) is None or tenant in served)
     }
 
 

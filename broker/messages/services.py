@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from msgspec import UNSET, Meta, Raw
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct
 
 from broker.errors import Code
 
@@ -134,6 +135,17 @@ class Request3rdServerFault(ServiceAnswer):
     fault_string: Annotated[str, Meta(max_length=4096, description="a sentence for a person")] = ""
 
 
+class RequestServiceUndelivered(Request):
+    """A proxy's: a request did not reach its ESP server, whose connection is gone, so another server may have it."""
+
+    senders: ClassVar[frozenset[ClientType]] = frozenset({ClientType.PROXY})
+    route: ClassVar[Route] = Route.REFERENCE
+    causes: ClassVar[tuple[str, ...]] = ("Request3rdServer", "EventExternalServiceRequested")
+    example: ClassVar[dict[str, Any]] = {"esp_server_refid": "30FGHMI2NBPV2PWI"}
+
+    esp_server_refid: Annotated[RefId, Meta(description="of the request")]
+
+
 class ServiceCalled(Notification, tag="Request3rdServer"):
     """To an ESP server: a request to answer, under its ``esp_server_refid``.
 
@@ -159,6 +171,21 @@ class ServiceCalled(Notification, tag="Request3rdServer"):
     client_name: str
     client_type: str
     resent: bool = False
+
+
+class _Called(Struct, tag_field="message", tag="Request3rdServer"):
+    esp_server_refid: str
+
+
+_called = msgspec.json.Decoder(_Called).decode
+
+
+def refid_of(payload: bytes) -> str | None:
+    """The reference of a notification, if it is a request to an ESP server."""
+    try:
+        return _called(payload).esp_server_refid
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 class Event3rdServerResponse(Reply):

@@ -1,4 +1,4 @@
-"""ESP: servers that register or are listed, requests, responses, faults; who answers when a server or member is lost."""
+"""ESP: servers that register or are listed, requests, responses, faults; who answers when one is lost."""
 
 from __future__ import annotations
 
@@ -193,7 +193,9 @@ class TestRefused:
         note = work(sorter)
         respond(sorter, note)
 
-        assert sorter.ask("Request3rdServerFault", esp_server_refid=note["esp_server_refid"], fault_code=1)["code"] == 48
+        assert (
+            sorter.ask("Request3rdServerFault", esp_server_refid=note["esp_server_refid"], fault_code=1)["code"] == 48
+        )
 
     def test_a_timeout(self, driver, media):
         sorter = server(driver)
@@ -300,6 +302,22 @@ class TestServerLost:
         assert reply["code"] == 81 and "a was lost" in reply["detail"]
         assert b.notes == []
         assert media.ask("Request3rdServer", tenant_id=101, request=CLASSIFY, dedup_id="d")["code"] == 81
+
+    @pytest.mark.parametrize("others", [True, False])
+    def test_what_has_not_left_the_node_goes_on_in_any_case(self, driver, media, others):
+        a = server(driver, "a")
+        ref = request(driver, media)
+        b = server(driver, "b") if others else None
+        driver.core.lost(driver.now, a.source[0], [b"{}", json.dumps(work(a)).encode()])
+        driver.settle()
+
+        if b is None:
+            assert driver.late.pop(ref)["code"] == 80
+        else:
+            note = work(b)
+            assert "resent" not in note
+            respond(b, note)
+            assert driver.late.pop(ref)["message"] == "Event3rdServerResponse"
 
     def test_a_repeatable_one_without_another_server(self, driver, media):
         a = server(driver, "a")
@@ -501,7 +519,7 @@ class TestFailover:
 
 
 class TestOwnService:
-    """Given what the node serves itself, when it is asked as a service, then it is done as the request it stands for."""
+    """Given what the node serves itself, when it is asked as a service, then it is done as that request."""
 
     def own(self, party, method, **parameters):
         wanted = {"Service": "OMService", "Method": method, "Parameters": parameters}

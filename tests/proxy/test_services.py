@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -87,6 +88,21 @@ class TestServers:
 
         assert client.answer(one)["response"] == {"x": 1}
         assert client.answer(two)["code"] == 81
+
+    def test_what_has_not_left_the_proxy_goes_to_another_server(self, cluster):
+        first = cluster.client("ESPServer", name="a", services=["Classify"])
+        client = cluster.client("MediaServer", "p2")
+        cluster.settle()
+        number = ask(client)
+        (note,) = works(first)
+        second = cluster.client("ESPServer", "p2", services=["Classify"])
+        cluster.proxies["p1"].lost(cluster.now, first.source, [json.dumps(note).encode()])
+        cluster.settle()
+        (again,) = works(second)
+        respond(second, again, response={"x": 1})
+
+        assert again["esp_server_refid"] == note["esp_server_refid"] and "resent" not in again
+        assert client.answer(number)["response"] == {"x": 1}
 
     def test_an_answer_to_a_reference_that_no_node_made(self, cluster):
         server = cluster.client("ESPServer")
