@@ -78,9 +78,7 @@ def asked(request: ServiceRequest) -> Asked:
     try:
         found = _asked(request.request)
     except (msgspec.DecodeError, RecursionError) as fault:
-        missing = "missing" in str(fault)
-        code = Code.MISSING_ATTRIBUTE if missing else Code.WRONG_VALUE
-        raise Refusal(code, f"request is an object with Service: {fault}", field="request") from None
+        raise Refusal(Code.WRONG_VALUE, f"request is an object with Service: {fault}", field="request") from None
     if not 1 <= len(found.service) <= MAX_NAME:
         raise Refusal(Code.WRONG_VALUE, f"Service has 1 to {MAX_NAME} characters", field="request")
     return found

@@ -51,6 +51,7 @@ from . import (
     services,
     sessions,
     snapshots,
+    topics,
     workbins,
 )
 from .calls import UNASKED, Batch, Call, Cause, Dialled, Outgoing, Read, Source
@@ -81,6 +82,7 @@ _MODULES = (
     workbins,
     queues,
     services,
+    topics,
 )
 for _module in _MODULES:
     HANDLERS.update(_module.HANDLERS)
@@ -359,7 +361,10 @@ class NodeCore:
         counters.next_seq += 1
         counters.echo_run = counters.echo_run + 1 if echo else 0
         topic = f"{tenant_id}/{kind.topic}/{kind.__name__}".encode()
-        self.events.append(PackedEvent(us, ECHO if echo else 0, topic, encode(event)))
+        payload = encode(event)
+        self.events.append(PackedEvent(us, ECHO if echo else 0, topic, payload))
+        if self.memory.topics.rows:
+            topics.tell(self, event, payload)
 
     # -- time
 
@@ -470,6 +475,7 @@ class NodeCore:
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
         waiting |= memory.subscriptions.values("session")
+        waiting |= memory.topics.values("session")
         waiting |= services.resume(self)
         waiting |= snapshots.resume(self)
         for session_id in sorted(map(str, waiting)):

@@ -33,6 +33,7 @@ from .records import (
     ServiceCall,
     Snapshot,
     Subscription,
+    TopicRow,
 )
 from .tables import Row, Settling, Table
 from .views import Views
@@ -57,6 +58,7 @@ class Memory:
         self.invitations: Table[Invitation] = self.tables["invitations"]
         self.queues: Table[QueueRow] = self.tables["queues"]
         self.subscriptions: Table[Subscription] = self.tables["subscriptions"]
+        self.topics: Table[TopicRow] = self.tables["topics"]
         self.services: Table[ServiceCall] = self.tables["services"]
         self.answers: Settling[Answer] = cast("Settling[Answer]", self.tables["answers"])
         self.snapshots: Table[Snapshot] = self.tables["snapshots"]

@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct
 
 from broker.messages.kinds import AGENT, Actor, AgentPart, Document, Party, Record, Workbin
 from broker.messages.services import ServiceCalled
+from broker.topics import Key
 
 from .tables import Kind
 
@@ -130,6 +131,25 @@ class Subscription(Record):
     workbin: Workbin
 
 
+class TopicRow(Record):
+    """A client's session wants to be told of the events of a topic.
+
+    :param kind: and ``name``: as in :class:`broker.topics.Key`
+    :param reporting: it reports on this agent or place, rather than having subscribed
+    """
+
+    session_id: str
+    tenant_id: int
+    kind: str
+    name: str
+    reporting: bool = False
+
+    @property
+    def name_of(self) -> str:
+        """The row's key in the table of topics."""
+        return f"{self.session_id}\n{self.tenant_id}\n{self.kind}\n{self.name}\n{int(self.reporting)}"
+
+
 class Answer(Record):
     """The stored reply to a request that runs once. ``payload`` is dropped when the window has passed.
 
@@ -248,6 +268,10 @@ TABLES: dict[str, Kind[Any]] = {
     "subscriptions": Kind(
         Subscription,
         {"session": lambda row: [row.session_id], "workbin": lambda row: [(row.tenant_id, row.workbin)]},
+    ),
+    "topics": Kind(
+        TopicRow,
+        {"session": lambda row: [row.session_id], "key": lambda row: [Key(row.tenant_id, row.kind, row.name)]},
     ),
     "services": Kind(ServiceCall, {"server": lambda row: [row.server], "asked": lambda row: row.asked}),
     "answers": Kind(Answer),

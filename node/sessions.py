@@ -19,7 +19,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, holdings, services, snapshots, workbins
+from . import agents, holdings, services, snapshots, topics, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ def release(node: NodeCore, session_id: str, why: str) -> None:
     holdings.give_back(node, session_id, why)
     workbins.forget(node, session_id)
     services.left(node, session_id)
+    topics.forget(node, session_id)
     snapshots.forget(node, session_id)
 
 

@@ -26,12 +26,17 @@ from broker.messages import encode, error_payload
 from broker.messages.connection import RequestRegisterClient
 from broker.messages.kinds import ClientType, Request, Route
 from broker.messages.pulls import BY_IDS
-from broker.messages.reporting import RequestReplayEvents, RequestStartPlaceAgentStateReportingAll
+from broker.messages.reporting import (
+    RequestReplayEvents,
+    RequestStartPlaceAgentStateReporting,
+    RequestStartPlaceAgentStateReportingAll,
+)
+from broker.topics import key_of_one
 from broker.wire import PackedEvents, PackedReplies, PackedRequest
 
 from .agents import Agents
 from .byids import ByIds
-from .calls import Answered, Call, Calls
+from .calls import Answered, Call, Calls, Reply
 from .desk import Desk
 from .forward import Forward
 from .gather import Done, Gather
@@ -45,6 +50,7 @@ from .services import Services
 from .sessions import Session, Sessions, hello
 from .states import States
 from .stream import MergeStream
+from .topics import Topics
 from .whereis import WhereIs
 from .workbins import Workbins
 
@@ -106,7 +112,9 @@ class ProxyCore:
         self.byids = ByIds(desk)
         self.workbins = Workbins(desk)
         self.services = Services(desk, self.sessions, self._take)
-        self.own = Own(Self(name, member, pid), desk, Clients(self.sessions, self.agents, self.services))
+        self.topics = Topics(desk, self.sessions)
+        clients = Clients(self.sessions, self.agents, self.services, self.topics)
+        self.own = Own(Self(name, member, pid), desk, clients)
         self.stream = MergeStream(name, nodes, settings.stream_stall_timeout, settings.stream_buffer)
         self.replays = Replays(self.stream, self.ask, nodes, settings)
         self.states = States(self.stream, self.ask, nodes, settings)
@@ -222,10 +230,17 @@ class ProxyCore:
             self.calls.refuse(call, refusal)
 
     def _finish(self, call: Call, now: float, reply: bytes | Refusal) -> None:
-        if isinstance(reply, Refusal):
-            self.calls.refuse(call, reply)
-        else:
-            self.calls.answer(call, reply)
+        try:
+            if isinstance(reply, Refusal):
+                raise reply
+            self.calls.answer(call, self.topics.answered(call, reply))
+        except Refusal as refusal:
+            self.calls.refuse(call, refusal)
+
+    def _state_of_one(self, now: float, head: Any, tenants: frozenset[int], done: Reply) -> None:
+        """RequestStartPlaceAgentStateReporting: of the whole state, what is of the one; from there on it is told of."""
+        key_of_one(head.tenant_id, head.agent_id, head.place_id, tenants)
+        self.states.state(now, RequestStartPlaceAgentStateReportingAll(tenant_id=head.tenant_id), tenants, done)
 
     # -- nodes
 
@@ -332,6 +347,7 @@ class ProxyCore:
     def take(self) -> Outbox:
         """What the shell shall send now."""
         publish = self.stream.take()
+        self.topics.published(publish)
         self.replays.tick(self.now)
         self.states.tick(self.now)
         self._settle()
@@ -350,5 +366,6 @@ _VIEW_HEAD = b'{"message":"EventViewHead"'
 _STREAM: dict[type[Request], Callable[[ProxyCore], Callable[..., None]]] = {
     RequestReplayEvents: lambda core: core.replays.replay,
     RequestStartPlaceAgentStateReportingAll: lambda core: core.states.state,
+    RequestStartPlaceAgentStateReporting: lambda core: core._state_of_one,
 }
 """What the merged stream answers."""

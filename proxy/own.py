@@ -16,7 +16,8 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import Request
 from broker.messages.operations import RequestGetStatus
-from broker.messages.reporting import RequestStopPlaceAgentStateReportingAll
+from broker.messages.reporting import RequestStopPlaceAgentStateReporting, RequestStopPlaceAgentStateReportingAll
+from broker.messages.topics import RequestSubscribe, RequestUnsubscribe
 
 from .agents import Agents
 from .calls import Call
@@ -24,6 +25,7 @@ from .desk import Desk
 from .services import Services
 from .sessions import Session, Sessions
 from .status import Status
+from .topics import Topics
 
 KIND = "Interaction Server Proxy"
 PROTOCOL = 1
@@ -43,6 +45,7 @@ class Clients(NamedTuple):
     sessions: Sessions
     agents: Agents
     services: Services
+    topics: Topics
 
 
 class Own:
@@ -58,6 +61,7 @@ class Own:
         self._sessions = clients.sessions
         self._agents = clients.agents
         self._services = clients.services
+        self._topics = clients.topics
         self._ending: dict[int, Session] = {}
 
     def answer(self, call: Call) -> None:
@@ -109,6 +113,7 @@ class Own:
     def end(self, session: Session) -> None:
         """A session is over: its agents are logged out, then the nodes are told."""
         self._ending[session.client] = session
+        self._topics.forget(session.client)
         self._agents.end(session)
 
     def tick(self, now: float) -> None:
@@ -123,6 +128,24 @@ class Own:
         """How a client is introduced to a node; None for one that is not here any more."""
         session = self._sessions.by_client.get(client) or self._ending.get(client)
         return None if session is None else session.introduction
+
+    # -- being told of events
+
+    def _subscribe(self, call: Call) -> bytes:
+        self._topics.subscribe(call)
+        return encode(EventAck())
+
+    def _unsubscribe(self, call: Call) -> bytes:
+        self._topics.unsubscribe(call)
+        return encode(EventAck())
+
+    def _stop_one(self, call: Call) -> bytes:
+        self._topics.stop_one(call)
+        return encode(EventAck())
+
+    def _stop_all(self, call: Call) -> bytes:
+        self._topics.forget(call.session.client, reporting=True)
+        return encode(EventAck())
 
     # -- state
 
@@ -156,6 +179,9 @@ HANDLERS: dict[type[Request], Callable[[Own, Call], bytes]] = {
     RequestUnregisterClient: Own._unregister,
     RequestPing: lambda own, call: own.pong(),
     RequestGetStatus: Own._get_status,
-    RequestStopPlaceAgentStateReportingAll: lambda own, call: encode(EventAck()),
+    RequestSubscribe: Own._subscribe,
+    RequestUnsubscribe: Own._unsubscribe,
+    RequestStopPlaceAgentStateReporting: Own._stop_one,
+    RequestStopPlaceAgentStateReportingAll: Own._stop_all,
 }
-"""What the proxy answers itself. The end of the reporting is the end of the client's own subscription."""
+"""What the proxy answers itself."""

@@ -25,6 +25,7 @@ from . import (
     routing,
     services,
     snapshots,
+    topics,
     workbins,
 )
 from .connection import EventError
@@ -41,6 +42,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     snapshots,
     services,
     reporting,
+    topics,
     operations,
 )
 

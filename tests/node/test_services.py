@@ -163,7 +163,7 @@ class TestRefused:
             ({"target": "nobody"}, 80),
             ({"request": {"Service": "Translate"}}, 80),
             ({"tenant_id": 102}, 80),
-            ({"request": {"Method": "ByText"}}, 2),
+            ({"request": {"Method": "ByText"}}, 3),
             ({"request": {"Service": 7}}, 3),
             ({"request": []}, 3),
             ({"user_data": []}, 3),
