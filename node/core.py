@@ -27,7 +27,16 @@ from broker.errors import Code, Refusal
 from broker.ids import node_code
 from broker.messages import decode_request, encode, error_payload
 from broker.messages.connection import EventPong, RequestPing, RequestRegisterClient
-from broker.messages.kinds import AgentPart, Document, InteractionPart, Notification, Reply, ReportingEvent, Request
+from broker.messages.kinds import (
+    AgentPart,
+    Document,
+    InteractionPart,
+    Notification,
+    Party,
+    Reply,
+    ReportingEvent,
+    Request,
+)
 from broker.messages.objects import Interaction
 from broker.messages.reporting import EventNodeActive
 from broker.messages.services import refid_of
@@ -35,6 +44,7 @@ from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
 
 from . import (
     agents,
+    customs,
     finding,
     holds,
     interactions,
@@ -74,6 +84,7 @@ _MODULES = (
     invitations,
     parties,
     holds,
+    customs,
     finding,
     snapshots,
     locks,
@@ -183,12 +194,17 @@ class NodeCore:
                 return
             if request.once and self.journal_full:
                 raise Refusal(Code.BUSY, f"the journal of {self.name} has max-journal-rows", retry_after=5.0)
-            before = len(self.memory.changes)
+            before = self._done
             reply = self.do(call)
             if reply is not None:
-                self.finish(call, reply, changed=len(self.memory.changes) > before)
+                self.finish(call, reply, changed=self._done > before)
         except Refusal as refusal:
             self.refuse(call, refusal)
+
+    @property
+    def _done(self) -> int:
+        """What this batch has changed and said so far."""
+        return len(self.memory.changes) + len(self.events)
 
     def do(self, call: Call) -> Reply | None:
         """A request by its handler. :returns: the reply, None when it comes later. :raises Refusal: it is refused"""
@@ -337,9 +353,17 @@ class NodeCore:
         """A reporting event about an agent. :param echo: another node speaks for it"""
         self._say(kind, tenant_id, cause, echo=echo, agent=agent)
 
-    def custom_event(self, kind: type[ReportingEvent], tenant_id: int, cause: Cause, body: Document) -> None:
-        """A reporting event about neither an interaction nor an agent."""
-        self._say(kind, tenant_id, cause, body=body)
+    def custom_event(
+        self,
+        kind: type[ReportingEvent],
+        tenant_id: int,
+        cause: Cause,
+        body: Document,
+        *,
+        party: Party | None = None,
+    ) -> None:
+        """A reporting event about no interaction."""
+        self._say(kind, tenant_id, cause, body=body, party=party)
 
     def _say(
         self, kind: type[ReportingEvent], tenant_id: int, cause: Cause, *, echo: bool = False, **parts: Any

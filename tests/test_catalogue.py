@@ -121,7 +121,7 @@ class Stage:
         invitations = [note for note in self.clients[DESK].notes if note["message"] == "EventInvite"]
         if invitations and "ticket_id" in fields:
             fields["ticket_id"] = invitations[-1]["ticket_id"]
-        calls = [note for note in self.clients[ClientType.ESP].notes if note["message"] == "Request3rdServer"]
+        calls = self.calls
         if calls and "esp_server_refid" in fields:
             fields["esp_server_refid"] = calls[-1]["esp_server_refid"]
         if self.snapshot_id and "snapshot_id" in fields:
@@ -148,10 +148,15 @@ class Stage:
             accepted = {key: note[key] for key in ("ticket_id", "agent_id")}
             desk.send("RequestAccept", interaction_id=note["interaction"]["interaction_id"], **accepted)
 
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """What the ESP server was asked."""
+        return [note for note in self.clients[ClientType.ESP].notes if note["message"] == "Request3rdServer"]
+
     def answer_calls(self) -> None:
         """The ESP server answers all that it was asked, so that nobody waits any more."""
         server = self.clients[ClientType.ESP]
-        for note in server.notes:
+        for note in self.calls:
             server.send("Request3rdServerResponse", esp_server_refid=note["esp_server_refid"])
         server.notes.clear()
         self.world.settle()

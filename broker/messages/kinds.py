@@ -233,7 +233,7 @@ class ReportingEvent(Message):
     :param tenant_id: whose event it is; 0 for the cluster's own
     :param interaction: in events about an interaction
     :param actor: who caused it; absent when the server did by itself
-    :param party: who was added, removed, invited or took the interaction
+    :param party: who was added, removed, invited or took the interaction; whom a custom event is about
     :param old_queue: the queue it was in before
     :param old_state: the state it was in before
     :param agent: in events about an agent

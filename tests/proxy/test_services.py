@@ -269,3 +269,34 @@ class TestOwnService:
         cluster.run(6.0)
         reply = self.own(cluster.client("MediaServer"), "FindInteractions")
         assert (reply["message"], reply["code"], reply["missing"]) == ("EventError", 2002, ["n1", "n2", "n3"])
+
+
+class TestCustomEvents:
+    """Given a custom event through a proxy, then it is said by the interaction's node, or by one of the tenant's."""
+
+    def said(self, cluster):
+        cluster.run(0.1)
+        events = [json.loads(payload) for _, _, payload in cluster.stream["p1"]]
+        return [event for event in events if event["message"] == "EventCustomReporting"]
+
+    @pytest.mark.parametrize("given", [None, "mine-1"])
+    def test_about_an_interaction(self, cluster, given):
+        fields = {"tenant_id": 101, "media_type": "email", "queue": "PS"}
+        there = cluster.client("MediaServer", "n3")
+        ident = there.ask("RequestSubmit", **fields, **({"interaction_id": given} if given else {}))["interaction_id"]
+        fields = {"tenant_id": 101, "event_id": 7, "interaction_id": ident}
+        assert cluster.client("Monitor").ask("RequestDistributeEvent", **fields)["message"] == "EventAck"
+        (event,) = self.said(cluster)
+
+        assert (event["node"], event["interaction"]["interaction_id"]) == ("n3", ident)
+
+    def test_about_an_interaction_that_nobody_holds(self, cluster):
+        fields = {"tenant_id": 101, "event_id": 7, "interaction_id": "nobody"}
+        assert cluster.client("Monitor").ask("RequestDistributeEvent", **fields)["code"] == 43
+
+    def test_once_by_its_dedup_id(self, cluster):
+        client = cluster.client("Monitor")
+        for _ in range(4):
+            client.ask("RequestDistributeUserEvent", tenant_id=101, event_id=7, dedup_id="d")
+
+        assert len(self.said(cluster)) == 1
