@@ -56,7 +56,9 @@ class Lines:
             self._list()
 
     def _open(self, name: str) -> None:
-        self._links[name] = Link(dealer(self._context, self._addresses[name], longest=self._longest))
+        address = self._addresses[name]
+        link = self._links[name] = Link(dealer(self._context, address, longest=self._longest, connected=False))
+        link.socket.connect(address)  # not before somebody watches: a connection can be there in no time
 
     def _close(self, name: str) -> None:
         self._links.pop(name).close()

@@ -44,7 +44,7 @@ from broker.messages.services import (
 )
 
 from . import properties
-from .calls import Call, Cause, Dialled
+from .calls import Call, Cause, Dialled, Source
 from .interactions import json_object
 from .records import ServiceCall
 
@@ -63,6 +63,7 @@ class Server(Struct):
     :param services: what it serves; None: any
     :param late: it has not answered the last request that it was to answer by now
     :param used: rises with every request that a server gets, over all of them: the lowest was asked longest ago
+    :param source: where the session of a registered one is
     """
 
     key: str
@@ -72,6 +73,7 @@ class Server(Struct):
     tenants: frozenset[int]
     late: bool = False
     used: int = 0
+    source: Source | None = None
 
     def serves(self, note: ServiceCalled, service: str) -> bool:
         """Whether a request may be sent here."""
@@ -362,10 +364,19 @@ def _as_actor(row: ServiceCall) -> Actor:
 
 
 def joined(node: NodeCore, session: Session, request: RequestRegisterClient) -> None:
-    """A client has registered: an ESP server gets requests from now on, and again what may be repeated."""
-    if session.type is ClientType.ESP:
-        services = None if request.services is None else frozenset(request.services)
-        _join(node, Server(session.session_id, session.name, request.application_type, services, session.tenants))
+    """A client has registered. An ESP server gets requests from now on; and again what may be repeated, unless it is
+    where it was before."""
+    if session.type is not ClientType.ESP:
+        return
+    services = None if request.services is None else frozenset(request.services)
+    server = Server(session.session_id, session.name, request.application_type, services, session.tenants)
+    server.source = session.source
+    known = node.services.servers.get(server.key)
+    if known is not None and known.source == server.source:
+        server.late, server.used = known.late, known.used
+        node.services.servers[server.key] = server
+    else:
+        _join(node, server)
 
 
 def connected(node: NodeCore, name: str) -> None:

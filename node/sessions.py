@@ -108,9 +108,9 @@ def register(node: NodeCore, call: Call) -> EventAck:
         end(node, old, "registered again")
     if known is None and len(sessions.by_id) >= node.settings.max_clients:
         raise Refusal(Code.BUSY, f"{len(sessions.by_id)} clients are registered", retry_after=1.0)
+    session = Session(_session_id(node, call, request), call.source, request, tenants)
     if known is not None:
         sessions.discard(known)
-    session = Session(_session_id(node, call, request), call.source, request, tenants)
     session.heard = node.now
     if known is not None:
         session.watches, session.settled = known.watches, known.settled

@@ -329,6 +329,20 @@ class TestServerLost:
         request(driver, media, repeatable=True, dedup_id="d")
         assert len(a.notes) == 1
 
+    def test_a_server_that_registers_again_is_the_same(self, driver, media):
+        fields = {"client_name": "a", "client_type": "ESPServer", "services": ["Classify"]}
+        a = driver.stranger("a")
+        session_id = a.ask("RequestRegisterClient", **fields)["session_id"]
+        request(driver, media, repeatable=True)
+        note = work(a)
+        a.ask("RequestRegisterClient", **fields, session_id=session_id)
+        assert a.notes == []
+        b = driver.stranger("b")
+        b.ask("RequestRegisterClient", **fields, session_id=session_id)
+
+        assert work(b) == {**note, "resent": True}
+        assert media.ask("Request3rdServer", tenant_id=101, request={"Service": "Translate"})["code"] == 80
+
     def test_a_silent_server_is_lost(self, driver, media):
         server(driver, "a")
         ref = request(driver, media, timeout=600)
