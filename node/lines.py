@@ -70,10 +70,9 @@ class Lines:
             self._polled += [(link.socket, partial(self._drain, name)), (link.monitor, partial(self._look, name))]
 
     def _look(self, name: str) -> None:
-        """A connection was made or lost."""
+        """A connection was made or lost. What the server had said and was not read yet, libzmq drops with it."""
         change = self._links[name].change()
         if change.lost and name in self._up:
-            self._drain(name)  # what it has said before counts
             self._lost(time.time(), name, [])
         if change.up:
             log.info("an ESP server is there", server=name)

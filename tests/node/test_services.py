@@ -230,15 +230,25 @@ class TestBalance:
 
         assert [len(one.notes) for one in servers] == [2, 2, 2]
 
+    def test_in_turn_when_all_is_answered_at_once(self, driver, media):
+        servers = [server(driver, name) for name in ("a", "b", "c")]
+        asked = []
+        for _ in range(6):
+            request(driver, media)
+            (one,) = [one for one in servers if one.notes]
+            respond(one, work(one))
+            asked.append(one)
+
+        assert asked == servers * 2
+
     def test_rather_the_one_with_fewer_open_requests(self, driver, media):
         a, b = server(driver, "a"), server(driver, "b")
         request(driver, media)
-        request(driver, media)
-        respond(b, work(b))
-        request(driver, media)
-        request(driver, media)
+        for _ in range(3):
+            request(driver, media)
+            respond(b, work(b))
 
-        assert (len(a.notes), len(b.notes)) == (2, 1)
+        assert (len(a.notes), len(b.notes)) == (1, 0)
 
     def test_rather_one_that_answers_in_time(self, driver, media):
         a, b = server(driver, "a"), server(driver, "b")
@@ -318,6 +328,14 @@ class TestServerLost:
             assert "resent" not in note
             respond(b, note)
             assert driver.late.pop(ref)["message"] == "Event3rdServerResponse"
+
+    def test_what_another_peer_has_not_got_is_nothing_to_it(self, driver, media):
+        a, b = server(driver, "a"), server(driver, "b")
+        request(driver, media)
+        driver.core.lost(driver.now, b"stranger", [json.dumps(a.notes[0]).encode()])
+        driver.settle()
+
+        assert (len(a.notes), b.notes) == (1, [])
 
     def test_a_repeatable_one_without_another_server(self, driver, media):
         a = server(driver, "a")
@@ -497,6 +515,17 @@ class TestFailover:
         new.wait(7.1)
 
         assert new.late.pop(5)["code"] == 81
+
+    def test_a_server_that_never_comes_back_and_another_one(self, driver, media):
+        server(driver, "a")
+        request(driver, media, timeout=600, repeatable=True)
+        new = driver.reopened()
+        other = server(new, "b")
+        for _ in range(10):
+            new.wait(10)
+            other.ask("RequestPing")
+
+        assert work(other)["resent"] is True
 
     def test_a_server_that_registered_itself_anew_answers_by_name(self, driver, media):
         sorter = server(driver)

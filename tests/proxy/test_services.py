@@ -57,8 +57,8 @@ class TestServers:
 
     def test_a_node_that_comes_back_knows_it(self, cluster):
         cluster.lose("n1")
-        server = cluster.client("ESPServer", services=["Classify"])
         cluster.run(1.5)
+        server = cluster.client("ESPServer", services=["Classify"])
         cluster.take_over("n1")
         cluster.run(0.5)
         client = cluster.client("MediaServer", "n1")
@@ -178,9 +178,10 @@ class TestWhichNode:
         client = cluster.client("MediaServer")
         assert client.ask("Request3rdServer", **{"tenant_id": 101, "request": CLASSIFY, **fields})["code"] == code
 
-    def test_the_proxy_waits_as_long_as_the_server_may(self, cluster):
+    @pytest.mark.parametrize("fields", [{"timeout": 20}, {}])
+    def test_the_proxy_waits_as_long_as_the_server_may(self, cluster, fields):
         server, client = cluster.client("ESPServer", services=["Classify"]), cluster.client("MediaServer")
-        number = ask(client, timeout=20)
+        number = ask(client, **fields)
         cluster.run(15.0)
         client.ask("RequestPing")
         server.ask("RequestPing")
