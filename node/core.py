@@ -61,6 +61,7 @@ from . import (
     services,
     sessions,
     snapshots,
+    strategies,
     topics,
     workbins,
 )
@@ -94,6 +95,7 @@ _MODULES = (
     queues,
     services,
     topics,
+    strategies,
 )
 for _module in _MODULES:
     HANDLERS.update(_module.HANDLERS)
@@ -132,6 +134,7 @@ class NodeCore:
         self.sessions = Sessions()
         self.orphans: set[str] = set()
         self.pulls = pulls.Pulls()
+        self.strategies = strategies.Strategies()
         self.offers: dict[str, Call] = {}
         """By ticket: the calls that wait for an invited agent."""
         self.services = services.Services()
@@ -395,7 +398,7 @@ class NodeCore:
     @property
     def wake_at(self) -> float:
         """When :meth:`tick` wants to be called next, in seconds; 0 is at once."""
-        if self.searches:
+        if self.searches or self.strategies.is_busy(self):
             return 0.0
         return min(self._deadlines[0][0] if self._deadlines else float("inf"), self.memory.views.wake_at)
 
@@ -453,6 +456,7 @@ class NodeCore:
     def take(self, now: float) -> Batch:
         """Closes the batch: what to commit, and what to send when that is done."""
         self.now = now
+        self.strategies.settle(self)
         self.pulls.settle(self)
         workbins.settle(self)
         events, self.events = self.events, []
@@ -490,6 +494,7 @@ class NodeCore:
             self.watch(holding)
         memory.views.wake(now)
         memory.views.touched.clear()
+        self.strategies.restore(self)
         for ticket, invitation in memory.invitations.rows.items():
             self.deadline(to_seconds(invitation.deadline_us), invitations.expired, ticket)
         for key, answer in memory.answers.rows.items():
@@ -498,7 +503,7 @@ class NodeCore:
         waiting = memory.agents.values("session") | {
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
-        waiting |= memory.subscriptions.values("session")
+        waiting |= memory.subscriptions.values("session") | memory.loads.values("session")
         waiting |= memory.topics.values("session")
         waiting |= services.resume(self)
         waiting |= snapshots.resume(self)
@@ -514,6 +519,7 @@ class NodeCore:
         self.sessions = Sessions()
         self.orphans = set()
         self.pulls = pulls.Pulls()
+        self.strategies = strategies.Strategies()
         self.searches.clear()
         self.snapshot_uses.clear()
         self.offers.clear()

@@ -38,6 +38,7 @@ def figures(node: NodeCore) -> dict[str, Any]:
         "held_pulls": node.pulls.held,
         "esp_servers": len(node.services.servers),
         "esp_requests": len(memory.services),
+        "loads": len(memory.loads),
         "next_seq": memory.counters.next_seq,
         "refused": node.counts["refused"],
         "seats": node.seats,

@@ -35,6 +35,7 @@ ASKED_FOR: dict[Route, dict[str, Code]] = {
         "media_type": Code.NO_SERVERS,
         "interaction_id": Code.NOT_ACCESSIBLE,
     },
+    Route.ENGINE: {"tenant_id": Code.NO_SERVERS},
     Route.PULL: {
         "tenant_id": Code.NO_SERVERS,
         "media_type": Code.NO_SERVERS,

@@ -25,6 +25,7 @@ from .desk import Desk
 from .services import Services
 from .sessions import Session, Sessions
 from .status import Status
+from .strategies import Strategies
 from .topics import Topics
 
 KIND = "Interaction Server Proxy"
@@ -44,6 +45,7 @@ class Clients(NamedTuple):
 
     sessions: Sessions
     agents: Agents
+    strategies: Strategies
     services: Services
     topics: Topics
 
@@ -60,6 +62,7 @@ class Own:
         self._status = Status(desk.configuration, desk.links)
         self._sessions = clients.sessions
         self._agents = clients.agents
+        self._strategies = clients.strategies
         self._services = clients.services
         self._topics = clients.topics
         self._ending: dict[int, Session] = {}
@@ -90,6 +93,7 @@ class Own:
             self._links.introduce_again(session.client)
             session.changed = False
         self._services.joined(session)
+        self._strategies.resumed(session)
         return encode(
             EventAck(
                 server=self._self.name,
@@ -114,6 +118,7 @@ class Own:
         """A session is over: its agents are logged out, then the nodes are told."""
         self._ending[session.client] = session
         self._topics.forget(session.client)
+        self._strategies.end(session)
         self._agents.end(session)
 
     def tick(self, now: float) -> None:

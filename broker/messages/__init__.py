@@ -25,6 +25,7 @@ from . import (
     routing,
     services,
     snapshots,
+    strategies,
     topics,
     workbins,
 )
@@ -37,6 +38,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     interactions,
     pulls,
     routing,
+    strategies,
     parties,
     workbins,
     snapshots,
