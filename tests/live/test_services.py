@@ -171,9 +171,11 @@ def test_a_server_that_is_killed_is_missed_and_its_successor_found(cluster, aske
         assert until_served(asker, REGISTERED)["response"] == {"Category": "Cards"}
         process.kill()
         process.wait()
-        for _ in range(4):  # every node, more than once
-            ref = asker.ask("Request3rdServer", tenant_id=101, request=REGISTERED, timeout=5)
+        codes = []
+        while codes[-3:] != [80, 80, 80]:  # every node; what was on its way when the server died may be an 81
+            ref = asker.ask("Request3rdServer", tenant_id=101, request=REGISTERED, timeout=2)
             asker.collect(asker.sent, 10.0)
-            assert asker.replies[ref]["code"] == 80
+            codes.append(asker.replies[ref]["code"])
+        assert codes.count(81) <= 2 and len(codes) <= 5
     with sorter(cluster, "p2"):
         assert until_served(asker, REGISTERED)["message"] == "Event3rdServerResponse"

@@ -254,6 +254,9 @@ def _routing_fields() -> list[tuple[str, str]]:
     return rows
 
 
+BY_TENANT = {Route.SUBMIT, Route.PULL, Route.SCATTER, Route.SERVICE, Route.ENGINE}
+
+
 @pytest.mark.parametrize(("name", "field"), _routing_fields())
 @pytest.mark.parametrize("value", [{"a": 1}, [], 1.5, None])
 def test_wrong_routing_attributes(make_world: Any, name: str, field: str, value: Any) -> None:
@@ -268,7 +271,7 @@ def test_wrong_routing_attributes(make_world: Any, name: str, field: str, value:
     route = REQUESTS[name].route
     if route is Route.INTERACTION:
         expected = 2003
-    elif route in (Route.SUBMIT, Route.PULL, Route.SCATTER, Route.SERVICE) and field in ("tenant_id", "media_type"):
+    elif route in BY_TENANT and field in ("tenant_id", "media_type"):
         expected = 2001
     elif route is Route.SERVICE and field == "interaction_id":
         expected = 2003
