@@ -44,7 +44,7 @@ from broker.messages.services import (
 )
 
 from . import properties
-from .calls import Call, Cause, Dialled, Source
+from .calls import UNASKED, Call, Cause, Dialled, Source
 from .interactions import json_object
 from .records import ServiceCall
 
@@ -209,11 +209,17 @@ def _tell(node: NodeCore, row: ServiceCall) -> None:
 
 
 def waits(node: NodeCore, key: str, call: Call) -> bool:
-    """Whether a repetition asks for what is under way; then it gets the reply, too, when there is one."""
+    """Whether a repetition asks for what is under way; then it gets the reply, when there is one. What a proxy sends
+    again is the same call; of two calls of a client the earlier one is told that there is another."""
     row = node.memory.services.one("asked", key)
-    if row is not None:
-        node.services.calls[row.note.esp_server_refid] = call
-    return row is not None
+    if row is None:
+        return False
+    refid = row.note.esp_server_refid
+    before = node.services.calls.get(refid)
+    if before is not None and (before.source, before.ref, int) != (call.source, call.ref, type(call.ref)):
+        node.refuse(before, Refusal(Code.IN_PROGRESS, "it was asked again, and is answered there"))
+    node.services.calls[refid] = call
+    return True
 
 
 # -- answered
@@ -301,7 +307,7 @@ def _finish(node: NodeCore, row: ServiceCall, reply: Reply) -> None:
 def _fail(node: NodeCore, row: ServiceCall, refusal: Refusal) -> None:
     """No server has answered: reported, and the client's error. What may have been done is not done again."""
     body = {"code": int(refusal.code), "text": f"{refusal.code.text}: {refusal.detail}"}
-    _report(node, EventExternalServiceResponded, row, body, Cause())
+    _report(node, EventExternalServiceResponded, row, body, UNASKED)
     call = _close(node, row)
     if call is not None:
         node.refuse(call, refusal)

@@ -36,7 +36,12 @@ _FIND = {"Service": "OMService", "Method": "FindInteractions", "Parameters": {"C
 class ServiceRequest(Request):
     """What the two names of a request to an external service share."""
 
-    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_TENANT, Code.NO_SERVICE, Code.SERVICE_TIMEOUT)
+    refuses: ClassVar[tuple[Code, ...]] = (
+        Code.UNKNOWN_TENANT,
+        Code.NO_SERVICE,
+        Code.SERVICE_TIMEOUT,
+        Code.IN_PROGRESS,
+    )
     senders: ClassVar[frozenset[ClientType]] = HANDLERS_OF_INTERACTIONS | {ClientType.ESP}
     route: ClassVar[Route] = Route.SERVICE
     once: ClassVar[bool] = True

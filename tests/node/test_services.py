@@ -152,6 +152,15 @@ class TestAnswered:
 
         assert "user_data_merged" not in driver.late.pop(ref)
 
+    def test_asked_again_while_it_is_open(self, driver, media):
+        sorter = server(driver)
+        one = request(driver, media, dedup_id="d")
+        two = request(driver, media, dedup_id="d")
+        assert driver.late.pop(one)["code"] == 2004
+        respond(sorter, work(sorter))
+
+        assert driver.late.pop(two)["message"] == "Event3rdServerResponse"
+
 
 class TestRefused:
     """Given a request that cannot be done, then it is refused and nothing has changed."""

@@ -168,10 +168,10 @@ class TestWhichNode:
         (note,) = works(server)
         respond(server, note, response={"x": 1})
 
-        assert client.answer(two)["response"] == {"x": 1}
+        assert (client.answer(one)["code"], client.answer(two)["response"]) == (2004, {"x": 1})
         assert client.ask("Request3rdServer", tenant_id=101, request=CLASSIFY, dedup_id="d")["response"] == {"x": 1}
         cluster.run(1.0)
-        assert len(client.answers[one]) <= 1 and works(server) == []
+        assert works(server) == []
 
     @pytest.mark.parametrize(("fields", "code"), [({"tenant_id": 9}, 2001), ({"media_type": "fax"}, 2001)])
     def test_no_node_serves_it(self, cluster, fields, code):
