@@ -44,6 +44,7 @@ from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
 
 from . import (
     agents,
+    attendance,
     customs,
     finding,
     holds,
@@ -58,6 +59,7 @@ from . import (
     queues,
     reporting,
     routing,
+    servers,
     services,
     sessions,
     snapshots,
@@ -94,6 +96,7 @@ _MODULES = (
     workbins,
     queues,
     services,
+    attendance,
     topics,
     strategies,
 )
@@ -137,7 +140,7 @@ class NodeCore:
         self.strategies = strategies.Strategies()
         self.offers: dict[str, Call] = {}
         """By ticket: the calls that wait for an invited agent."""
-        self.services = services.Services()
+        self.services = servers.Services()
         self.dialled: list[Dialled] = []
         self.active_since = 0.0
         self.searches: deque[finding.Task] = deque()
@@ -428,7 +431,7 @@ class NodeCore:
         """A peer cannot be reached any more: its sessions end. :param undelivered: notifications that did not leave"""
         self.now = now
         for payload in undelivered:
-            services.undelivered(self, peer, refid_of(payload))
+            attendance.undelivered(self, peer, refid_of(payload))
         for source in list(self.sessions.clients_of.get(peer, ())):
             session = self.sessions.by_source.get(source)
             if session is not None:
@@ -439,17 +442,17 @@ class NodeCore:
     def connected(self, now: float, name: str) -> None:
         """There is a connection to a listed ESP server."""
         self.now = now
-        services.connected(self, name)
+        attendance.connected(self, name)
 
     def disconnected(self, now: float, name: str, unsent: list[str]) -> None:
         """There is no connection to a listed ESP server (any more). :param unsent: references that it has not got"""
         self.now = now
-        services.disconnected(self, name, unsent)
+        attendance.disconnected(self, name, unsent)
 
     def answered(self, now: float, name: str, refid: bytes, payload: bytes) -> None:
         """What a listed ESP server has sent: its answer to a reference, or garbage."""
         self.now = now
-        services.answered(self, name, refid, payload)
+        attendance.answered(self, name, refid, payload)
 
     # -- the batch
 
@@ -505,7 +508,7 @@ class NodeCore:
         }
         waiting |= memory.subscriptions.values("session") | memory.loads.values("session")
         waiting |= memory.topics.values("session")
-        waiting |= services.resume(self)
+        waiting |= attendance.resume(self)
         waiting |= snapshots.resume(self)
         for session_id in sorted(map(str, waiting)):
             self.orphans.add(session_id)
@@ -523,7 +526,7 @@ class NodeCore:
         self.searches.clear()
         self.snapshot_uses.clear()
         self.offers.clear()
-        self.services = services.Services()
+        self.services = servers.Services()
         self.events, self.outgoing, self.reads, self.dialled = [], [], [], []
         self._deadlines.clear()
 

@@ -195,7 +195,7 @@ class ServiceCall(Record):
     """A request to an ESP server that is not answered yet; its key is the reference at the server.
 
     :param note: what the server was sent
-    :param server: the key of the server that has it (:class:`node.services.Server`); :param server_name: its name
+    :param server: the key of the server that has it (:class:`node.servers.Server`); :param server_name: its name
     :param actor: who asked; :param cause: by which request
     :param asked: keys of the reply that waits for the answer (:attr:`node.calls.Call.keys`)
     """

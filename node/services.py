@@ -15,19 +15,16 @@ been done; it is kept like a reply, so that a repetition under the same ``dedup_
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-from msgspec import UNSET, Raw, Struct
-from msgspec.structs import replace
+from msgspec import UNSET, Raw
 
 from broker import ownservice
 from broker.clock import to_us
 from broker.errors import Code, Refusal
 from broker.ids import make_id
-from broker.messages import decoder, encode
-from broker.messages.connection import EventAck, RequestRegisterClient
+from broker.messages import encode
+from broker.messages.connection import EventAck
 from broker.messages.kinds import EMPTY, Actor, ClientType, Reply, ReportingEvent
 from broker.messages.services import (
     Event3rdServerFault,
@@ -38,87 +35,18 @@ from broker.messages.services import (
     Request3rdServerFault,
     Request3rdServerResponse,
     RequestExternalService,
-    RequestServiceUndelivered,
     ServiceCalled,
     ServiceRequest,
 )
 
 from . import properties
-from .calls import UNASKED, Call, Cause, Dialled, Source
+from .calls import UNASKED, Call, Cause, Dialled
 from .interactions import json_object
 from .records import ServiceCall
+from .servers import LISTED
 
 if TYPE_CHECKING:
     from .core import NodeCore
-    from .sessions import Session
-
-LISTED = "="
-"""How the key of a listed server begins; that of a registered one is its session's id."""
-
-
-class Server(Struct):
-    """An ESP server that is there.
-
-    :param key: its session's id, or its name behind :data:`LISTED`
-    :param services: what it serves; None: any
-    :param late: it has not answered the last request that it was to answer by now
-    :param used: rises with every request that a server gets, over all of them: the lowest was asked longest ago
-    :param source: where the session of a registered one is
-    """
-
-    key: str
-    name: str
-    application_type: str | None
-    services: frozenset[str] | None
-    tenants: frozenset[int]
-    late: bool = False
-    used: int = 0
-    source: Source | None = None
-
-    def serves(self, note: ServiceCalled, service: str) -> bool:
-        """Whether a request may be sent here."""
-        if note.tenant_id not in self.tenants or note.target not in (None, self.name, self.application_type):
-            return False
-        return self.services is None or service in self.services
-
-
-class Services:
-    """The servers that are there, and the calls that wait, by reference."""
-
-    def __init__(self) -> None:
-        self.servers: dict[str, Server] = {}
-        self.calls: dict[str, Call] = {}
-        self._used = 0
-
-    def choose(self, node: NodeCore, note: ServiceCalled, but: str | None = None) -> Server:
-        """The server that gets a request: rather one that answers in time, then the one with the fewest open requests,
-        then in turn. :param but: the key of one that is not asked
-
-        :raises Refusal: ``NO_SERVICE``; ``BUSY`` when all that serve it have as many as they may
-        """
-        service = service_of(note)
-        able = [server for server in self.servers.values() if server.key != but and server.serves(note, service)]
-        if not able:
-            what = f"{note.target} with the service {service}" if note.target else f"the service {service}"
-            raise Refusal(Code.NO_SERVICE, f"{node.name} has no ESP server {what}")
-        limit = node.settings.max_esp_requests_per_server
-        pending = {server.key: node.memory.services.count("server", server.key) for server in able}
-        free = [server for server in able if pending[server.key] < limit]
-        if not free:
-            raise Refusal(Code.BUSY, f"each ESP server for it has {limit} requests", retry_after=1.0)
-        server = min(free, key=lambda one: (one.late, pending[one.key], one.used))
-        self._used += 1
-        server.used = self._used
-        return server
-
-
-def service_of(note: ServiceCalled) -> str:
-    """Which service a request asks for."""
-    return _service(note.request).service
-
-
-_service = msgspec.json.Decoder(ownservice.Asked).decode
-
 
 # -- asked
 
@@ -146,7 +74,7 @@ def ask(node: NodeCore, call: Call) -> Reply | None:
         asked=call.keys,
     )
     node.services.calls[note.esp_server_refid] = call
-    _send(node, row)
+    send(node, row)
     node.deadline(node.now + note.timeout, expired, note.esp_server_refid)
     return None
 
@@ -192,7 +120,7 @@ def _serve(node: NodeCore, call: Call, wanted: ownservice.Asked) -> Reply | None
     return None if reply is None else ownservice.response(reply)
 
 
-def _send(node: NodeCore, row: ServiceCall) -> None:
+def send(node: NodeCore, row: ServiceCall) -> None:
     """A row is put, reported, and sent to its server."""
     refid = row.note.esp_server_refid
     node.memory.put(node.memory.services, refid, row)
@@ -229,19 +157,19 @@ def respond(node: NodeCore, call: Call) -> EventAck:
     """Request3rdServerResponse."""
     request: Request3rdServerResponse = call.request
     row = _asked_of(node, call)
-    response = _Response(
+    response = Response(
         json_object(request.response, "response"),
         json_object(request.user_data, "user_data"),
         request.merge_user_data,
     )
-    _respond(node, row, response, call.name)
+    give_response(node, row, response, call.name)
     return EventAck()
 
 
 def refuse(node: NodeCore, call: Call) -> EventAck:
     """Request3rdServerFault."""
     request: Request3rdServerFault = call.request
-    _fault(node, _asked_of(node, call), request.fault_code, request.fault_string, call.name)
+    give_fault(node, _asked_of(node, call), request.fault_code, request.fault_string, call.name)
     return EventAck()
 
 
@@ -254,7 +182,7 @@ def _asked_of(node: NodeCore, call: Call) -> ServiceCall:
     return row
 
 
-class _Response(NamedTuple):
+class Response(NamedTuple):
     """A server's result. :param merge: the user data is to be written into the interaction"""
 
     response: Raw
@@ -262,7 +190,7 @@ class _Response(NamedTuple):
     merge: bool
 
 
-def _respond(node: NodeCore, row: ServiceCall, said: _Response, cause: str | None) -> None:
+def give_response(node: NodeCore, row: ServiceCall, said: Response, cause: str | None) -> None:
     """A server has answered: merged, reported, and the client's reply."""
     caused = Cause(_as_actor(row), cause)
     merged = said.merge and _merge(node, row, said.user_data, caused)
@@ -277,7 +205,7 @@ def _respond(node: NodeCore, row: ServiceCall, said: _Response, cause: str | Non
     _finish(node, row, reply)
 
 
-def _fault(node: NodeCore, row: ServiceCall, code: int | str, text: str, cause: str | None) -> None:
+def give_fault(node: NodeCore, row: ServiceCall, code: int | str, text: str, cause: str | None) -> None:
     body = {"fault_code": code, "fault_string": text}
     _report(node, EventExternalServiceResponded, row, body, Cause(_as_actor(row), cause))
     _finish(node, row, Event3rdServerFault(fault_code=code, fault_string=text, **_references(row)))
@@ -304,7 +232,7 @@ def _finish(node: NodeCore, row: ServiceCall, reply: Reply) -> None:
         node.keep_reply(row.asked, reply)
 
 
-def _fail(node: NodeCore, row: ServiceCall, refusal: Refusal) -> None:
+def fail(node: NodeCore, row: ServiceCall, refusal: Refusal) -> None:
     """No server has answered: reported, and the client's error. What may have been done is not done again."""
     body = {"code": int(refusal.code), "text": f"{refusal.code.text}: {refusal.detail}"}
     _report(node, EventExternalServiceResponded, row, body, UNASKED)
@@ -329,7 +257,7 @@ def expired(node: NodeCore, refid: str) -> None:
         server = node.services.servers.get(row.server)
         if server is not None:
             server.late = True
-        _fail(node, row, Refusal(Code.SERVICE_TIMEOUT, f"{row.server_name} had {row.note.timeout:g} s"))
+        fail(node, row, Refusal(Code.SERVICE_TIMEOUT, f"{row.server_name} had {row.note.timeout:g} s"))
 
 
 # -- reporting
@@ -366,162 +294,9 @@ def _as_actor(row: ServiceCall) -> Actor:
     return Actor(client_name=row.server_name, client_type=ClientType.ESP.value)
 
 
-# -- servers that come and go
-
-
-def joined(node: NodeCore, session: Session, request: RequestRegisterClient) -> None:
-    """A client has registered. An ESP server gets requests from now on; and again what may be repeated, unless it is
-    where it was before."""
-    if session.type is not ClientType.ESP:
-        return
-    services = None if request.services is None else frozenset(request.services)
-    server = Server(session.session_id, session.name, request.application_type, services, session.tenants)
-    server.source = session.source
-    known = node.services.servers.get(server.key)
-    if known is not None and known.source == server.source:
-        server.late, server.used = known.late, known.used
-        node.services.servers[server.key] = server
-    else:
-        _join(node, server)
-
-
-def connected(node: NodeCore, name: str) -> None:
-    """A listed server is there."""
-    listed = node.configuration.esp_servers[name]
-    services = None if listed.services is None else frozenset(listed.services)
-    tenants = frozenset(node.configuration.tenants if listed.tenants is None else listed.tenants)
-    _join(node, Server(LISTED + name, name, listed.application_type, services, tenants))
-
-
-def _join(node: NodeCore, server: Server) -> None:
-    node.services.servers[server.key] = server
-    for refid in node.memory.services.keys("server", server.key):
-        row = node.memory.services.rows[refid]
-        if row.repeatable:
-            _send(node, replace(row, note=replace(row.note, resent=True)))
-
-
-def left(node: NodeCore, session_id: str) -> None:
-    """A session has ended; if it was an ESP server's, what it has not answered has to go on."""
-    server = node.services.servers.pop(session_id, None)
-    _go_on(node, session_id, node.memory.services.keys("server", session_id))
-    if server is not None:
-        node.counts["ESP servers gone"] += 1
-
-
-def disconnected(node: NodeCore, name: str, unsent: Iterable[str]) -> None:
-    """A listed server is gone. :param unsent: requests that it has not got"""
-    node.services.servers.pop(LISTED + name, None)
-    _go_on(node, LISTED + name, unsent, got=False)
-    _go_on(node, LISTED + name, node.memory.services.keys("server", LISTED + name))
-
-
-def not_delivered(node: NodeCore, call: Call) -> EventAck:
-    """RequestServiceUndelivered: of a server behind the proxy that asks."""
-    undelivered(node, call.source[0], call.request.esp_server_refid)
-    return EventAck()
-
-
-def undelivered(node: NodeCore, peer: bytes, refid: str | None) -> None:
-    """A request has not reached its server, a session of this peer; no reference: it was another notification."""
-    row = node.memory.services.get(refid) if refid is not None else None
-    session = node.sessions.by_id.get(row.server) if row is not None else None
-    if row is not None and session is not None and session.source[0] == peer:
-        node.services.servers.pop(row.server, None)
-        _go_on(node, row.server, [row.note.esp_server_refid], got=False)
-
-
-def _go_on(node: NodeCore, server: str, refids: Iterable[str], *, got: bool = True) -> None:
-    """Requests of a server that is gone. :param got: it has got them, and may have done them"""
-    for refid in refids:
-        row = node.memory.services.get(refid)
-        if row is None or row.server != server:
-            continue
-        if got and not row.repeatable:
-            _fail(node, row, Refusal(Code.SERVICE_TIMEOUT, f"{row.server_name} was lost before it answered"))
-        else:
-            _send_on(node, row, resent=got)
-
-
-def _send_on(node: NodeCore, row: ServiceCall, *, resent: bool) -> None:
-    """To another server, if there is one."""
-    try:
-        server = node.services.choose(node, row.note, but=row.server)
-    except Refusal as refusal:
-        _fail(node, row, Refusal(Code.NO_SERVICE, f"{row.server_name} was lost: {refusal.detail}"))
-        return
-    note = replace(row.note, resent=row.note.resent or resent)
-    moved = replace(
-        row, note=note, server=server.key, server_name=server.name, application_type=server.application_type
-    )
-    _send(node, moved)
-
-
-def resume(node: NodeCore) -> set[Any]:
-    """After a take-over: deadlines go on; what a listed server had and may not be repeated is over.
-
-    :returns: the sessions that requests wait for
-    """
-    for refid, row in list(node.memory.services.rows.items()):
-        if row.server.startswith(LISTED) and not row.repeatable:
-            _fail(node, row, Refusal(Code.SERVICE_TIMEOUT, f"the connection to {row.server_name} was lost"))
-        else:
-            node.deadline(row.deadline_us / 1e6, expired, refid)
-    return {key for key in node.memory.services.values("server") if not str(key).startswith(LISTED)}
-
-
-# -- what listed servers say
-
-
-class _Answer(Struct, tag_field="message", tag="Event3rdServerResponse"):
-    """As of ``Request3rdServerResponse``."""
-
-    response: Raw = EMPTY
-    user_data: Raw = EMPTY
-    merge_user_data: bool = False
-
-
-class _No(Struct, tag_field="message", tag="Event3rdServerFault"):
-    """As of ``Request3rdServerFault``."""
-
-    fault_code: int | str
-    fault_string: str = ""
-
-
-_read_answer = decoder([_Answer, _No])
-
-
-def answered(node: NodeCore, name: str, refid: bytes, payload: bytes) -> None:
-    """A message of a listed server. What cannot be read ends the request, if it names one that is open."""
-    row = node.memory.services.get(refid.decode(errors="replace"))
-    if row is None or row.server != LISTED + name:
-        node.counts["late answers of ESP servers"] += 1
-        return
-    try:
-        _take_answer(node, row, payload)
-    except Refusal as refusal:
-        node.counts["garbage of ESP servers"] += 1
-        _fail(node, row, Refusal(Code.SERVICE_TIMEOUT, f"the answer of {name} cannot be read: {refusal.detail}"))
-        return
-
-
-def _take_answer(node: NodeCore, row: ServiceCall, payload: bytes) -> None:
-    """:raises Refusal: it is no answer; nothing was done"""
-    longest = node.settings.max_message_size
-    if len(payload) > longest:
-        raise Refusal(Code.MALFORMED, f"it has {len(payload)} bytes, at most {longest} are taken")
-    said = _read_answer(payload)
-    if isinstance(said, _No):
-        _fault(node, row, said.fault_code, said.fault_string, None)
-        return
-    response, data = json_object(said.response, "response"), json_object(said.user_data, "user_data")
-    _respond(node, row, _Response(response, data, said.merge_user_data), None)
-
-
 HANDLERS = {
     Request3rdServer: ask,
     RequestExternalService: ask,
     Request3rdServerResponse: respond,
     Request3rdServerFault: refuse,
-    RequestServiceUndelivered: not_delivered,
 }
