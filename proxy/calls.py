@@ -29,6 +29,7 @@ class Call(Struct, gc=False):
     :param request: its class; ``head``: its routing attributes (:mod:`proxy.heads`); ``payload``: all of it, as it came
     :param deadline: when it is answered at the latest
     :param name: of a request that is known by its dedup_id; ``repeated``: the same request, asked again meanwhile
+    :param dress: makes the payload that is sent of the one that is given, for a request inside another one
     """
 
     session: Session
@@ -40,6 +41,7 @@ class Call(Struct, gc=False):
     open: bool = True
     name: Name | None = None
     repeated: list[Call] = []
+    dress: Callable[[bytes], bytes] | None = None
 
 
 class Calls:
@@ -110,7 +112,7 @@ class Calls:
         if source is None:
             self._counts["client gone"] += 1
         else:
-            self.outgoing.append((source, call.ref, payload))
+            self.outgoing.append((source, call.ref, payload if call.dress is None else call.dress(payload)))
 
     def tell(self, session: Session, payload: bytes) -> None:
         """A notification."""

@@ -24,8 +24,10 @@ from . import (
     pulls,
     reporting,
     routing,
+    services,
     snapshots,
     strategies,
+    topics,
     workbins,
 )
 from .connection import EventError
@@ -41,7 +43,9 @@ FAMILIES: tuple[ModuleType, ...] = (
     parties,
     workbins,
     snapshots,
+    services,
     reporting,
+    topics,
     operations,
     proxies,
 )
