@@ -19,7 +19,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, holdings, snapshots, workbins
+from . import agents, holdings, invitations, snapshots, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -108,14 +108,17 @@ def register(node: NodeCore, call: Call) -> EventAck:
         end(node, old, "registered again")
     if known is None and len(sessions.by_id) >= node.settings.max_clients:
         raise Refusal(Code.BUSY, f"{len(sessions.by_id)} clients are registered", retry_after=1.0)
+    session_id = _session_id(node, call, request)
     if known is not None:
         sessions.discard(known)
-    session = Session(_session_id(node, call, request), call.source, request, tenants)
+    session = Session(session_id, call.source, request, tenants)
     session.heard = node.now
     if known is not None:
         session.watches, session.settled = known.watches, known.settled
     sessions.add(session)
-    node.orphans.discard(session.session_id)
+    if session.session_id in node.orphans or (known is not None and known.source != session.source):
+        node.orphans.discard(session.session_id)
+        invitations.remind(node, session.session_id)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
     return EventAck(
         server=node.name,
