@@ -92,6 +92,7 @@ class NodeMember:
         self.finished = False
         self._links: set[bytes] = set()
         self._held: Held | None = None
+        self._failure = ""
         self._retry_at = 0.0
         self._promised_us = 0
         self._heartbeat_at = self._status_at = self._fold_at = self._housekeeping_at = 0.0
@@ -178,10 +179,18 @@ class NodeMember:
         except Fenced as fault:
             self._replaced(f"replaced: {fault}")
         except StoreFailure as fault:
-            self.counts["store failures"] += 1
-            log.error("the database did not do it", reason=str(fault))
+            self._note_failure(fault)
         self._heartbeat(now)
         return self._next_turn(now)
+
+    def _note_failure(self, fault: StoreFailure) -> None:
+        """Said when it is another failure than the last one: it is tried again ten times a second."""
+        self.counts["store failures"] += 1
+        if self._held is not None:
+            self.core.why = str(fault)
+        if str(fault) != self._failure:
+            self._failure = str(fault)
+            log.error("the database did not do it", reason=str(fault), do=fault.remedy)
 
     def _lead(self, now: float) -> None:
         if self._held is not None:
@@ -255,6 +264,8 @@ class NodeMember:
         if now < self._retry_at or self._held is None:
             return
         self._retry_at = now + RETRY_S
+        if self.store.writer() not in (None, 0):  # a third process: trying would only stop this one for a while
+            return
         row, batch = self._held
         asked_at = time.monotonic()
         if row is not None:
@@ -264,7 +275,7 @@ class NodeMember:
             self.store.renew(self.core.epoch, to_us(now))
         self.tenure.renewed(asked_at)
         log.info("a batch that was held back is committed", rev=self.core.rev)
-        self._held = None
+        self._held, self._failure = None, ""
         self.core.why = self.tenure.why
         self._send(now, batch)
 

@@ -354,6 +354,7 @@ class Links:
             entry = link.open.get(number)
             if entry is not None and number not in link.fresh:
                 self._resend(link, entry)
+        self._introductions.again(link)
 
     def _bounced(self, now: float, link: Link, member: str, reply: PackedReply) -> None:
         """The member does not serve, or does not know who asks: once more, to who serves, or after an introduction."""
