@@ -102,9 +102,9 @@ class Links:
         member = link.members.get(said.member)
         if member is None:
             member = link.members[said.member] = Member()
+        if said.status or (said.role, said.epoch) != (member.role, member.epoch):
+            member.status = said.status  # what was said in another role, or by another process, says nothing now
         member.heard, member.role, member.epoch = now, said.role, said.epoch
-        if said.status:
-            member.status = said.status
         if not link.heard_ever:
             link.heard_ever = True
             link.away_since = now

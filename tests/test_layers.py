@@ -31,6 +31,7 @@ SHELLS = (
     "node.command",
     "node.member",
     "node.outbox",
+    "node.refused",
     "node.store",
     "node.tenure",
     "proxy.command",
