@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +13,10 @@ import zmq
 from hypothesis import HealthCheck, settings
 
 # A busy machine is no fault of what is tested: examples have no deadline of their own, pytest-timeout bounds the test.
-settings.register_profile("ixn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples every time, so that a run of the tests says something about the code and nothing about chance;
+# ``pytest --hypothesis-profile search`` looks for new ones.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ixn", settings.get_profile("search"), derandomize=True)
 settings.load_profile("ixn")
 
 
@@ -45,3 +50,18 @@ def wait_until() -> Callable[..., None]:
             time.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture
+def program() -> Callable[[str], str]:
+    """``program("node")``: the path of a program that a test needs. Where it is not installed the test is skipped and
+    says so; in CI (the variable ``CI`` is set) it fails."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            missing = f"this test needs {name}, which is not installed"
+            pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+        return path
+
+    return find

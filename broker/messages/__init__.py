@@ -55,8 +55,8 @@ EVENTS: dict[str, type[ReportingEvent]] = {_wire_name(cls): cls for cls in _clas
 encode = msgspec.json.Encoder().encode
 """Any message -> its JSON bytes, ``message`` first."""
 
-_FIELD = re.compile(r"(?:missing required field `([^`]+)`)|(?: - at `\$\.([^`.\[]+))")
-
+_MISSING = re.compile(r"missing required field `([^`]+)`")
+_AT = re.compile(r" - at `\$\.([^`.\[]+)")
 
 _FEW = 100
 """With so few brackets nothing is nested too deep."""
@@ -97,13 +97,11 @@ def _refusal(text: str) -> Refusal:
     """msgspec's sentence about a fault as the error that a client gets."""
     if text.startswith("Invalid value '") and text.endswith("`$.message`"):
         return Refusal(Code.UNSUPPORTED, f"no request is named {text[14:].split(' - at')[0]}", field="message")
-    found = _FIELD.search(text)
-    missing, wrong = found.groups() if found else (None, None)
-    if missing == "message" or not (missing or wrong):
+    missing, at = _MISSING.search(text), _AT.search(text)
+    field = at[1] if at else missing[1] if missing else None  # of what stands inside a field, that field
+    if field is None or (missing and field == "message"):
         return Refusal(Code.MALFORMED, text)
-    if missing:
-        return Refusal(Code.MISSING_ATTRIBUTE, text, field=missing)
-    return Refusal(Code.WRONG_VALUE, text, field=wrong)
+    return Refusal(Code.MISSING_ATTRIBUTE if missing else Code.WRONG_VALUE, text, field=field)
 
 
 decode_request: Callable[[bytes], Request] = decoder(REQUESTS.values())

@@ -63,6 +63,13 @@ def test_a_request_with_any_values_is_a_request_or_a_refusal(name, data):
         assert refusal.field is None or refusal.field in {*fields, "message"}
 
 
+def test_what_is_missing_inside_a_field_is_that_fields_fault():
+    with pytest.raises(Refusal) as caught:
+        decode_request(b'{"message": "RequestGetWorkbinContent", "tenant_id": 1, "workbin": {}}')
+    assert (caught.value.code, caught.value.field) == (Code.MISSING_ATTRIBUTE, "workbin")
+    assert "`type`" in caught.value.detail
+
+
 def test_unknown_fields_are_ignored():
     request = decode_request(b'{"message": "RequestSubmit", "tenant_id": 1, "media_type": "email", "colour": "red"}')
     assert isinstance(request, RequestSubmit)
