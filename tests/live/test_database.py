@@ -17,7 +17,7 @@ from broker.config.objects import NodeSettings
 from tests.live.sharing import shared
 from tests.node.sqlite_tool import Tool
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 LEASE_S = 1.0
 SUBMIT = {"message": "RequestSubmit", "tenant_id": 101, "media_type": "email", "queue": "Inbound"}
@@ -132,7 +132,7 @@ class TestRefused:
         for name in (file, cluster.folder / "n1.db-wal", cluster.folder / "n1.db-shm"):
             name.unlink(missing_ok=True)
         shutil.copy(copy, file)
-        cluster.wait_until_healthy(30.0)
+        cluster.wait_until_healthy()
         with closing(log.open()) as lines:
             lines.seek(begins)
             text = lines.read()
