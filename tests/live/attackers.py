@@ -45,11 +45,12 @@ class Attacker:
 
     # -- raw TCP
 
-    def raw(self, address: str, said: bytes, *, hang: bool = False) -> None:
-        """Connects, says something, and goes; or hangs."""
-        host, _, port = address.removeprefix("tcp://").rpartition(":")
-        connection = socket.create_connection((host, int(port)), timeout=1.0)
+    def raw(self, address: str, said: bytes, *, hang: bool = False, kind: bytes = b"") -> None:
+        """Connects, says something, and goes; or hangs. :param kind: of ZeroMQ's sockets, as which it begins"""
+        connection = _connect(address)
         with suppress(OSError):
+            if kind:
+                _shake_hands(connection, kind)
             connection.sendall(said)
         if hang and len(self.hanging) < HANGING:
             self.hanging.append(connection)
@@ -66,34 +67,33 @@ class Attacker:
         self.raw(address, self.random.choice([b"", GREETING, GREETING[:11]]), hang=True)
 
     def noise_after_the_greeting(self, address: str) -> None:
-        self.raw(address, GREETING + self.bytes(2000))
-
-    def handshake(self, kind: bytes) -> bytes:
-        """What a ZMTP peer of a kind says first."""
-        ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind
-        return GREETING + b"\x04" + bytes([len(ready)]) + ready
+        connection = _connect(address)
+        with suppress(OSError):
+            _greet(connection)
+            connection.sendall(self.bytes(2000))
+        connection.close()
 
     def frame_of_no_end(self, address: str) -> None:
         """Announces a frame of any length up to the longest there is, and sends a little of it."""
         length = self.random.choice([2**63 - 1, 2**62, 2**32, 100 * MEBI, 16 * MEBI])
-        self.raw(address, self.handshake(b"DEALER") + b"\x02" + struct.pack(">Q", length) + b"x" * 1000, hang=True)
+        self.raw(address, b"\x02" + struct.pack(">Q", length) + b"x" * 1000, hang=True, kind=b"DEALER")
 
     def bad_frames(self, address: str) -> None:
         """Flags that there are not, commands that nobody knows, a message that never ends."""
         said = b"".join(bytes([self.random.randrange(256), 5]) + b"abcde" for _ in range(50))
-        self.raw(address, self.handshake(self.random.choice([b"DEALER", b"REQ", b"SUB", b"ROUTER"])) + said)
+        self.raw(address, said, kind=self.random.choice([b"DEALER", b"REQ", b"SUB", b"ROUTER"]))
 
     def hang_up(self, address: str) -> None:
         """Asks for much, or subscribes to all, reads a little, and breaks the connection off in the middle of it."""
-        host, _, port = address.removeprefix("tcp://").rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=1.0) as connection:
+        with _connect(address) as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             asked = [b"", LONG] * self.random.randrange(1, 1500)
-            said = b"".join(_frame(part, more=True) for part in asked) + _frame(b"", more=False)
+            said = b"".join(_frame(part, more=True) for part in asked[:-1]) + _frame(LONG, more=False)
             topics = b"".join(_frame(b"\1" + topic, more=False) for topic in (b"", b"\0packed"))
             kind = self.random.choice([b"DEALER", b"SUB"])
             with suppress(OSError):
-                connection.sendall(self.handshake(kind) + (topics if kind == b"SUB" else said))
+                _shake_hands(connection, kind)
+                connection.sendall(topics if kind == b"SUB" else said)
                 time.sleep(self.random.uniform(0.0, 0.02))
                 connection.recv(self.random.choice([1, 100, 100_000]))
 
@@ -182,7 +182,7 @@ class Attacker:
         topics = [self.random.choice(verbs) + self.bytes(250) for _ in range(100)]
         topics += [b"\1", b"\0", b"\1\0packed", b"\0\0packed", b"\0" + b"1", b"\1" + b"t" * MEBI]
         frames = [b"\x02" + struct.pack(">Q", len(topic)) + topic for topic in topics]
-        self.raw(address, self.handshake(self.random.choice([b"SUB", b"XSUB"])) + b"".join(frames))
+        self.raw(address, b"".join(frames), kind=self.random.choice([b"SUB", b"XSUB"]))
 
     def all(self) -> list[Callable[[str], None]]:
         """Everything it can do."""
@@ -240,6 +240,26 @@ VALUES = (
 
 
 LONG = b'{"message":"RequestGetStatus","x":"%b"}' % (b"y" * 300)
+
+
+def _connect(address: str) -> socket.socket:
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    return socket.create_connection((host, int(port)), timeout=1.0)
+
+
+def _greet(connection: socket.socket) -> None:
+    """It hears the other's greeting before it says more, else it is left."""
+    connection.sendall(GREETING)
+    heard = 0
+    while heard < len(GREETING) and (heard_now := len(connection.recv(len(GREETING) - heard))):
+        heard += heard_now
+
+
+def _shake_hands(connection: socket.socket, kind: bytes) -> None:
+    """What a ZMTP peer of a kind says first."""
+    _greet(connection)
+    ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind
+    connection.sendall(b"\x04" + bytes([len(ready)]) + ready)
 
 
 def _frame(body: bytes, *, more: bool) -> bytes:
