@@ -49,6 +49,7 @@ from . import (
     routing,
     sessions,
     snapshots,
+    strategies,
     workbins,
 )
 from .calls import UNASKED, Batch, Call, Cause, Outgoing, Read, Source
@@ -78,6 +79,7 @@ _MODULES = (
     operations,
     workbins,
     queues,
+    strategies,
 )
 for _module in _MODULES:
     HANDLERS.update(_module.HANDLERS)
@@ -116,6 +118,7 @@ class NodeCore:
         self.sessions = Sessions()
         self.orphans: set[str] = set()
         self.pulls = pulls.Pulls()
+        self.strategies = strategies.Strategies()
         self.offers: dict[str, Call] = {}
         """By ticket: the calls that wait for an invited agent."""
         self.active_since = 0.0
@@ -351,7 +354,7 @@ class NodeCore:
     @property
     def wake_at(self) -> float:
         """When :meth:`tick` wants to be called next, in seconds; 0 is at once."""
-        if self.searches:
+        if self.searches or self.strategies.is_busy(self):
             return 0.0
         return min(self._deadlines[0][0] if self._deadlines else float("inf"), self.memory.views.wake_at)
 
@@ -390,6 +393,7 @@ class NodeCore:
     def take(self, now: float) -> Batch:
         """Closes the batch: what to commit, and what to send when that is done."""
         self.now = now
+        self.strategies.settle(self)
         self.pulls.settle(self)
         workbins.settle(self)
         events, self.events = self.events, []
@@ -427,13 +431,14 @@ class NodeCore:
         memory.views.wake(now)
         memory.views.touched.clear()
         invitations.resume(self)
+        self.strategies.restore(self)
         for key, answer in memory.answers.rows.items():
             windows = REFUSED_WINDOWS if answer.payload is UNSET else 1
             self.deadline(to_seconds(answer.us) + windows * self.settings.dedup_window, _forget_reply, key)
         waiting = memory.agents.values("session") | {
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
-        waiting |= memory.subscriptions.values("session")
+        waiting |= memory.subscriptions.values("session") | memory.loads.values("session")
         waiting |= snapshots.resume(self)
         for session_id in sorted(map(str, waiting)):
             self.orphans.add(session_id)
@@ -447,6 +452,7 @@ class NodeCore:
         self.sessions = Sessions()
         self.orphans = set()
         self.pulls = pulls.Pulls()
+        self.strategies = strategies.Strategies()
         self.searches.clear()
         self.snapshot_uses.clear()
         self.offers.clear()

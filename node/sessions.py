@@ -19,7 +19,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, holdings, invitations, snapshots, workbins
+from . import agents, invitations, snapshots, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -108,9 +108,9 @@ def register(node: NodeCore, call: Call) -> EventAck:
         end(node, old, "registered again")
     if known is None and len(sessions.by_id) >= node.settings.max_clients:
         raise Refusal(Code.BUSY, f"{len(sessions.by_id)} clients are registered", retry_after=1.0)
-    session_id = _session_id(node, call, request)
     if known is not None:
         sessions.discard(known)
+    session_id = known.session_id if known is not None else _session_id(node, call, request)
     session = Session(session_id, call.source, request, tenants)
     session.heard = node.now
     if known is not None:
@@ -119,6 +119,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
     if session.session_id in node.orphans or (known is not None and known.source != session.source):
         node.orphans.discard(session.session_id)
         invitations.remind(node, session.session_id)
+    node.strategies.resumed(node, session)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
     return EventAck(
         server=node.name,
@@ -130,13 +131,13 @@ def register(node: NodeCore, call: Call) -> EventAck:
 
 
 def _session_id(node: NodeCore, call: Call, request: RequestRegisterClient) -> str:
-    """A resumed session keeps its id; a proxy names the sessions it brings; all others get one from the node.
+    """A proxy names the sessions it brings; all others get an id from the node.
 
     A direct client may resume a session that the node's tables still wait for, under the name that made it."""
     if request.session_id is not None:
         link = node.sessions.link_of(call.source)
         by_proxy = request.client_type is ClientType.PROXY or (call.source[1] and link is not None)
-        if by_proxy or request.session_id in node.sessions.by_id or request.session_id in node.orphans:
+        if by_proxy or request.session_id in node.orphans:
             return request.session_id
     return f"{node.name}.{node.clock.next(node.now):x}"
 
@@ -178,7 +179,7 @@ def end(node: NodeCore, session: Session, why: str) -> None:
 def release(node: NodeCore, session_id: str, why: str) -> None:
     """Gives back all that a session had: agents without another connection are logged out, grants return."""
     agents.disconnect(node, session_id, why)
-    holdings.give_back(node, session_id, why)
+    node.strategies.release(node, session_id, why)
     workbins.forget(node, session_id)
     snapshots.forget(node, session_id)
 
