@@ -57,7 +57,6 @@ def login(node: NodeCore, call: Call) -> EventAck:
     known = _logged_in(node, request, place_id)
     agent = _join(node, call, known) if known else _begin(node, call, place_id)
     node.tell_agent(agent.key, status_of(agent))
-    invitations.tell_again(node, call.session.session_id)
     return EventAck()
 
 
@@ -123,6 +122,7 @@ def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
         sessions = [session_id]
     joined = replace(agent, sessions=sessions, echo=call.echo)
     node.memory.put(node.memory.agents, agent.key, joined)
+    invitations.remind(node, session_id)
     return joined
 
 
