@@ -92,8 +92,8 @@ class ProxyMember:
     def _drain_requests(self) -> None:
         now = time.time()
         for peer, frames in self.front.messages(self.settings.max_batch):
-            for asked in self.front.pairs(peer, frames):
-                self.core.receive(now, peer, asked.ref, asked.payload)
+            for ref, payload in self.front.pairs(peer, frames):
+                self.core.receive(now, peer, ref, payload)
 
     def _drain(self, node: str, member: str, socket: Socket) -> None:
         now = time.time()

@@ -229,12 +229,17 @@ def _complete(terms: Terms, answers: Answers) -> bytes:
 
 
 def _spliced(request: type[Request], interactions: list[bytes], more: bool, missing: list[str]) -> bytes:
+    """The reply. The text around the list goes to its ends, so that what is long is copied once."""
     end = b'],"more":true' if more else b"]"
     if missing:
         end += b',"complete":false,"missing":' + _json(sorted(missing)) + b"}"
     else:
         end += b',"complete":true}'
-    return _beginning(request) + b",".join(interactions) + end
+    if not interactions:
+        return _beginning(request) + end
+    interactions[0] = _beginning(request) + interactions[0]
+    interactions[-1] += end
+    return b",".join(interactions)
 
 
 @cache
