@@ -138,7 +138,7 @@ class ProxyMember:
     def _send(self, now: float, node: str, member: str, settled: int, requests: list[PackedRequest]) -> None:
         for part in self._parts(requests):
             try:
-                self.links[node, member].send(pack(PackedRequests(settled, part)), zmq.NOBLOCK)
+                self.links[node, member].send_multipart((pack(PackedRequests(settled, part)),), zmq.NOBLOCK)
             except zmq.Again:
                 self.counts["node could not be sent to"] += 1
                 self.core.unsent(now, node, member, part)
