@@ -34,6 +34,7 @@ from broker.messages.workbins import (
 from . import agents, holdings, interactions
 from .calls import Call
 from .contents import Bin, Move
+from .listing import Listing, key_of, keys, listed
 from .properties import changed_properties, report_change
 from .records import AgentRow, Subscription
 
@@ -162,14 +163,15 @@ def pulled(node: NodeCore, call: Call) -> Bin | None:
 # -- reading
 
 
-def content(node: NodeCore, call: Call) -> EventWorkbinContent:
+def content(node: NodeCore, call: Call) -> Listing | None:
     """RequestGetWorkbinContent."""
     request: RequestGetWorkbinContent = call.request
     order = compile_order(request.order, node.configuration.custom_properties)
     ids = node.memory.contents.of(asked(node, call, request.workbin))
-    there = (node.memory.interactions[ident] for ident in ids)
-    first = nsmallest(request.count, there, key=order.key)
-    return EventWorkbinContent(interactions=first, more=len(ids) > request.count)
+    key = keys(call, order)
+    there = [(key(one), one) for one in map(node.memory.interactions.__getitem__, ids)]
+    first = nsmallest(request.count, there, key=key_of)
+    return listed(node, call, EventWorkbinContent, first, len(ids) > request.count)
 
 
 def types(node: NodeCore, call: Call) -> EventWorkbinTypesInfo:
