@@ -203,11 +203,14 @@ def _take(node: NodeCore, call: Call, view: View, count: int, below: Key | None)
 def _holder(node: NodeCore, call: Call) -> Holder:
     if call.session.type is ClientType.ROUTING:
         return holdings.strategy_holder(call, call.request.strategy_id)
-    return agent_holder(agents.asking(node, call), call.session.session_id, call.session.name)
+    agent, focus = agents.asking(node, call), call.request.initial_in_focus_state
+    return agent_holder(agent, call.session.session_id, call.session.name, in_focus=focus)
 
 
 def _grant(node: NodeCore, call: Call, interaction: Interaction, holder: Holder) -> Granted:
     old_state, workbin = interaction.interaction_state, interaction.workbin
+    if holder.agent and interaction.delivered_at is None:
+        node.memory.update(interaction, delivered_at=node.now)
     holding = holdings.grant(node, interaction, holder)
     cause = call.cause(holdings.as_actor(holder))
     parts: dict[str, Any] = {"party": holder.party, "old_queue": interaction.queue, "old_state": old_state}
@@ -215,7 +218,7 @@ def _grant(node: NodeCore, call: Call, interaction: Interaction, holder: Holder)
         node.event(EventTakenFromQueue, interaction, cause, **parts)
     if workbin is not None:
         node.event(EventTakenFromWorkbin, interaction, cause, **parts)
-    holdings.add_party(node, interaction, holder, cause)
+    holdings.add_party(node, interaction, holder, cause, "Pull")
     fields = {name: getattr(interaction, name) for name in Interaction.__struct_fields__}
     return Granted(**fields, token=holding.token)
 

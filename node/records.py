@@ -76,6 +76,7 @@ class Holding(Record):
 
     :param token: of the grant; a request with an older one is refused
     :param queue: it was taken from here and returns here
+    :param handling_s: how long its agents may be silent, as it was when they got it
     """
 
     interaction_id: str
@@ -84,6 +85,7 @@ class Holding(Record):
     holders: list[Holder]
     queue: str | None = None
     workbin: Workbin | None = None
+    handling_s: float | None = None
 
 
 class Purpose(StrEnum):
@@ -93,6 +95,11 @@ class Purpose(StrEnum):
     TRANSFER = "transfer"
     CONFERENCE = "conference"
     INTRUDE = "intrude"
+
+    @property
+    def operation(self) -> str:
+        """The published name, as events and invitations show it."""
+        return "Route" if self is Purpose.DELIVER else self.value.capitalize()
 
 
 class Invitation(Record):
@@ -113,12 +120,13 @@ class Invitation(Record):
 
 
 class QueueRow(Record):
-    """A queue that an operator has paused.
+    """A queue that an operator has paused, or resumed where the configuration pauses it.
 
     :param since_us: since when
     """
 
     since_us: int
+    paused: bool = True
 
 
 class Subscription(Record):

@@ -15,7 +15,7 @@ from broker.config.objects import CustomProperty
 from broker.messages.objects import Interaction
 
 from .grammar import parse
-from .properties import NO_CUSTOM, SYSTEM, Custom, Property
+from .properties import NO_CUSTOM, SYSTEM, Custom, Property, spellings
 from .source import CACHED, MAX_TERMS, Writer, all_of
 
 DEFAULT_ORDER = "received_at, interaction_id"
@@ -79,7 +79,7 @@ def compile_order(text: str, custom: Mapping[str, CustomProperty] = NO_CUSTOM) -
 
     :raises Refusal: ``BAD_CONDITION`` with the column and what was expected
     """
-    return _order(text, frozenset((name, it.type) for name, it in custom.items()) if custom else frozenset())
+    return _order(text, spellings(custom))
 
 
 @lru_cache(maxsize=CACHED)

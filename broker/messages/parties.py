@@ -179,7 +179,7 @@ class PartyChanged(Notification):
 
 
 class PartyJoined(PartyChanged, tag="EventPartyAdded"):
-    """Another party handles the interaction, too."""
+    """Another party handles the interaction, too. Who joins seen by nobody is not told of."""
 
     visibility_mode: int = 0
 

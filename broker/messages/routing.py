@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from broker.errors import Code
 
 from .interactions import InteractionRequest
-from .kinds import AGENTS, ClientType, Notification, ReportingEvent
-from .objects import Interaction, Name, Seconds, StrategyId
+from .kinds import AGENTS, ClientType, Document, Notification, ReportingEvent
+from .objects import Flag, Interaction, Name, Seconds, StrategyId
 
 
 class RequestDeliver(InteractionRequest):
@@ -34,6 +34,12 @@ class RequestDeliver(InteractionRequest):
     timeout: Annotated[
         Seconds | None, Meta(description="seconds that the invitation stands; absent: `delivering-timeout`")
     ] = None
+    in_queues: Annotated[
+        list[Name] | None, Meta(description="queues to suggest to the agent; absent: those that it has")
+    ] = None
+    out_queues: Annotated[
+        list[Name] | None, Meta(description="queues to suggest for its children; absent: those that it has")
+    ] = None
     strategy_id: StrategyId | None = None
 
 
@@ -52,6 +58,10 @@ class RequestAccept(InvitationRequest):
     causes: ClassVar[tuple[str, ...]] = ("EventPartyAdded",)
     example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI", "ticket_id": 1790000000310002}
 
+    in_focus: Annotated[
+        Flag | None, Meta(description="1: the agent has it before it at once; the party in events shows it")
+    ] = None
+
 
 class RequestReject(InvitationRequest):
     """The invited agent does not take it; it goes back to its queue."""
@@ -67,8 +77,12 @@ class RequestReject(InvitationRequest):
 class EventInvite(Notification):
     """An agent is offered an interaction: accept or reject with this ticket within ``timeout`` seconds.
 
+    The interaction's ``in_queues`` and ``out_queues`` are the suggested queues for it and for its children.
+
     :param token: of the grant, once the agent has accepted
-    :param visibility_mode: always 0 in this release
+    :param operation: what for: `Route`, `Transfer`, `Conference`, `Intrude`
+    :param visibility_mode: who would see the agent: 0 all, 1 agents only, 2 nobody
+    :param extension: of the request that invites
     """
 
     ticket_id: int
@@ -76,8 +90,17 @@ class EventInvite(Notification):
     agent_id: str | None = None
     place_id: str | None = None
     interaction: Interaction
+    operation: str
     visibility_mode: int = 0
     timeout: float
+    extension: Document = UNSET
+
+
+class EventAccepted(Notification):
+    """The agent has accepted on another of its connections: the invitation is over on this one."""
+
+    ticket_id: int
+    interaction_id: str
 
 
 class EventAgentInvited(ReportingEvent):

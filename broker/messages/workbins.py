@@ -211,7 +211,7 @@ class EventPlacedInWorkbin(ReportingEvent):
 
 
 class EventTakenFromWorkbin(ReportingEvent):
-    """An interaction was taken from a workbin by ``party``."""
+    """An interaction was taken from a workbin by ``party``; without one it was moved or placed elsewhere."""
 
 
 class QueueRequest(Request):

@@ -46,6 +46,9 @@ def make_configuration(**settings: Any) -> Configuration:
             "Kept": Queue(tenant=101),
             "Fair": Queue(tenant=101),
             "Off": Queue(tenant=101, enabled=False),
+            "Closed": Queue(tenant=101, completed=True),
+            "Archive": Queue(tenant=101, completed=True),
+            "Later": Queue(tenant=101, paused=True),
             "Shop": Queue(tenant=102),
         },
         views={
@@ -54,6 +57,8 @@ def make_configuration(**settings: Any) -> Configuration:
             "Done/all": View(queue="Done"),
             "Shop/all": View(queue="Shop"),
             "Off/all": View(queue="Off"),
+            "Closed/all": View(queue="Closed"),
+            "Later/all": View(queue="Later"),
             "Fair/all": View(queue="Fair", order="priority desc", segmentation="media_type"),
         },
         workbins={
