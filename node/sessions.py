@@ -145,7 +145,8 @@ def register(node: NodeCore, call: Call) -> EventAck:
         raise Refusal(Code.BUSY, f"{len(sessions.by_id)} clients are registered", retry_after=1.0)
     if known is not None:
         sessions.discard(known)
-    session = Session(_session_id(node, call, request), call.source, request, tenants)
+    session_id = known.session_id if known is not None else _session_id(node, call, request)
+    session = Session(session_id, call.source, request, tenants)
     session.heard = session.asked = node.now  # to come back is activity, too: nothing that is handled is overdue now
     if known is not None:
         session.watches, session.settled = known.watches, known.settled
@@ -162,13 +163,13 @@ def register(node: NodeCore, call: Call) -> EventAck:
 
 
 def _session_id(node: NodeCore, call: Call, request: RequestRegisterClient) -> str:
-    """A resumed session keeps its id; a proxy names the sessions it brings; all others get one from the node.
+    """A proxy names the sessions it brings; all others get an id from the node.
 
     A direct client may resume a session that the node's tables still wait for, under the name that made it."""
     if request.session_id is not None:
         link = node.sessions.link_of(call.source)
         by_proxy = request.client_type is ClientType.PROXY or (call.source[1] and link is not None)
-        if by_proxy or request.session_id in node.sessions.by_id or request.session_id in node.orphans:
+        if by_proxy or request.session_id in node.orphans:
             return request.session_id
     return f"{node.name}.{node.clock.next(node.now):x}"
 
