@@ -39,6 +39,7 @@ from . import (
     interactions,
     invitations,
     locks,
+    moves,
     operations,
     overdue,
     parties,
@@ -49,6 +50,7 @@ from . import (
     routing,
     sessions,
     snapshots,
+    takings,
     workbins,
 )
 from .calls import UNASKED, Batch, Call, Cause, Outgoing, Read, Source
@@ -73,6 +75,8 @@ _MODULES = (
     holds,
     finding,
     snapshots,
+    takings,
+    moves,
     locks,
     reporting,
     operations,
@@ -84,6 +88,9 @@ for _module in _MODULES:
 
 REFUSED_WINDOWS = 10
 """How many dedup windows long a repetition is known as one; the reply itself is kept for the first."""
+
+SLICES = 4
+"""Slices of long work in one turn, about 10 ms; what is more waits for the next turn."""
 
 UNREGISTERED = frozenset({RequestPing, RequestRegisterClient})
 """What is served before registration."""
@@ -370,7 +377,7 @@ class NodeCore:
         while self._deadlines and self._deadlines[0][0] <= now:
             _, _, due, what = heappop(self._deadlines)
             due(self, what)
-        for _ in range(len(self.searches)):
+        for _ in range(min(len(self.searches), SLICES)):
             search = self.searches.popleft()
             if search.slice(self):
                 search.finish(self)
@@ -436,6 +443,7 @@ class NodeCore:
         }
         waiting |= memory.subscriptions.values("session")
         waiting |= snapshots.resume(self)
+        moves.resume(self)
         for session_id in sorted(map(str, waiting)):
             self.orphans.add(session_id)
             self.deadline(now + 3 * self.settings.keepalive_interval, sessions.orphaned, session_id)

@@ -144,17 +144,28 @@ class Answer(Record):
     payload: Document = UNSET
 
 
+class Stage(StrEnum):
+    """A snapshot's life (:mod:`node.snapshots`)."""
+
+    TAKING = "taking"
+    READY = "ready"
+    ENDING = "ending"
+
+
 class Snapshot(Record):
     """A frozen list of interactions; they are in the rows of its pages.
 
-    :param session_id: of the client that took it; the snapshot ends with it
+    :param session_id: of the client that took it; the snapshot ends with it. Empty: it has no owner any more
     :param count: how many interactions are in it
+    :param asked: keys of the reply to what is being done with it (:attr:`node.calls.Call.keys`)
     """
 
     snapshot_id: str
     session_id: str
     taken_us: int
     count: int = 0
+    stage: Stage = Stage.READY
+    asked: list[str] = []
 
 
 class Pin(Struct, array_like=True, frozen=True):
@@ -233,7 +244,7 @@ TABLES: dict[str, Kind[Any]] = {
         {"session": lambda row: [row.session_id], "workbin": lambda row: [(row.tenant_id, row.workbin)]},
     ),
     "answers": Kind(Answer),
-    "snapshots": Kind(Snapshot, {"session": lambda row: [row.session_id]}),
+    "snapshots": Kind(Snapshot, {"session": lambda row: [row.session_id], "asked": lambda row: row.asked}),
     "pages": Kind(Page),
     "moves": Kind(Move),
     "locks": Kind(
