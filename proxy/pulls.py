@@ -10,6 +10,8 @@ All pulls of a view that are under way are at one node, so the order of the view
 that may be grows while the node serves them all and shrinks when it does not. With ``pull-order = round-robin`` the
 nodes that have something are asked in turn instead. What a client that has gone was granted, its nodes take back when
 its session ends.
+
+Pulls that ignore holds see other heads than those that do not, so they have a :class:`View` of their own.
 """
 
 from __future__ import annotations
@@ -68,13 +70,13 @@ class Pulls:
         self._links = desk.links
         self._routes = desk.routes
         self._whereis = desk.whereis
-        self._views: dict[str, View] = {}
+        self._views: dict[tuple[str, bool], View] = {}
         self._turns = count()
         self._turn = 0
         self._rotation = 0
         self._open: dict[int, tuple[View, Pull]] = {}
         self._due: list[tuple[float, int]] = []
-        self._touched: dict[str, View] = {}
+        self._touched: dict[tuple[str, bool], View] = {}
         self._look_at = float("inf")
 
     # -- requests
@@ -118,10 +120,11 @@ class Pulls:
         known = self._configuration.views.get(request.view_id)
         if known is None or self._configuration.queues[known.queue].tenant != request.tenant_id:
             raise Refusal(Code.UNKNOWN_VIEW, request.view_id, field="view_id")
-        view = self._views.get(request.view_id)
+        name = request.view_id, request.ignore_hold
+        view = self._views.get(name)
         if view is None:
             order = compile_order(known.order, self._configuration.custom_properties)
-            view = self._views[request.view_id] = View(request.view_id, self._routes.serving(tenant), order)
+            view = self._views[name] = View(request.view_id, self._routes.serving(tenant), order)
         return view
 
     def _passed(self, call: Call, now: float, answers: Answers) -> None:
@@ -141,11 +144,13 @@ class Pulls:
         :raises ValueError: it is no head
         """
         said = _read_head(payload)
-        view = self._views.get(said.view_id)
-        if view is not None and node in view.nodes:
-            view.learn(node, said.head)
-            view.asking.discard(node)
-            self._touched[view.view_id] = view
+        for ignore_hold, head in ((False, said.head), (True, said.any_head or said.head)):
+            name = said.view_id, ignore_hold
+            view = self._views.get(name)
+            if view is not None and node in view.nodes:
+                view.learn(node, head)
+                view.asking.discard(node)
+                self._touched[name] = view
 
     def settle(self) -> None:
         """Serves the views whose heads have changed."""
