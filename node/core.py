@@ -183,10 +183,13 @@ class NodeCore:
                 return
             if request.once and self.journal_full:
                 raise Refusal(Code.BUSY, f"the journal of {self.name} has max-journal-rows", retry_after=5.0)
-            before = len(self.memory.changes)
+            before, said = len(self.memory.changes), len(self.outgoing)
             reply = HANDLERS[type(request)](self, call)
             if reply is not None:
                 self.finish(call, reply, changed=len(self.memory.changes) > before)
+                if len(self.outgoing) > said + 1:
+                    # who asked gets the reply first, then what it is told because of it (domain facts, 1.4)
+                    self.outgoing.insert(said, self.outgoing.pop())
         except Refusal as refusal:
             self.refuse(call, refusal)
 
