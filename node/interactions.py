@@ -21,6 +21,7 @@ from broker.messages.interactions import (
 )
 from broker.messages.kinds import EMPTY, ClientType
 from broker.messages.objects import HANDLING, QUEUED, Interaction
+from broker.messages.workbins import EventPlacedInWorkbin
 
 from . import agents, attributes, holdings, invitations, workbins
 from .calls import Call
@@ -74,9 +75,12 @@ def submit(node: NodeCore, call: Call) -> EventAck:
         user_data=_object(request.user_data, "user_data"),
     )
     memory.add(interaction)
-    node.event(EventInteractionSubmitted, interaction, call.cause(agent.actor() if agent else None), shows_data=True)
+    cause = call.cause(agent.actor() if agent else None)
+    node.event(EventInteractionSubmitted, interaction, cause, shows_data=True)
     if agent is not None:
         _begin_handling(node, call, interaction, agent)
+    elif workbin is not None:
+        node.event(EventPlacedInWorkbin, interaction, cause)
     ident = interaction.interaction_id
     return EventAck(interaction_id=ident, extension=Raw(encode({"InteractionId": ident})))
 

@@ -104,7 +104,8 @@ def invite(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow
     node.memory.put(node.memory.invitations, str(ticket), invitation)
     if interaction.delivered_at is None:
         node.memory.update(interaction, delivered_at=to_seconds(ticket))
-    cause = call.cause(holdings.as_actor(offer.asker) if offer.asker else None)
+    asking = agent.actor() if offer.purpose is Purpose.INTRUDE else None
+    cause = call.cause(holdings.as_actor(offer.asker) if offer.asker else asking)
     party = replace(agent.party(), visibility_mode=offer.visibility_mode)
     node.event(EventAgentInvited, interaction, cause, party=party, operation=offer.purpose.operation)
     node.tell_agent(
@@ -132,10 +133,10 @@ def accept(node: NodeCore, call: Call) -> EventAck:
     holder = agent_holder(
         agent, call.session.session_id, call.session.name, invitation.visibility_mode, call.request.in_focus
     )
+    _ack_asker(node, invitation)
     _ACCEPTED[invitation.purpose](node, interaction, invitation, holder, call.cause(agent.actor()))
     note = EventAccepted(ticket_id=invitation.ticket_id, interaction_id=interaction.interaction_id)
     _tell_others(node, call, agent, note)
-    _ack_asker(node, invitation)
     return EventAck(interaction_id=interaction.interaction_id)
 
 
@@ -267,6 +268,8 @@ def withdraw_all(node: NodeCore, interaction: Interaction, why: str) -> None:
 def withdraw(node: NodeCore, invitation: Invitation, why: str, code: Code) -> None:
     """Takes one invitation back: the agent is told, the offer comes to nothing."""
     interaction = node.memory.interactions[invitation.interaction_id]
+    if invitation.purpose is not Purpose.DELIVER:
+        _refuse_asker(node, invitation, code, why)
     _revoke(node, interaction, invitation, why)
     _come_to_nothing(node, interaction, invitation, code, why)
 

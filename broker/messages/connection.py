@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta
 
 from broker.errors import Code
 
-from .kinds import ClientType, Document, Notification, Reply, Request, Route
+from .kinds import RETURNS, ClientType, Document, Notification, Reply, Request, Route
 from .objects import MediaType, Name, TenantId
 
 SessionId = Annotated[
@@ -48,8 +48,7 @@ class RequestUnregisterClient(Request):
 
     causes: ClassVar[tuple[str, ...]] = (
         "EventAgentLogout",
-        "EventPartyRemoved",
-        "EventPlacedInQueue",
+        *RETURNS,
         "EventRevoked",
         "EventAbandoned",
     )

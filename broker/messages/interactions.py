@@ -60,7 +60,12 @@ class RequestSubmit(Request):
     senders: ClassVar[frozenset[ClientType]] = HANDLERS_OF_INTERACTIONS
     route: ClassVar[Route] = Route.SUBMIT
     once: ClassVar[bool] = True
-    causes: ClassVar[tuple[str, ...]] = ("EventInteractionSubmitted", "EventPartyAdded")
+    causes: ClassVar[tuple[str, ...]] = (
+        "EventInteractionSubmitted",
+        "EventPartyAdded",
+        "EventPlacedInWorkbin",
+        "EventWorkbinContentChanged",
+    )
     example: ClassVar[dict[str, Any]] = {
         "tenant_id": 101,
         "media_type": "email",
@@ -143,7 +148,9 @@ class RequestPlaceInQueue(ChangingRequest):
     refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_QUEUE, Code.QUEUE_DISABLED)
     causes: ClassVar[tuple[str, ...]] = (
         "EventPartyRemoved",
+        "EventTakenFromWorkbin",
         "EventPlacedInQueue",
+        "EventWorkbinContentChanged",
         "EventPropertiesChanged",
         "EventRevoked",
         "EventAbandoned",
@@ -163,6 +170,7 @@ class RequestStopProcessing(ChangingRequest):
     causes: ClassVar[tuple[str, ...]] = (
         "EventPartyRemoved",
         "EventProcessingStopped",
+        "EventWorkbinContentChanged",
         "EventPropertiesChanged",
         "EventRevoked",
         "EventAbandoned",

@@ -37,6 +37,14 @@ HANDLERS_OF_INTERACTIONS = frozenset(
     {ClientType.AGENT, ClientType.MEDIA, ClientType.ROUTING, ClientType.CAPTURE, ClientType.PROXY}
 )
 AGENTS = frozenset({ClientType.AGENT, ClientType.PROXY})
+RETURNS = (
+    "EventPartyRemoved",
+    "EventResumed",
+    "EventPlacedInQueue",
+    "EventPlacedInWorkbin",
+    "EventWorkbinContentChanged",
+)
+"""What comes of an interaction's return to where it was taken from."""
 REPORTERS = frozenset({ClientType.REPORTING, ClientType.PROXY, ClientType.MONITOR})
 OPERATORS = frozenset({ClientType.MONITOR, ClientType.PROXY})
 

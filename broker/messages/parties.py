@@ -12,6 +12,7 @@ from .interactions import InteractionRequest
 from .kinds import (
     AGENTS,
     HANDLERS_OF_INTERACTIONS,
+    RETURNS,
     ClientType,
     Document,
     Notification,
@@ -110,7 +111,7 @@ class RequestLeaveInteraction(InteractionRequest):
 
     refuses: ClassVar[tuple[Code, ...]] = (Code.BAD_TICKET,)
     senders: ClassVar[frozenset[ClientType]] = AGENTS
-    causes: ClassVar[tuple[str, ...]] = ("EventPartyRemoved", "EventPlacedInQueue")
+    causes: ClassVar[tuple[str, ...]] = (*RETURNS, "EventRevoked")
     example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI"}
 
 

@@ -26,6 +26,8 @@ class RequestDeliver(InteractionRequest):
         "EventRejected",
         "EventPlacedInQueue",
         "EventAbandoned",
+        "EventNotReadyForMedia",
+        "EventForcedAgentStateChange",
     )
     example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI", "agent_id": "VICKY", "timeout": 20}
 
@@ -55,7 +57,7 @@ class InvitationRequest(InteractionRequest):
 class RequestAccept(InvitationRequest):
     """The invited agent takes the interaction."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventPartyAdded",)
+    causes: ClassVar[tuple[str, ...]] = ("EventPartyAdded", "EventPartyRemoved", "EventAccepted")
     example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI", "ticket_id": 1790000000310002}
 
     in_focus: Annotated[
@@ -64,9 +66,9 @@ class RequestAccept(InvitationRequest):
 
 
 class RequestReject(InvitationRequest):
-    """The invited agent does not take it; it goes back to its queue."""
+    """The invited agent does not take it; after a Deliver it goes back to its queue."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventRejected", "EventPlacedInQueue", "EventAbandoned")
+    causes: ClassVar[tuple[str, ...]] = ("EventRejected", "EventPlacedInQueue", "EventAbandoned", "EventRevoked")
     example: ClassVar[dict[str, Any]] = {
         "interaction_id": "30FGHMI2NBPV2PWI",
         "ticket_id": 1790000000310002,

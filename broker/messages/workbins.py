@@ -40,6 +40,7 @@ class RequestPlaceInWorkbin(ChangingRequest):
     refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_WORKBIN,)
     causes: ClassVar[tuple[str, ...]] = (
         "EventPartyRemoved",
+        "EventTakenFromWorkbin",
         "EventPlacedInQueue",
         "EventPlacedInWorkbin",
         "EventWorkbinContentChanged",

@@ -20,6 +20,7 @@ from broker.config.objects import (
     View,
     WorkbinType,
 )
+from broker.messages import REQUESTS
 from broker.wire import pack
 from node.core import NodeCore
 from node.journal import encode_changes
@@ -144,7 +145,11 @@ class Driver:
         events = pack(batch.events) if batch.events.events else b""
         if batch.changes or events:
             self.rows.append((batch.us, encode_changes(batch.changes), events))
-        self.said += [json.loads(event.payload) for event in batch.events.events]
+        said = [json.loads(event.payload) for event in batch.events.events]
+        for event in said:
+            cause = event.get("cause")
+            assert cause is None or event["message"] in REQUESTS[cause].causes, f"{cause} caused {event['message']}"
+        self.said += said
         for source, ref, payload, code in batch.replies:
             document = json.loads(payload)
             assert bool(code) == (document["message"] == "EventError")

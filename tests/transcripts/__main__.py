@@ -1,4 +1,6 @@
-"""``python -m tests.transcripts [FLOW …]`` plays transcripts at a node and writes anew what they lead to; look at the diff.
+"""``python -m tests.transcripts [FLOW …]`` plays transcripts at a node and writes anew what they lead to.
+
+Look at the diff: it is what has changed for clients.
 
 A new flow is a file in ``flows`` with its story, its cast and its steps.
 """

@@ -1,18 +1,19 @@
 """Plays transcripts: flows as text, every message to every party in order.
 
-A transcript begins with its story (lines with ``#``), says who is there (``with``) and how nodes are set (``settings``),
-and goes on with steps at the margin, each followed by what it leads to:
+A transcript begins with its story (lines with ``#``), says who is there (``with``) and how nodes are set
+(``settings``), and goes on with steps at the margin, each followed by what it leads to:
 
     vicky RequestAccept {"interaction_id": "$i1", "ticket_id": "$t1"}
         vicky     EventAck {"interaction_id": "$i1"}
         stream    EventPartyAdded {"interaction": {"id": "$i1", "state": "handling", …}, …}
 
-The party that asks comes first, then the others, then the reporting stream; each in the order in which it gets them. Steps
-that are no requests: ``30 s pass``, ``vicky drops`` (its connection is lost, and it does not come back), ``the node of $i1
-fails over`` (clients of a node come back to the other member, as the client library does).
+The party that asks comes first, then the others, then the reporting stream; each in the order in which it gets them.
+A step that begins with ``given`` is not what the flow is about: what it leads to is not shown. Steps that are no
+requests: ``30 s pass``, ``vicky drops`` (its connection is lost, and it does not come back), ``the node of $i1 fails
+over`` (clients of a node come back to the other member, as the client library does).
 
-Ids, tickets and snapshots have names by the order of their appearance ($i1, $t1, $s1). What differs between any two servers
-is left out: times, sequence numbers, the names of nodes, the sentences of errors.
+Ids, tickets and snapshots have names by the order of their appearance ($i1, $t1, $s1). What differs between any two
+servers is left out: times, sequence numbers, the names of nodes, the sentences of errors.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ STREAM = "stream"
 STAGES = {"node": ("n1", 1), "proxy": ("p1", 1), "proxy of three nodes": ("p1", 3)}
 """Where a transcript is played: the server that all clients are at, and how many nodes there are."""
 
-_DROPPED = frozenset({"message", "node", "seq", "time", "tenant_id", "echoes", "detail", "session", "pid", "why"})
+_DROPPED = frozenset(
+    {"message", "node", "seq", "time", "tenant_id", "echoes", "detail", "session", "pid", "why", "complete"}
+)
 _SHOWN = (
     "queue", "workbin", "priority", "parent_id", "external_id", "interaction_type", "interaction_subtype", "is_online",
     "is_held", "is_locked", "in_queues", "out_queues", "assigned_to", "delivered_at", "abandoned_at", "completed_at",
@@ -42,6 +45,9 @@ _SHOWN = (
 )  # fmt: skip
 _DEFAULTS: dict[str, Any] = {"priority": 0, "is_online": 0, "interaction_type": "Inbound", "user_data": {}}
 _NAMES = {"interaction_id": "i", "ticket_id": "t", "token": "t", "snapshot_id": "s"}
+_GONE = dict.fromkeys(("unregistered", "connection lost", "silent"), "client gone")
+"""A proxy notices the end of a client, and tells nodes just that it has come."""
+
 _REQUEST = re.compile(r"(\w+) (Request\w+) ?(\{.*\})?")
 _WAIT = re.compile(r"([0-9.]+) s pass")
 _DROP = re.compile(r"(\w+) drops")
@@ -64,9 +70,12 @@ class Transcript:
 
     def text(self) -> str:
         """The whole of it as text."""
-        parts = [self.head.strip()]
-        parts += ["\n".join([step, *(f"    {line}" for line in lines)]) for step, lines in self.steps]
-        return "\n\n".join(parts) + "\n"
+        text, before = self.head.strip() + "\n", ""
+        for step, lines in self.steps:
+            text += "" if before.startswith("given ") and step.startswith("given ") else "\n"
+            text += "".join([f"{step}\n", *(f"    {line}\n" for line in lines)])
+            before = step
+        return text
 
 
 def read(text: str) -> Transcript:
@@ -136,6 +145,7 @@ class Stage(World):
 
     def play(self, step: str) -> list[str]:
         """Does a step. :returns: what it leads to, as lines"""
+        step = step.removeprefix("given ")
         for pattern, act in ((_REQUEST, self._ask), (_WAIT, self._wait), (_DROP, self._drop), (_FAILOVER, self._fail)):
             found = pattern.fullmatch(step)
             if found:
@@ -222,12 +232,13 @@ class Stage(World):
         if key in _NAMES and value:
             return self._name(_NAMES[key], value)
         if isinstance(value, dict):
-            return {inner: self._shown(inner, one) for inner, one in value.items() if inner not in ("session",)}
+            shown = {self.names.get(inner, inner): self._shown(inner, one) for inner, one in value.items()}
+            return {inner: one for inner, one in shown.items() if inner != "session"}
         if isinstance(value, list):
             return [self._shown("", one) for one in value]
         if isinstance(value, float) and value > 1e9:
             return "a time"
-        return self.names.get(value, value) if isinstance(value, str) else value
+        return self.names.get(value, _GONE.get(value, value)) if isinstance(value, str) else value
 
     def _part(self, one: dict[str, Any]) -> dict[str, Any]:
         """An interaction in short."""
@@ -256,5 +267,6 @@ def played(transcript: Transcript, at: str, nodes: int) -> Transcript:
     stage = Stage(transcript, at, nodes)
     done = Transcript(transcript.head, transcript.cast, transcript.settings, transcript.nodes)
     for step, _ in transcript.steps:
-        done.steps.append((step, stage.play(step)))
+        lines = stage.play(step)
+        done.steps.append((step, [] if step.startswith("given ") else lines))
     return done
