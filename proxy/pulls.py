@@ -98,7 +98,21 @@ class Pulls:
         if not view.watched:
             view.watched = True
             self._look(view, call.deadline)
+        else:
+            self._ask_unknown(view)
         self._serve(view)
+
+    def _ask_unknown(self, view: View) -> None:
+        """Asks for heads that are not known and nobody is asking for: the answer to an earlier look was lost."""
+        for node in view.nodes:
+            if (
+                node not in view.keys
+                and node not in view.asking
+                and view.looking is None
+                and self._links.is_ready(node)
+            ):
+                self._wait_for(view, {node})
+                self._ask_head(view, node, self._gather.now + WATCH_S)
 
     def _begin(self, view: View, call: Call, holds: bool) -> Pull:
         """A new pull, and when it is over at the latest."""
