@@ -264,15 +264,19 @@ def test_a_change_of_the_allowed_time_is_for_later_handlings(make_driver):
     agent and the new one for the next."""
     driver = make_driver(**SETTINGS)
     scene = Scene(driver, PLACES["queue"], "agent")
-    change = {"interaction_id": scene.ident, "changed_properties": {"handling-timeout": 2}}
+    change = {"interaction_id": scene.ident, "changed_properties": {"handling-timeout": 20}}
     scene.vicky.ask("RequestChangeProperties", **change)
+    scene.driver = driver = driver.reopened()
     driver.wait(599)
-    assert driver.events() == ["EventPropertiesChanged"]
+    assert driver.events() == ["EventNodeActive"]
     driver.wait(2)
     assert driver.events() == [*REMOVED, *QUEUED]
-    scene.vicky.ask("RequestPull", tenant_id=101, view_id="Inbound/all")
+    again = driver.agent("VICKY")
+    again.ask("RequestPull", tenant_id=101, view_id="Inbound/all")
     driver.events()
-    driver.wait(121)
+    driver.wait(1199)
+    assert driver.events() == []
+    driver.wait(2)
     assert driver.events() == [*REMOVED, *QUEUED]
 
 
