@@ -50,6 +50,7 @@ from . import (
     routing,
     sessions,
     snapshots,
+    strategies,
     takings,
     workbins,
 )
@@ -82,6 +83,7 @@ _MODULES = (
     operations,
     workbins,
     queues,
+    strategies,
 )
 for _module in _MODULES:
     HANDLERS.update(_module.HANDLERS)
@@ -123,6 +125,7 @@ class NodeCore:
         self.sessions = Sessions()
         self.orphans: set[str] = set()
         self.pulls = pulls.Pulls()
+        self.strategies = strategies.Strategies()
         self.offers: dict[str, Call] = {}
         """By ticket: the calls that wait for an invited agent."""
         self.active_since = 0.0
@@ -361,7 +364,7 @@ class NodeCore:
     @property
     def wake_at(self) -> float:
         """When :meth:`tick` wants to be called next, in seconds; 0 is at once."""
-        if self.searches:
+        if self.searches or self.strategies.is_busy(self):
             return 0.0
         return min(self._deadlines[0][0] if self._deadlines else float("inf"), self.memory.views.wake_at)
 
@@ -400,6 +403,7 @@ class NodeCore:
     def take(self, now: float) -> Batch:
         """Closes the batch: what to commit, and what to send when that is done."""
         self.now = now
+        self.strategies.settle(self)
         self.pulls.settle(self)
         workbins.settle(self)
         events, self.events = self.events, []
@@ -436,6 +440,7 @@ class NodeCore:
             self.watch(holding)
         memory.views.wake(now)
         memory.views.touched.clear()
+        self.strategies.restore(self)
         for ticket, invitation in memory.invitations.rows.items():
             self.deadline(to_seconds(invitation.deadline_us), invitations.expired, ticket)
         for key, answer in memory.answers.rows.items():
@@ -444,7 +449,7 @@ class NodeCore:
         waiting = memory.agents.values("session") | {
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
-        waiting |= memory.subscriptions.values("session")
+        waiting |= memory.subscriptions.values("session") | memory.loads.values("session")
         waiting |= snapshots.resume(self)
         moves.resume(self)
         for session_id in sorted(map(str, waiting)):
@@ -459,6 +464,7 @@ class NodeCore:
         self.sessions = Sessions()
         self.orphans = set()
         self.pulls = pulls.Pulls()
+        self.strategies = strategies.Strategies()
         self.searches.clear()
         self.snapshot_uses.clear()
         self.offers.clear()

@@ -90,10 +90,17 @@ def holder_of(node: NodeCore, call: Call, holding: Holding) -> Holder | None:
     return None
 
 
-def grant(node: NodeCore, interaction: Interaction, holder: Holder, origin: Holding | None = None) -> Holding:
+def grant(
+    node: NodeCore,
+    interaction: Interaction,
+    holder: Holder,
+    origin: Holding | None = None,
+    view_id: str | None = None,
+) -> Holding:
     """The interaction is held by ``holder`` from node.now on, under a fresh token.
 
     :param origin: the earlier holding whose place of return goes on; None: it is taken from where it is
+    :param view_id: the view that it is pushed from; None: somebody has asked for it
     """
     token = node.clock.next(node.now)
     holding = Holding(
@@ -104,6 +111,7 @@ def grant(node: NodeCore, interaction: Interaction, holder: Holder, origin: Hold
         queue=origin.queue if origin else interaction.queue,
         workbin=origin.workbin if origin else interaction.workbin,
         handling_s=overdue.allowed_s(node, interaction) if holder.agent else None,
+        view_id=view_id,
     )
     node.memory.put(node.memory.holdings, interaction.interaction_id, holding)
     node.watch(holding)
@@ -218,18 +226,33 @@ def backing_queue(node: NodeCore, workbin: Workbin) -> str | None:
 
 
 def _return(node: NodeCore, interaction: Interaction, holding: Holding, cause: Cause) -> None:
-    """Puts an interaction where its holding took it from: a workbin, or a queue.
-
-    Who had it may have put it on hold, and is not there any more to resume it: it is resumed, to be seen again."""
-    if interaction.is_held and (interaction.held_at or 0.0) >= to_seconds(holding.since_us):
-        node.memory.update(interaction, is_held=0, held_at=None)
-        node.event(EventResumed, interaction, cause)
+    """Puts an interaction where its holding took it from: a workbin, or a queue."""
+    _end_hold(node, interaction, holding, cause)
     if holding.workbin is not None:
         place_in_workbin(node, interaction, holding.workbin, cause)
     else:
         queue = holding.queue or interaction.queue
         assert queue is not None, "what is in no workbin was in a queue"
         place(node, interaction, queue, cause)
+
+
+def _end_hold(node: NodeCore, interaction: Interaction, holding: Holding, cause: Cause) -> None:
+    """Who had it may have put it on hold, and is not there any more to resume it: it is resumed, to be seen again."""
+    if interaction.is_held and (interaction.held_at or 0.0) >= to_seconds(holding.since_us):
+        node.memory.update(interaction, is_held=0, held_at=None)
+        node.event(EventResumed, interaction, cause)
+
+
+def put_back(node: NodeCore, interaction: Interaction, holding: Holding, cause: Cause) -> None:
+    """Puts an interaction back as if it had not been taken: in its old place in its queue. Its parties are told."""
+    node.memory.drop(node.memory.holdings, interaction.interaction_id)
+    if holding.workbin is not None or holding.queue is None:
+        _return(node, interaction, holding, cause)
+        return
+    _end_hold(node, interaction, holding, cause)
+    queue, state = interaction.queue, interaction.interaction_state
+    node.memory.update(interaction, interaction_state=QUEUED, queue=holding.queue)
+    node.event(EventPlacedInQueue, interaction, cause, old_queue=queue, old_state=state)
 
 
 def revoke(node: NodeCore, interaction: Interaction, holding: Holding, why: str, asking: Call | None = None) -> None:
@@ -241,7 +264,9 @@ def revoke(node: NodeCore, interaction: Interaction, holding: Holding, why: str,
         if holder.agent:
             tell_taken(node, interaction, holder.agent, why)
         else:
-            node.tell(holder.session_id, EventAbandoned(interaction_id=interaction.interaction_id, reason=why))
+            strategy_id = holder.party.strategy_id
+            note = EventAbandoned(interaction_id=interaction.interaction_id, reason=why, strategy_id=strategy_id)
+            node.tell(holder.session_id, note)
 
 
 def tell_taken(node: NodeCore, interaction: Interaction, agent: str, why: str) -> None:
@@ -268,18 +293,17 @@ def end(node: NodeCore, interaction: Interaction, holding: Holding, why: str) ->
 
 
 def give_back(node: NodeCore, name: str, why: str) -> None:
-    """All that a session (strategy) or an agent held returns to where it was taken from, if nobody else holds it; an
-    agent whose connection is still there is told.
+    """All that an agent held returns to where it was taken from, if nobody else holds it; an agent whose connection is
+    still there is told.
 
-    :param name: the session's id or the agent's key
+    :param name: the agent's key
     """
     for interaction_id in node.memory.holdings.keys("holder", name):
         interaction = node.memory.interactions[interaction_id]
         holding = node.memory.holdings.rows[interaction_id]
         for holder in [holder for holder in holding.holders if holder.name == name]:
             leave(node, interaction, holding, holder, because(why))
-            if holder.agent:
-                tell_taken(node, interaction, holder.agent, why)
+            tell_taken(node, interaction, name, why)
 
 
 def leave(node: NodeCore, interaction: Interaction, holding: Holding, holder: Holder, cause: Cause) -> None:

@@ -289,7 +289,8 @@ def _come_to_nothing(
     why = why or code.text
     if invitation.purpose == Purpose.DELIVER:
         if invitation.asker is not None:
-            note = EventAbandoned(interaction_id=interaction.interaction_id, reason=why)
+            strategy_id = invitation.asker.party.strategy_id
+            note = EventAbandoned(interaction_id=interaction.interaction_id, reason=why, strategy_id=strategy_id)
             node.tell(invitation.asker.session_id, note)
         holding: Holding = node.memory.holdings.rows[interaction.interaction_id]
         node.memory.drop(node.memory.holdings, interaction.interaction_id)

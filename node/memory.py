@@ -24,8 +24,8 @@ from .records import (
     AgentRow,
     Answer,
     Counters,
-    Holding,
     Invitation,
+    Load,
     Lock,
     Move,
     Page,
@@ -34,7 +34,11 @@ from .records import (
     Subscription,
 )
 from .tables import Row, Settling, Table
+from .taken import Taken
 from .views import Views
+
+_KINDS: dict[str, type[Table[Any]]] = {"answers": Settling, "holdings": Taken}
+"""Tables that keep more than rows and indexes."""
 
 
 class Memory:
@@ -49,10 +53,11 @@ class Memory:
         self.views = Views(configuration)
         self.contents = Contents(configuration)
         self.tables: dict[str, Table[Any]] = {
-            name: (Settling if name == "answers" else Table)(name, kind) for name, kind in TABLES.items()
+            name: _KINDS.get(name, Table)(name, kind) for name, kind in TABLES.items()
         }
         self.agents: Table[AgentRow] = self.tables["agents"]
-        self.holdings: Table[Holding] = self.tables["holdings"]
+        self.holdings: Taken = cast("Taken", self.tables["holdings"])
+        self.loads: Table[Load] = self.tables["loads"]
         self.invitations: Table[Invitation] = self.tables["invitations"]
         self.queues: Table[QueueRow] = self.tables["queues"]
         self.subscriptions: Table[Subscription] = self.tables["subscriptions"]
@@ -185,6 +190,7 @@ class Memory:
         for change in changes:
             _APPLY[type(change)](self, change)
         self.contents.moves.clear()
+        self.holdings.freed.clear()
 
     def load_interaction(self, interaction: Interaction) -> None:
         """An interaction from the tables, at start."""

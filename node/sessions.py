@@ -152,6 +152,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
         session.watches, session.settled = known.watches, known.settled
     sessions.add(session)
     node.orphans.discard(session.session_id)
+    node.strategies.resumed(node, session)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
     return EventAck(
         server=node.name,
@@ -211,7 +212,7 @@ def end(node: NodeCore, session: Session, why: str) -> None:
 def release(node: NodeCore, session_id: str, why: str) -> None:
     """Gives back all that a session had: agents without another connection are logged out, grants return."""
     agents.disconnect(node, session_id, why)
-    holdings.give_back(node, session_id, why)
+    node.strategies.release(node, session_id, why)
     workbins.forget(node, session_id)
     snapshots.forget(node, session_id)
 

@@ -52,6 +52,10 @@ class Table(Generic[Row]):
             return self.rows[key]
         return None
 
+    def count(self, index: str, value: Hashable) -> int:
+        """How many rows are found by ``value``."""
+        return len(self._by_name[index].get(value, ()))
+
     def values(self, index: str) -> set[Hashable]:
         """All that rows are found by."""
         return set(self._by_name[index])

@@ -20,6 +20,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+from msgspec.json import Decoder
+
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.messages import error_payload
@@ -43,6 +46,7 @@ from .replays import Replays
 from .route import Routes
 from .sessions import Session, Sessions, hello
 from .states import States
+from .strategies import Strategies
 from .stream import MergeStream
 from .whereis import WhereIs
 from .workbins import Workbins
@@ -89,6 +93,7 @@ class ProxyCore:
         self.links.silence_s = max(SILENCE_S, 4 * slowest)
         self.gather = Gather(self.links, self.counts)
         self.calls = Calls(settings.max_pending, self.counts)
+        self.whereis = whereis = WhereIs(nodes, settings.interaction_cache_size)
         desk = Desk(
             configuration=configuration,
             settings=settings,
@@ -97,14 +102,15 @@ class ProxyCore:
             gather=self.gather,
             calls=self.calls,
             routes=Routes(configuration, nodes),
-            whereis=WhereIs(nodes, settings.interaction_cache_size),
+            whereis=whereis,
         )
         self.forward = Forward(desk)
         self.agents = Agents(desk)
         self.pulls = Pulls(desk)
         self.byids = ByIds(desk)
         self.workbins = Workbins(desk)
-        self.own = Own(Self(name, member, pid), desk, self.sessions, self.agents)
+        self.strategies = Strategies(desk)
+        self.own = Own(Self(name, member, pid), desk, self.sessions, self.agents, self.strategies)
         self.stream = MergeStream(name, nodes, settings.stream_stall_timeout, settings.stream_buffer)
         self.replays = Replays(self.stream, self.ask, nodes, settings)
         self.states = States(self.stream, self.ask, nodes, settings)
@@ -122,6 +128,7 @@ class ProxyCore:
             Route.SCATTER: self.forward.scatter,
             Route.SNAPSHOT: self.forward.to_snapshot,
             Route.PULL: self._pull,
+            Route.ENGINE: self.strategies.request,
             Route.STREAM: self._stream,
             Route.NODE: self.forward.to_node,
         }
@@ -168,7 +175,7 @@ class ProxyCore:
     def lost(self, now: float, source: bytes) -> None:
         """A client cannot be reached any more. Its session waits for it as long as for any silent one."""
         self._live(now)
-        self.sessions.lost(source)
+        self.strategies.lost(self.sessions.lost(source))
 
     def _introduction(self, client: int) -> bytes | None:
         return self.own.introduction(client)
@@ -236,7 +243,16 @@ class ProxyCore:
         if session is None:
             self.counts["client gone"] += 1
         elif self.agents.lets_pass(session, node, payload):
+            if payload.startswith(_ROUTE_REQUEST):
+                self._learn_place(node, payload)
             self.calls.tell(session, payload)
+
+    def _learn_place(self, node: str, payload: bytes) -> None:
+        """A node sends an engine an interaction: requests about it go there."""
+        try:
+            self.whereis.learn(_read_sent(payload).interaction.interaction_id, node)
+        except (ValueError, RecursionError):
+            self.counts["garbage"] += 1
 
     def unsent(self, now: float, node: str, member: str, requests: list[PackedRequest]) -> None:
         """The shell could not send these to a member; they are tried again."""
@@ -258,6 +274,7 @@ class ProxyCore:
                 self.pulls.went(node)
             for node, forgot in ready:
                 self.agents.arrears.ready(node, forgot)
+                self.strategies.ready(node, forgot)
                 self.pulls.ready(node)
                 self.forward.ready()
             for node, number in given_up:
@@ -292,6 +309,7 @@ class ProxyCore:
         self.pulls.tick(now)
         self.forward.tick(now)
         self.agents.arrears.tick(now)
+        self.strategies.tick(now)
         self.own.tick(now)
         self.stream.tick(now)
 
@@ -299,8 +317,8 @@ class ProxyCore:
     def wake_at(self) -> float:
         """When :meth:`tick` wants to be called next, in seconds of the caller's clock."""
         parts = (
-            self.links, self.gather, self.pulls, self.forward, self.sessions, self.agents.arrears, self.stream,
-            self.replays, self.states,
+            self.links, self.gather, self.pulls, self.forward, self.sessions, self.agents.arrears, self.strategies,
+            self.stream, self.replays, self.states,
         )  # fmt: skip
         return min([part.wake_at for part in parts]) - self.now + (self._wall or 0.0)
 
@@ -320,6 +338,16 @@ def _name(request: type[Request] | None) -> str | None:
     return None if request is None else str(request.__struct_config__.tag)
 
 
+class _Known(Struct, gc=False):
+    interaction_id: str
+
+
+class _Sent(Struct, gc=False):
+    interaction: _Known
+
+
+_read_sent = Decoder(_Sent).decode
+_ROUTE_REQUEST = b'{"message":"EventRouteRequest"'
 _VIEW_HEAD = b'{"message":"EventViewHead"'
 
 _STREAM: dict[type[Request], Callable[[ProxyCore], Callable[..., None]]] = {

@@ -58,6 +58,7 @@ BEFORE: dict[str, list[Step]] = {
     "RequestMoveInteractions": [SNAPSHOT],
     "RequestUnlockInteraction": [LOCK],
     "RequestReject": [PULL, DELIVER],
+    "RequestUnloadStrategy": [(ENGINE, "RequestLoadStrategy", REQUESTS["RequestLoadStrategy"].example)],
     "RequestHold": [],
     "RequestResume": [(MEDIA, "RequestHold", {"interaction_id": HELD})],
     "RequestUpdateActivity": [TAKE],

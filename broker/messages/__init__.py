@@ -14,7 +14,19 @@ import msgspec
 
 from broker.errors import Code, Refusal
 
-from . import agents, connection, interactions, operations, parties, pulls, reporting, routing, snapshots, workbins
+from . import (
+    agents,
+    connection,
+    interactions,
+    operations,
+    parties,
+    pulls,
+    reporting,
+    routing,
+    snapshots,
+    strategies,
+    workbins,
+)
 from .connection import EventError
 from .kinds import Message, Notification, Reply, ReportingEvent, Request
 
@@ -24,6 +36,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     interactions,
     pulls,
     routing,
+    strategies,
     parties,
     workbins,
     snapshots,
