@@ -23,6 +23,7 @@ from .calls import Call, Cause
 
 if TYPE_CHECKING:
     from .core import NodeCore
+    from .sessions import Session
 
 
 def change_properties(node: NodeCore, call: Call) -> EventAck:
@@ -137,12 +138,31 @@ def report_change(node: NodeCore, call: Call, interaction: Interaction, fields: 
         "changed_properties": request.changed_properties,
         "deleted_properties": list(request.deleted_properties),
     }
+    _say(node, interaction, body, cause, call.session)
+
+
+def _say(
+    node: NodeCore, interaction: Interaction, body: dict[str, Any], cause: Cause, asking: Session | None = None
+) -> None:
+    """Says what was changed to reporting, and to the media server that has submitted it and wants to know."""
     node.event(EventPropertiesChanged, interaction, cause, shows_data=True, body=Raw(encode(body)))
     note = None
     for session in node.sessions.followers.get(interaction.submitted_by or "", ()):
-        if session is not call.session and interaction.tenant_id in session.tenants:
+        if session is not asking and interaction.tenant_id in session.tenants:
             note = note or InteractionChanged(interaction_id=interaction.interaction_id, interaction=interaction)
             node.tell(session.session_id, note)
+
+
+def merge_user_data(node: NodeCore, interaction: Interaction, data: Raw, cause: Cause) -> None:
+    """Writes keys into the user data of an interaction, none of them a system property, and says so to all who handle
+    it. :param data: a JSON object, known to be one"""
+    added = _members(data)
+    node.memory.update(interaction, user_data=Raw(encode(_members(interaction.user_data) | added)))
+    _say(node, interaction, {"added_properties": added, "changed_properties": {}, "deleted_properties": []}, cause)
+    holding = node.memory.holdings.get(interaction.interaction_id)
+    note = InteractionChanged(interaction_id=interaction.interaction_id, interaction=interaction)
+    for holder in holding.holders if holding is not None else ():
+        node.tell_holder(holder, note)
 
 
 HANDLERS = {RequestChangeProperties: change_properties}

@@ -1,7 +1,8 @@
 """Plays transcripts: flows as text, every message to every party in order.
 
-A transcript begins with its story (lines with ``#``), says who is there (``with``) and how nodes are set
-(``settings``), and goes on with steps at the margin, each followed by what it leads to:
+A transcript begins with its story (lines with ``#``), says who is there (``with``, each with his client type and what
+else he registers with) and how nodes are set (``settings``), and goes on with steps at the margin, each followed by
+what it leads to:
 
     vicky RequestAccept {"interaction_id": "$i1", "ticket_id": "$t1"}
         vicky     EventAck {"interaction_id": "$i1"}
@@ -12,8 +13,8 @@ A step that begins with ``given`` is not what the flow is about: what it leads t
 requests: ``30 s pass``, ``vicky drops`` (its connection is lost, and it does not come back), ``the node of $i1 fails
 over`` (clients of a node come back to the other member, as the client library does).
 
-Ids, tickets and snapshots have names by the order of their appearance ($i1, $t1, $s1). What differs between any two
-servers is left out: times, sequence numbers, the names of nodes, the sentences of errors.
+Ids, tickets, snapshots and references have names by the order of their appearance ($i1, $t1, $s1, $r1). What differs
+between any two servers is left out: times, sequence numbers, the names of nodes, the sentences of errors.
 """
 
 from __future__ import annotations
@@ -44,7 +45,15 @@ _SHOWN = (
     "user_data", "token",
 )  # fmt: skip
 _DEFAULTS: dict[str, Any] = {"priority": 0, "is_online": 0, "interaction_type": "Inbound", "user_data": {}}
-_NAMES = {"interaction_id": "i", "ticket_id": "t", "token": "t", "snapshot_id": "s"}
+_NAMES = {
+    "interaction_id": "i",
+    "ticket_id": "t",
+    "token": "t",
+    "snapshot_id": "s",
+    "esp_server_refid": "r",
+    "esp_client_refid": "c",
+}
+_PARTY = re.compile(r"(\w+) \((\w+) ?(\{[^()]*\})?\)")
 _GONE = dict.fromkeys(("unregistered", "connection lost", "silent"), "client gone")
 """A proxy notices the end of a client, and tells nodes just that it has come."""
 
@@ -58,12 +67,12 @@ _FAILOVER = re.compile(r"the node of (\$i\d+) fails over")
 class Transcript:
     """A transcript as it is written.
 
-    :param head: story, cast and settings, as they stand
+    :param head: story, cast and settings, as they stand; ``cast``: each party's registration
     :param steps: each with the lines of what it leads to
     """
 
     head: str
-    cast: dict[str, str]
+    cast: dict[str, dict[str, Any]]
     settings: dict[str, Any]
     nodes: int
     steps: list[tuple[str, list[str]]] = field(default_factory=list)
@@ -84,7 +93,8 @@ def read(text: str) -> Transcript:
     cast, settings = {}, {}
     for line in head:
         if line.startswith("with "):
-            cast |= dict(re.findall(r"(\w+) \((\w+)\)", line))
+            for name, kind, fields in _PARTY.findall(line):
+                cast[name] = {"client_type": kind, **json.loads(fields or "{}")}
         elif line.startswith("settings "):
             settings |= {key: json.loads(value) for key, value in re.findall(r"(\w+)=(\S+)", line)}
     transcript = Transcript("\n".join(head), cast, settings, settings.pop("nodes", 3))
@@ -122,18 +132,18 @@ class Stage(World):
         super().__init__(configuration(nodes, transcript.settings))
         self.parties: dict[str, Client] = {}
         self.sessions: dict[str, str] = {}
-        for name, kind in transcript.cast.items():
-            self._register(name, kind)
+        self.cast = transcript.cast
+        for name in self.cast:
+            self._register(name)
         self.run(0.1)
         self.outcome("")
 
-    def _register(self, name: str, kind: str, **fields: Any) -> None:
+    def _register(self, name: str, **fields: Any) -> None:
         client = Client(self, self.at, name)
-        ack = client.ask("RequestRegisterClient", client_name=name, client_type=kind, **fields)
+        ack = client.ask("RequestRegisterClient", client_name=name, **self.cast[name], **fields)
         assert ack["message"] == "EventAck", ack
         self.parties[name] = client
         self.sessions[name] = ack["session_id"]
-        self.kinds = getattr(self, "kinds", {}) | {name: kind}
 
     def _answered(self, at: str, source: bytes, ref: Any, payload: bytes) -> None:
         super()._answered(at, source, ref, payload)
@@ -192,7 +202,7 @@ class Stage(World):
         self.take_over(name)
         if self.at == name:
             for party in self.parties:
-                self._register(party, self.kinds[party], session_id=self.sessions[party])
+                self._register(party, session_id=self.sessions[party])
             self.log = [(who, said) for who, said in self.log if "session_id" not in said]
         return ""
 

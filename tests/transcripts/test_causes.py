@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import pytest
 
 from broker.messages import EVENTS, NOTIFICATIONS, REQUESTS
 from tests.transcripts.play import FLOWS, STAGES, Stage, read
 
-ELSEWHERE = {"RequestSwitchover": {"EventNodeActive"}}
-"""What processes do and not cores: the pair's tests show it."""
+ELSEWHERE = {
+    "RequestSwitchover": {"EventNodeActive"},  # processes do it, not cores: the pair's tests show it
+    "RequestServiceUndelivered": {"Request3rdServer", "EventExternalServiceRequested"},  # proxies ask it, not clients
+}
+"""What no client's flow can show."""
 TOLD = set(EVENTS) | set(NOTIFICATIONS)
 
 
@@ -38,11 +42,19 @@ class Seen:
                 if said["message"] not in TOLD:
                     continue
                 cause = said.get("cause") or asked
+                if "cause" not in said and _is_push(said, asked):
+                    continue
                 if cause is not None:
                     self.at_once[cause].setdefault(said["message"], flow)
                 for request in before:
                     self.later[request].add(said["message"])
             before |= {asked} if asked else set()
+
+
+def _is_push(said: dict[str, Any], asked: str | None) -> bool:
+    """What is pushed to an engine is the server's own doing: whatever lets something wait may be followed by it."""
+    known = asked is not None and said["message"] in REQUESTS[asked].causes
+    return said["message"] in REQUESTS["RequestLoadStrategy"].causes and not known
 
 
 @pytest.fixture(scope="module")
