@@ -139,6 +139,7 @@ class Invitation(Record):
 
     :param asker: the strategy or agent that asked
     :param asked: keys of the reply that waits for the answer (:attr:`node.calls.Call.keys`)
+    :param extension: of the request, for the agent
     """
 
     ticket_id: int
@@ -149,6 +150,7 @@ class Invitation(Record):
     asker: Holder | None = None
     asked: list[str] = []
     visibility_mode: int = 0
+    extension: Document = UNSET
 
 
 class QueueRow(Record):

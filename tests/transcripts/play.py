@@ -246,8 +246,8 @@ class Stage(World):
             return {inner: one for inner, one in shown.items() if inner != "session"}
         if isinstance(value, list):
             return [self._shown("", one) for one in value]
-        if isinstance(value, float) and value > 1e9:
-            return "a time"
+        if isinstance(value, float):
+            return "a time" if value > 1e9 else round(value, 1)
         return self.names.get(value, _GONE.get(value, value)) if isinstance(value, str) else value
 
     def _part(self, one: dict[str, Any]) -> dict[str, Any]:
