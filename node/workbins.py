@@ -31,7 +31,7 @@ from broker.messages.workbins import (
     WorkbinTypeInfo,
 )
 
-from . import agents, holdings, interactions
+from . import agents, attributes, holdings, interactions
 from .calls import Call
 from .contents import Bin, Move
 from .listing import Listing, key_of, keys, listed
@@ -53,11 +53,12 @@ def place(node: NodeCore, call: Call) -> EventAck:
     holder = holdings.holder_of(node, call, holding) if holding is not None else None
     agent = node.memory.agents.get(holder.agent) if holder is not None and holder.agent else None
     workbin = known_workbin(node, interaction.tenant_id, request.workbin, agent)
-    changed = changed_properties(interaction, request)
+    attributes.check_placing(node, interaction, holdings.backing_queue(node, workbin))
+    changed = changed_properties(node, call, interaction)
     cause = holdings.cause_of(node, call, holding)
     interactions.take_out(node, call, interaction, holding, "PlacedInWorkbin")
     if changed:
-        report_change(node, interaction, request, changed, cause)
+        report_change(node, call, interaction, changed, cause)
     holdings.place_in_workbin(node, interaction, workbin, cause)
     return EventAck(interaction_id=interaction.interaction_id)
 

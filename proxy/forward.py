@@ -61,8 +61,8 @@ class Forward:
     def submit(self, call: Call) -> None:
         """Route SUBMIT: to one node that takes new interactions of this tenant and media type, each in turn.
 
-        With an id of the client's own: to the id's home, where a duplicate is seen. With a dedup_id: to its home, where
-        a repetition is seen.
+        With an id of the client's own: to the id's home, where a duplicate is seen. A child: to its parent's node,
+        which knows where the parent lets its children go. With a dedup_id: to its home, where a repetition is seen.
         """
         head, session = call.head, call.session
         if head.tenant_id not in session.tenants:
@@ -73,12 +73,22 @@ class Forward:
             if home is None:
                 raise Refusal(Code.NO_SERVERS, "the node that this id names does not take it", field="interaction_id")
             self._forward(call, (home,), self._submitted)
+        elif (home := self._home_of_parent(call, eligible)) is not None:
+            self._forward(call, (home,), self._merged)
         elif head.dedup_id is not None:
             home = self._routes.home(f"{session.name}\0{head.dedup_id}", eligible)
             self._forward(call, (home,), self._merged)
         else:
             self._calls.begin(call)
             self._submit_in_turn(call, eligible)
+
+    def _home_of_parent(self, call: Call, eligible: Nodes) -> str | None:
+        """The node of a child's parent, if it takes new interactions and is there. (With a dedup_id also if it is away:
+        a repetition has to come to the same node.)"""
+        if call.head.parent_id is None:
+            return None
+        home = self._whereis.home(call.head.parent_id, eligible)
+        return home if home is not None and (call.head.dedup_id or self._links.is_ready(home)) else None
 
     def _submit_in_turn(self, call: Call, eligible: Nodes) -> None:
         """To the next node that is there; when none is, the call waits for the first that comes back."""

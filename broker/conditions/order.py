@@ -16,7 +16,7 @@ from broker.messages.objects import Interaction
 
 from . import marks
 from .grammar import parse
-from .properties import NO_CUSTOM, SYSTEM, Custom, Property
+from .properties import NO_CUSTOM, SYSTEM, Custom, Property, spellings
 from .source import CACHED, MAX_TERMS, Writer, all_of
 
 DEFAULT_ORDER = "received_at, interaction_id"
@@ -71,7 +71,7 @@ def compile_order(text: str, custom: Mapping[str, CustomProperty] = NO_CUSTOM) -
 
     :raises Refusal: ``BAD_CONDITION`` with the column and what was expected
     """
-    return _order(text, frozenset((name, it.type) for name, it in custom.items()) if custom else frozenset())
+    return _order(text, spellings(custom))
 
 
 @lru_cache(maxsize=CACHED)
