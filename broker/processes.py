@@ -28,8 +28,8 @@ class Pair(Protocol):
         """The second member, if there is one."""
 
 
-MakeShell = Callable[[Configuration, str, str, Stalls], Shell]
-"""``(configuration, name, member, stalls)`` -> the shell of that member."""
+MakeShell = Callable[[Configuration, str, str, Stalls, str], Shell]
+"""``(configuration, name, member, stalls, path)`` -> the shell of that member; it reads ``path`` again at SIGHUP."""
 
 
 class Kind(NamedTuple):
@@ -57,7 +57,7 @@ def run_process(kind: Kind, path: str, name: str, member: str | None) -> NoRetur
     _log_to_stderr(name, member)
     raise_file_limit()
     stalls = Stalls()
-    run(kind.make(configuration, name, member, stalls), parent_pid(), stalls)
+    run(kind.make(configuration, name, member, stalls, path), parent_pid(), stalls)
     raise SystemExit(0)
 
 

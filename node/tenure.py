@@ -15,6 +15,7 @@ import structlog
 from broker.clock import to_us
 from broker.config.objects import Configuration
 
+from . import reconfiguration
 from .core import NodeCore
 from .folding import Folding
 from .pair import Action, Event, Pair
@@ -44,6 +45,7 @@ class Tenure:
         self.settings = configuration.nodes[node].settings
         self.why = "starting"
         self.next_look = 0.0
+        self._configured_us = 0
         self.core = self._new_core()
         self.folding = Folding(self.core.memory, 0)
         self.pair = self._new_pair()
@@ -52,7 +54,14 @@ class Tenure:
         self._renew_at = self._forget_at = 0.0
 
     def _new_core(self) -> NodeCore:
-        return NodeCore(self.node, self.configuration, self.member, os.getpid())
+        core = NodeCore(self.node, self.configuration, self.member, os.getpid())
+        core.configured_us = self._configured_us
+        return core
+
+    def configured(self, us: int, configuration: Configuration) -> None:
+        """The configuration that a new core begins with. :param us: when it was read from the file, or taken on"""
+        self._configured_us, self.configuration = us, configuration
+        self.core.configured_us = us
 
     def _new_pair(self) -> Pair:
         return Pair(this_holder(self.member), self.settings.lease_timeout)
@@ -105,7 +114,18 @@ class Tenure:
             except JournalCut:
                 log.warning("was away for too long, loading again")
                 self._forget()
+        self._follow_configuration()
         self._forget_folded()
+
+    def _follow_configuration(self) -> None:
+        """The active member's configuration is this one's, too; views are built a slice each look."""
+        core = self.core
+        said = reconfiguration.follow(core)
+        if said:
+            log.warning(said)
+            self.configured(core.configured_us, core.configuration)
+        if core.memory.building and not core.memory.build(reconfiguration.SLICE):
+            self.next_look = 0.0
 
     def _load(self) -> None:
         began = time.monotonic()

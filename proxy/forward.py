@@ -24,7 +24,7 @@ class Forward:
     """Forwarding; and the submits that wait for any node that takes them."""
 
     def __init__(self, desk: Desk) -> None:
-        self._custom = desk.configuration.custom_properties
+        self._configuration = desk.configuration
         self._counts = desk.counts
         self._gather = desk.gather
         self._calls = desk.calls
@@ -69,31 +69,56 @@ class Forward:
             raise no_servers({head.tenant_id})
         eligible = self._routes.submitting(head.tenant_id, head.media_type)
         if head.interaction_id is not None:
-            home = self._whereis.home(head.interaction_id, eligible)
-            if home is None:
+            homes = self._whereis.homes(head.interaction_id, eligible)
+            if not homes:
                 raise Refusal(Code.NO_SERVERS, "the node that this id names does not take it", field="interaction_id")
-            self._forward(call, (home,), self._submitted)
+            self._forward(call, homes[:1], partial(self._submitted, homes[1:]))
         elif head.dedup_id is not None:
-            home = self._routes.home(f"{session.name}\0{head.dedup_id}", eligible)
-            self._forward(call, (home,), self._merged)
+            homes = self._routes.homes(f"{session.name}\0{head.dedup_id}", eligible)
+            self._forward(call, homes[:1], partial(self._submitted, homes[1:]))
         else:
             self._calls.begin(call)
             self._submit_in_turn(call, eligible)
 
     def _submit_in_turn(self, call: Call, eligible: Nodes) -> None:
-        """To the next node that is there; when none is, the call waits for the first that comes back."""
-        ready = tuple(filter(self._links.is_ready, eligible))
-        if ready:
-            self._ask(call, (self._routes.turn(eligible, ready),), self._merged)
-        else:
-            self._parked.append((call, eligible))
+        """To the next node that is there; when none is, the call waits for the first that comes back.
 
-    def _submitted(self, call: Call, now: float, answers: Answers) -> None:
-        """The home of a client's own id has answered, or not."""
+        A drained node is left out as soon as it has said so; one that has not yet refuses, and the next one is asked.
+        """
+        taking = tuple(node for node in eligible if not self._links.links[node].drained)
+        ready = tuple(filter(self._links.is_ready, taking))
+        if ready:
+            node = self._routes.turn(taking, ready)
+            left = tuple(other for other in taking if other != node)
+            self._ask(call, (node,), partial(self._submitted_in_turn, left))
+        elif taking:
+            self._parked.append((call, taking))
+        else:
+            self._refuse_drained(call)
+
+    def _submitted_in_turn(self, left: Nodes, call: Call, now: float, answers: Answers) -> None:
+        if _is_drained(answers):
+            self._submit_in_turn(call, left)
+        else:
+            self._merged(call, now, answers)
+
+    def _submitted(self, left: Nodes, call: Call, now: float, answers: Answers) -> None:
+        """The home of a client's own id or of a dedup_id has answered, or not. A drained one has said that it does not
+        know it: then the next home is asked."""
+        if _is_drained(answers):
+            if left:
+                self._ask(call, left[:1], partial(self._submitted, left[1:]))
+            else:
+                self._refuse_drained(call)
+            return
         for node, reply in answers.items():
-            if reply is not None and not reply.code:
+            if reply is not None and not reply.code and call.head.interaction_id is not None:
                 self._whereis.learn(call.head.interaction_id, node)
         self._merged(call, now, answers)
+
+    def _refuse_drained(self, call: Call) -> None:
+        """Every node that could take it is drained."""
+        self._calls.refuse(call, no_servers({call.head.tenant_id}, call.head.media_type))
 
     def ready(self) -> None:
         """A node is back: submits that have waited for one go on."""
@@ -156,8 +181,13 @@ class Forward:
             if reply is not None:  # hot path: every merge but that one passes a single reply on as it is
                 self._calls.answer(call, reply.payload)
                 return
-        terms = Terms(call.request, call.head, self._custom, self._counts)
+        terms = Terms(call.request, call.head, self._configuration.custom_properties, self._counts)
         try:
             self._calls.answer(call, MERGES[call.request.merge](terms, answers))
         except Refusal as refusal:
             self._calls.refuse(call, refusal)
+
+
+def _is_drained(answers: Answers) -> bool:
+    """The one node that was asked takes nothing new."""
+    return any(reply is not None and reply.code == Code.DRAINED for reply in answers.values())

@@ -22,6 +22,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
+import msgspec
+
 from broker.errors import Code
 from broker.messages import encode
 from broker.messages.operations import RequestGetStatus
@@ -69,7 +71,7 @@ class Links:
         """Requests that no member will answer in time: node and number, since this was emptied."""
         self.silence_s = SILENCE_S
         self._hello = hello
-        self._patience = patience
+        self.patience = patience
         self._numbers = Numbers()
         self._introductions = Introductions(self._numbers, introduction, counts)
         self._started: float | None = None
@@ -88,7 +90,7 @@ class Links:
 
     def _is_gone(self, now: float, link: Link) -> bool:
         self._start(now)
-        return now >= link.away_since + self._patience
+        return now >= link.away_since + self.patience
 
     # -- what members say
 
@@ -105,6 +107,8 @@ class Links:
         member.heard, member.role, member.epoch = now, said.role, said.epoch
         if said.status:
             member.status = said.status
+            if said.role == "active":
+                link.drained = _is_drained(said.status)
         if not link.heard_ever:
             link.heard_ever = True
             link.away_since = now
@@ -228,7 +232,7 @@ class Links:
         """Notices silence, says hello and probes again, gives up what has waited too long."""
         self._start(now)
         for link in self.links.values():
-            if link.state is not READY and link.open and now >= link.away_since + self._patience:
+            if link.state is not READY and link.open and now >= link.away_since + self.patience:
                 self._give_up(link)
             if link.active is None or link.state is AWAY:
                 continue
@@ -260,7 +264,7 @@ class Links:
     def _wake_at(self, link: Link) -> float:
         if link.flowing and not link.owed and link.active is not None:  # hot path: so it is nearly always
             return min(link.probe_at, link.members[link.active].heard + self.silence_s + 0.001)
-        at = link.away_since + self._patience if link.open and link.state is not READY else float("inf")
+        at = link.away_since + self.patience if link.open and link.state is not READY else float("inf")
         if link.active is None or link.state is AWAY:
             return at
         if link.owed and link.flowing:
@@ -273,7 +277,7 @@ class Links:
         if self._started is None:
             self._started = now
             for link in self.links.values():
-                link.away_since = now - self._patience + min(GRACE_S, self._patience)
+                link.away_since = now - self.patience + min(GRACE_S, self.patience)
 
     # -- changes of state
 
@@ -417,3 +421,22 @@ def _pause_s(link: Link) -> float:
 
 _BOUNCES = frozenset({int(Code.NOT_REGISTERED), int(Code.NOT_PRIMARY)})
 _DECLINES = frozenset({int(Code.NOT_PRIMARY), int(Code.DATABASE_FAILURE)})
+
+
+class _Figures(msgspec.Struct):
+    drained_since: float | None = None
+
+
+class _Said(msgspec.Struct):
+    node: _Figures = msgspec.field(default_factory=_Figures)
+
+
+_read_status = msgspec.json.Decoder(_Said).decode
+
+
+def _is_drained(status: bytes) -> bool:
+    """Whether an active member says that it takes no new interactions."""
+    try:
+        return _read_status(status).node.drained_since is not None
+    except (ValueError, RecursionError):
+        return False

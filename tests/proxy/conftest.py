@@ -22,6 +22,7 @@ from broker.config.objects import (
 )
 from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
 from proxy.core import ProxyCore
+from tests.orders import obey_proxy
 
 START = 1_790_000_000.0
 STEP_S = 0.02
@@ -157,10 +158,10 @@ OWN = ("RequestRegisterClient", "RequestUnregisterClient", "RequestWatchView", "
 
 
 class World:
-    """A proxy core among its nodes."""
+    """A proxy core among its nodes. ``file`` is what its configuration file says by now."""
 
     def __init__(self, configuration: Configuration, *, beaten: bool = True) -> None:
-        self.configuration = configuration
+        self.configuration = self.file = configuration
         self.now = START
         self.core = ProxyCore("p1", "b007", configuration)
         self.nodes = {name: FakeNode(name) for name in configuration.nodes_of("p1")}
@@ -191,6 +192,7 @@ class World:
         raise AssertionError("the proxy and its nodes do not come to rest")
 
     def _carry(self) -> bool:
+        obey_proxy(self.core, self.now, self.file)
         out = self.core.take()
         for source, ref, payload in out.replies:
             said = json.loads(payload)

@@ -1,0 +1,84 @@
+"""A configuration file that is read while a process goes on. A shell.
+
+To read and check a file of a thousand views takes some tenths of a second, so it is done in a thread beside the loop;
+nothing but the verdict comes back from there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Thread
+from typing import Any, NamedTuple
+
+from .faults import Fault
+from .load import Verdict, examine, judge
+from .objects import Configuration
+
+WAITING = 16
+"""Readings that may wait for their turn; one is under way at a time."""
+LOOK_S = 0.02
+"""How often the loop should look whether one is done."""
+
+
+class Read(NamedTuple):
+    """A reading that is done. :param order: what it was for, as it was given"""
+
+    order: Any
+    verdict: Verdict
+
+
+class Readings:
+    """The readings of one process. :param path: of its configuration file; None: it was not started from one"""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+        self._waiting: deque[tuple[Any, str | None]] = deque()
+        self._thread: Thread | None = None
+        self._read: Read | None = None
+
+    @property
+    def under_way(self) -> bool:
+        """:meth:`take` has to be called again, after :data:`LOOK_S`."""
+        return bool(self._waiting) or self._thread is not None
+
+    def begin(self, order: Any, text: str | None = None) -> bool:
+        """Reads the file, or checks a text, when it is its turn. False: too many wait already."""
+        if len(self._waiting) >= WAITING:
+            return False
+        self._waiting.append((order, text))
+        self._start()
+        return True
+
+    def take(self) -> Read | None:
+        """The reading that is done, if one is."""
+        if self._thread is not None and not self._thread.is_alive():
+            self._thread = None
+            read, self._read = self._read, None
+            self._start()
+            return read
+        return None
+
+    def forget(self) -> None:
+        """Nobody waits for any of them."""
+        self._waiting.clear()
+        self._thread = None
+
+    def _start(self) -> None:
+        if self._thread is None and self._waiting:
+            order, text = self._waiting.popleft()
+            self._thread = Thread(target=self._examine, args=(order, text), daemon=True)
+            self._thread.start()
+
+    def _examine(self, order: Any, text: str | None) -> None:
+        if text is not None:
+            verdict = judge(text, "configuration")
+        elif self._path is not None:
+            verdict = examine(self._path)
+        else:
+            verdict = Verdict(Configuration(), [Fault("", 0, "", "this process was not started from a file")], [])
+        self._read = Read(order, verdict)
+
+
+def faults_of(verdict: Verdict) -> str:
+    """All that is wrong with it, a line each; empty: nothing is."""
+    return "\n".join(map(str, verdict.faults))
