@@ -35,6 +35,7 @@ from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
 
 from . import (
     agents,
+    explaining,
     finding,
     holds,
     interactions,
@@ -45,6 +46,7 @@ from . import (
     parties,
     properties,
     pulls,
+    purging,
     queues,
     reconfiguration,
     reporting,
@@ -83,6 +85,8 @@ _MODULES = (
     workbins,
     queues,
     strategies,
+    purging,
+    explaining,
 )
 for _module in _MODULES:
     HANDLERS.update(_module.HANDLERS)

@@ -1,4 +1,4 @@
-"""Queues that give nothing: paused by an operator, or disabled in the configuration."""
+"""Queues: what is in them, and those that give nothing: paused by an operator, or disabled in the configuration."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
+from broker.clock import to_seconds
 from broker.config.objects import Queue
 from broker.errors import Code, Refusal
 from broker.messages import encode
 from broker.messages.connection import EventAck
+from broker.messages.objects import HANDLING, QUEUED, ROUTING
+from broker.messages.queues import EventQueues, NodeQueue, QueuePart, RequestGetQueues
 from broker.messages.workbins import EventQueuePaused, EventQueueResumed, RequestPauseQueue, RequestResumeQueue
 
 from .calls import Call
@@ -29,7 +32,8 @@ def gives(node: NodeCore, queue: str | None) -> bool:
 
 def pause(node: NodeCore, call: Call) -> EventAck:
     """RequestPauseQueue: kept in a table, so that it outlasts failover and restart."""
-    name, queue = call.request.queue, _queue(node, call)
+    name = call.request.queue
+    queue = known(node, call, name)
     if node.memory.queues.get(name) is None:
         node.memory.put(node.memory.queues, name, QueueRow(since_us=node.clock.next(node.now)))
         node.memory.views.touch(name)
@@ -39,7 +43,8 @@ def pause(node: NodeCore, call: Call) -> EventAck:
 
 def resume(node: NodeCore, call: Call) -> EventAck:
     """RequestResumeQueue."""
-    name, queue = call.request.queue, _queue(node, call)
+    name = call.request.queue
+    queue = known(node, call, name)
     if node.memory.queues.get(name) is not None:
         node.memory.drop(node.memory.queues, name)
         node.memory.views.touch(name)
@@ -47,11 +52,35 @@ def resume(node: NodeCore, call: Call) -> EventAck:
     return EventAck()
 
 
-def _queue(node: NodeCore, call: Call) -> Queue:
-    queue = node.configuration.queues.get(call.request.queue)
+def known(node: NodeCore, call: Call, name: str) -> Queue:
+    """A queue that an operator names. :raises Refusal: ``UNKNOWN_QUEUE``, also for another tenant's"""
+    queue = node.configuration.queues.get(name)
     if queue is None or queue.tenant not in call.session.tenants:
-        raise Refusal(Code.UNKNOWN_QUEUE, f"there is no queue {call.request.queue}", field="queue")
+        raise Refusal(Code.UNKNOWN_QUEUE, f"there is no queue {name}", field="queue")
     return queue
 
 
-HANDLERS = {RequestPauseQueue: pause, RequestResumeQueue: resume}
+def list_queues(node: NodeCore, call: Call) -> EventQueues:
+    """RequestGetQueues."""
+    return EventQueues(
+        queues=[
+            QueuePart(queue=name, tenant_id=queue.tenant, enabled=queue.enabled, nodes={node.name: _part(node, name)})
+            for name, queue in sorted(node.configuration.queues.items())
+            if queue.tenant in call.session.tenants
+        ]
+    )
+
+
+def _part(node: NodeCore, name: str) -> NodeQueue:
+    counts = node.memory.queue_counts.get(name, (0, 0, 0, 0))
+    paused = node.memory.queues.get(name)
+    return NodeQueue(
+        queued=counts[QUEUED],
+        routing=counts[ROUTING],
+        handling=counts[HANDLING],
+        paused_since=to_seconds(paused.since_us) if paused is not None else None,
+        views={view.view_id: len(view) for view in node.memory.views.serving(name)},
+    )
+
+
+HANDLERS = {RequestPauseQueue: pause, RequestResumeQueue: resume, RequestGetQueues: list_queues}

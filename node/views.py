@@ -145,6 +145,18 @@ class View:
         key = self.live.head()
         return key[-1] if key is not None else None
 
+    def position(self, interaction_id: str) -> int | None:
+        """Its place among what pulls take, in its segment; the first is 1. None: pulls do not see it."""
+        key = self.of.get(interaction_id)
+        if key is None or interaction_id in self.held_ids:
+            return None
+        place: int = self.live.by_value[self.segment_of.get(interaction_id)].bisect_left(key)
+        return place + 1
+
+    def before(self, key: Key) -> int:
+        """How many come before a key, of what pulls take."""
+        return sum(keys.bisect_left(key) for keys in self.live.by_value.values())
+
     def take(self, count: int, below: Key | None = None, *, ignore_hold: bool = False) -> list[str]:
         """Ids of the next ``count`` interactions, for all of which the segments have had their turn then.
 
@@ -279,9 +291,9 @@ class Views:
         self._building = {}
         self._arrange(self.by_queue)
 
-    def of(self, interaction: Interaction) -> Iterator[View]:
-        """The views of the interaction's queue."""
-        yield from self.by_queue.get(interaction.queue or "", ())
+    def serving(self, queue: str) -> list[View]:
+        """The queue's views that pulls take from: without those that are being built."""
+        return [view for view in self.by_queue.get(queue, ()) if self.by_id.get(view.view_id) is view]
 
     def enter(self, interaction: Interaction) -> None:
         """Adds a waiting interaction to the views whose condition it matches; before its time it sleeps."""

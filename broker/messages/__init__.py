@@ -17,10 +17,12 @@ from broker.errors import Code, Refusal
 from . import (
     agents,
     connection,
+    explaining,
     interactions,
     operations,
     parties,
     pulls,
+    queues,
     reporting,
     routing,
     snapshots,
@@ -42,6 +44,8 @@ FAMILIES: tuple[ModuleType, ...] = (
     snapshots,
     reporting,
     operations,
+    queues,
+    explaining,
 )
 
 M = TypeVar("M", bound=Message)

@@ -9,7 +9,7 @@ from msgspec import Meta, Raw, field
 from broker.errors import Code
 
 from .kinds import REPORTERS, AgentPart, ClientType, Merge, Reply, ReportingEvent, Request, Route
-from .objects import TenantId
+from .objects import InteractionId, TenantId
 
 
 class RequestStartPlaceAgentStateReportingAll(Request):
@@ -76,6 +76,10 @@ class RequestReplayEvents(Request):
     count: Annotated[int, Meta(ge=1, le=10_000, description="events at most; a reply may have fewer, with `more`")] = (
         1000
     )
+    interaction_id: Annotated[
+        InteractionId | None,
+        Meta(description="only events about this interaction; a reply may have none, and `more`: then go on"),
+    ] = None
 
 
 class EventReplayedEvents(Reply):
