@@ -16,7 +16,7 @@ import structlog
 import zmq
 
 from broker.config.objects import Configuration
-from broker.config.reading import LOOK_S, Readings, faults_of
+from broker.config.reading import LOOK_S, Readings, faults_of, note
 from broker.errors import Code, Refusal
 from broker.loop import Polled
 from broker.messages import encode
@@ -84,7 +84,7 @@ class Orders:
             new = None if faults else read.verdict.configuration
             said = reconfiguration.ordered(core, now, call, new, faults)
             if said:
-                log.warning("configuration", by="SIGHUP" if call is None else call.session.name, result=said)
+                note(log, said, "SIGHUP" if call is None else call.session.name)
         self._look(now, core)
 
     def followed(self) -> None:

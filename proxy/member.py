@@ -19,7 +19,7 @@ import structlog
 import zmq
 
 from broker.config.objects import Configuration, ProxySettings
-from broker.config.reading import LOOK_S, Readings, faults_of
+from broker.config.reading import LOOK_S, Readings, faults_of, note
 from broker.errors import Code, Refusal
 from broker.front import Front
 from broker.loop import Polled, Stalls
@@ -161,8 +161,7 @@ class ProxyMember:
             new = None if faults else read.verdict.configuration
             said = reconfiguration.ordered(self.core, now, read.order, new, faults)
             if said:
-                by = "SIGHUP" if read.order is None else read.order.session.name
-                log.warning("configuration", by=by, result=said)
+                note(log, said, "SIGHUP" if read.order is None else read.order.session.name)
 
     def _send(self, now: float, node: str, member: str, settled: int, requests: list[PackedRequest]) -> None:
         for part in self._parts(requests):

@@ -10,6 +10,8 @@ from collections import deque
 from threading import Thread
 from typing import Any, NamedTuple
 
+from broker.messages.operations import NOT_YET
+
 from .faults import Fault
 from .load import Verdict, examine, judge
 from .objects import Configuration
@@ -82,3 +84,12 @@ class Readings:
 def faults_of(verdict: Verdict) -> str:
     """All that is wrong with it, a line each; empty: nothing is."""
     return "\n".join(map(str, verdict.faults))
+
+
+def note(log: Any, said: str, by: str) -> None:
+    """Says in a process's log what became of a configuration; what did not come about is said louder.
+
+    :param said: of :meth:`broker.messages.operations.EventReconfigured.report`, or what speaks against it
+    """
+    level = log.info if said.startswith("changed: ") and NOT_YET not in said else log.warning
+    level("configuration", by=by, result=said)

@@ -12,6 +12,9 @@ from .kinds import OPERATORS, ClientType, Merge, Reply, Request, Route
 from .objects import Name
 from .reporting import SystemEvent
 
+NOT_YET = "NOT CHANGED UNTIL A RESTART"
+"""What a log says of options that are kept."""
+
 
 class RequestGetStatus(Request):
     """How the server sees the cluster, the node or itself; the document of ``ixn status``."""
@@ -114,7 +117,7 @@ class EventReconfigured(Reply):
         """All of it in one text, for a log."""
         parts = [f"changed: {', '.join(self.changed) or 'nothing'}"]
         if self.kept:
-            parts.append(f"NOT CHANGED UNTIL A RESTART: {', '.join(self.kept)}")
+            parts.append(f"{NOT_YET}: {', '.join(self.kept)}")
         return "; ".join(parts)
 
 
