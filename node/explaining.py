@@ -97,8 +97,9 @@ def _party(node: NodeCore, interaction: Interaction, holding: Holding, holder: H
             text += f" at {party.place_id}"
         return Wait(reason="agent", text=f"{text}; handling-timeout after {minutes:g} silent minutes", since=since)
     strategy = f"strategy {party.strategy_id} of " if party.strategy_id else ""
+    how = f"was sent it from {holding.view_id}" if holding.view_id is not None else "has pulled it"
     until = since + node.settings.routing_timeout * MINUTE
-    return Wait(reason="strategy", text=f"{strategy}{party.router_id} has pulled it", since=since, until=until)
+    return Wait(reason="strategy", text=f"{strategy}{party.router_id} {how}", since=since, until=until)
 
 
 def _invitations(node: NodeCore, interaction: Interaction) -> Iterator[Wait]:
@@ -166,7 +167,17 @@ def _views(node: NodeCore, interaction: Interaction) -> Iterator[Wait]:
         yield Wait(reason="no-view", text=text)
     elif any(view.position(interaction.interaction_id) for view in matching):
         names = ", ".join(view.view_id for view in matching)
-        yield Wait(reason="pull", text=f"nobody has pulled it from {names} yet", since=interaction.placed_in_queue_at)
+        text = f"nobody has pulled it from {names} yet{_engines(node, matching)}"
+        yield Wait(reason="pull", text=text, since=interaction.placed_in_queue_at)
+
+
+def _engines(node: NodeCore, views: list[View]) -> str:
+    """The routing engines that are sent what is in the views, and have not been sent this."""
+    lanes = [
+        node.strategies.engines.lanes[view.view_id] for view in views if view.view_id in node.strategies.engines.lanes
+    ]
+    names = sorted({runner.engine.name for lane in lanes for runner in lane.runners})
+    return f"; {', '.join(names)} is sent what is in it, and has no room" if names else ""
 
 
 CAUSES: tuple[Callable[[NodeCore, Interaction], Iterator[Wait]], ...] = (

@@ -190,6 +190,8 @@ def install(node: NodeCore, new: Configuration, us: int) -> None:
     for name, queue in new.queues.items():
         if name not in old.queues or old.queues[name].enabled != queue.enabled:
             node.memory.views.touch(name)
+    if node.active:
+        node.strategies.reload(node)
     tenants = frozenset(new.tenants)
     for session in node.sessions.by_id.values():
         if session.all_tenants:
@@ -205,7 +207,10 @@ class Building:
 
     def slice(self, node: NodeCore) -> bool:
         """Builds on. True: all are built."""
-        return node.memory.build(SLICE)
+        built = node.memory.build(SLICE)
+        if built:
+            node.strategies.reload(node)
+        return built
 
     def finish(self, node: NodeCore) -> None:
         """Answers the one that asked, if that is still known."""

@@ -56,6 +56,16 @@ class TestWaits:
         assert list(handled) == ["agent"]
         assert handled["agent"]["text"].startswith("agent VICKY handles it; handling-timeout after 180 silent")
 
+    def test_an_engine_was_sent_it_or_has_no_room(self, driver, media, monitor):
+        # Given an engine that is sent one at a time, and two interactions; when both are explained
+        engine = driver.client("urs", "RoutingEngine")
+        loaded = {"tenant_id": 101, "strategy_id": "Sales", "view_ids": ["Inbound/all"], "max_submitted": 1}
+        engine.ask("RequestLoadStrategy", **loaded)
+        sent, waiting = submit(media), submit(media)
+        # Then the one is with its strategy, and the other waits for room
+        assert waits(monitor, sent)["strategy"]["text"] == "strategy Sales of urs was sent it from Inbound/all"
+        assert waits(monitor, waiting)["pull"]["text"].endswith("; urs is sent what is in it, and has no room")
+
     def test_all_that_may_keep_it_in_its_queue(self, driver, media, monitor):
         # Given interactions that are held, locked, scheduled, in a workbin, in a paused queue; when they are explained
         desk = driver.agent("VICKY")

@@ -290,6 +290,29 @@ class TestViews:
         assert pull(router, "Inbound/new", count=9) == idents
         assert other.core.fingerprint == fingerprint(edited)
 
+    def test_a_routing_engine_is_sent_from_the_views_as_they_are_now(self, driver, monitor, edited, media):
+        # Given an engine that is sent what comes into a view, one at a time, and five that wait
+        engine = driver.client("urs", "RoutingEngine")
+        loaded = {"tenant_id": 101, "strategy_id": "Sales", "view_ids": ["Inbound/all"], "max_submitted": 1}
+        assert engine.ask("RequestLoadStrategy", **loaded)["message"] == "EventAck"
+        idents = [*submit(media, received_at=1000.0), *submit(media, received_at=1001.0), *submit(media, 3)]
+        (first,) = engine.notes
+        # When the view's order is turned round, and built; then the next that it is sent is the first by that
+        assert others(driver, monitor, edited) is None
+        driver.wait(0.1)
+        engine.notes.clear()
+        taken = first["interaction"]["interaction_id"]
+        engine.ask("RequestStopProcessing", interaction_id=taken, token=first["token"])
+        (second,) = engine.notes
+        assert (taken, second["interaction"]["interaction_id"]) == (idents[0], idents[2])
+        # And when the view has gone; then it is sent nothing more
+        driver.file = copy.deepcopy(edited)
+        driver.file.views = {"Done/all": edited.views["Done/all"]}
+        monitor.ask("RequestReconfigure")
+        engine.notes.clear()
+        engine.ask("RequestStopProcessing", interaction_id=idents[2], token=second["token"])
+        assert engine.notes == []
+
     def test_a_workbin_gets_its_new_order(self, driver, monitor, edited, media):
         # Given drafts of an agent; when their order is another one; then pulls follow it
         where = {"type": "Drafts", "agent_id": "VICKY"}
