@@ -174,6 +174,8 @@ def _take_on(node: NodeCore, adopted: Adopted, call: Call | None) -> None:
     document = encode_document(adopted.configuration)
     node.memory.put(node.memory.configured, ONLY, Configured(us=us, document=Raw(document)))
     install(node, adopted.configuration, us)
+    for queue in [name for name in node.memory.queues.rows if name not in adopted.configuration.queues]:
+        node.memory.drop(node.memory.queues, queue)
     for _ in range(len(node.memory.agents) - (node.seats if node.seats is not None else len(node.memory.agents))):
         agents.give_up_seat(node)
     body = Raw(encode({"fingerprint": fingerprint(adopted.configuration), "changed": len(adopted.changed)}))

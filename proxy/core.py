@@ -24,6 +24,7 @@ from msgspec import Struct
 from msgspec.json import Decoder
 from msgspec.structs import replace
 
+from broker.config.changes import fingerprint
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.messages import error_payload
@@ -138,6 +139,7 @@ class ProxyCore:
         self.calls.limit = settings.max_pending
         self.links.patience = settings.request_timeout
         self.whereis.size = settings.interaction_cache_size
+        self.own.fingerprint = fingerprint(new)
         self.routes.reload(new)
         self.pulls.reload()
         self._reckon()

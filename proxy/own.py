@@ -49,7 +49,8 @@ class Own:
         self._links = desk.links
         self._counts = desk.counts
         self._settings = desk.settings
-        self._configuration = desk.configuration
+        self.fingerprint = fingerprint(desk.configuration)
+        """Of the configuration in force."""
         self._status = Status(desk.configuration, desk.links)
         self._sessions = sessions
         self._agents = agents
@@ -139,7 +140,7 @@ class Own:
                 role="active",
                 pid=self._self.pid,
                 clients=len(self._sessions),
-                configuration=fingerprint(self._configuration),
+                configuration=self.fingerprint,
             )
         )
 
@@ -150,7 +151,7 @@ class Own:
             "clients": len(self._sessions),
             "pending": len(self._calls),
             "counts": dict(self._counts),
-            "configuration": fingerprint(self._configuration),
+            "configuration": self.fingerprint,
         }
         proxies = {self._self.name: {"state": "healthy", "members": {self._self.member: member}}}
         return self._status.payload(call.session.heard, proxies)

@@ -29,19 +29,44 @@ class Read(NamedTuple):
     verdict: Verdict
 
 
+class _Reading:
+    """One reading in its thread."""
+
+    def __init__(self, order: Any, path: str | None, text: str | None) -> None:
+        self._order = order
+        self._path = path
+        self._text = text
+        self._verdict: Verdict | None = None
+        self._thread = Thread(target=self._examine, daemon=True)
+        self._thread.start()
+
+    @property
+    def read(self) -> Read | None:
+        """What it has come to; None: it is under way."""
+        return None if self._verdict is None else Read(self._order, self._verdict)
+
+    def _examine(self) -> None:
+        if self._text is not None:
+            self._verdict = judge(self._text, "configuration")
+        elif self._path is not None:
+            self._verdict = examine(self._path)
+        else:
+            fault = Fault("", 0, "", "this process was not started from a file")
+            self._verdict = Verdict(Configuration(), [fault], [])
+
+
 class Readings:
     """The readings of one process. :param path: of its configuration file; None: it was not started from one"""
 
     def __init__(self, path: str | None) -> None:
         self._path = path
         self._waiting: deque[tuple[Any, str | None]] = deque()
-        self._thread: Thread | None = None
-        self._read: Read | None = None
+        self._reading: _Reading | None = None
 
     @property
     def under_way(self) -> bool:
         """:meth:`take` has to be called again, after :data:`LOOK_S`."""
-        return bool(self._waiting) or self._thread is not None
+        return bool(self._waiting) or self._reading is not None
 
     def begin(self, order: Any, text: str | None = None) -> bool:
         """Reads the file, or checks a text, when it is its turn. False: too many wait already."""
@@ -53,32 +78,21 @@ class Readings:
 
     def take(self) -> Read | None:
         """The reading that is done, if one is."""
-        if self._thread is not None and not self._thread.is_alive():
-            self._thread = None
-            read, self._read = self._read, None
+        read = self._reading.read if self._reading is not None else None
+        if read is not None:
+            self._reading = None
             self._start()
-            return read
-        return None
+        return read
 
     def forget(self) -> None:
         """Nobody waits for any of them."""
         self._waiting.clear()
-        self._thread = None
+        self._reading = None
 
     def _start(self) -> None:
-        if self._thread is None and self._waiting:
+        if self._reading is None and self._waiting:
             order, text = self._waiting.popleft()
-            self._thread = Thread(target=self._examine, args=(order, text), daemon=True)
-            self._thread.start()
-
-    def _examine(self, order: Any, text: str | None) -> None:
-        if text is not None:
-            verdict = judge(text, "configuration")
-        elif self._path is not None:
-            verdict = examine(self._path)
-        else:
-            verdict = Verdict(Configuration(), [Fault("", 0, "", "this process was not started from a file")], [])
-        self._read = Read(order, verdict)
+            self._reading = _Reading(order, self._path, text)
 
 
 def faults_of(verdict: Verdict) -> str:

@@ -206,6 +206,17 @@ class TestRefused:
         assert pull(router) == 14
         assert media.ask("RequestSubmit", tenant_id=101, media_type="email", queue="Inbound")["code"] == 11
 
+    def test_a_queue_that_was_paused_is_not_so_when_it_comes_back(self, driver, monitor, edited, media, router):
+        # Given a paused queue; when it goes from the file, and comes back; then it gives again
+        monitor.ask("RequestPauseQueue", queue="Done")
+        del edited.queues["Done"], edited.views["Done/all"]
+        monitor.ask("RequestReconfigure")
+        driver.file = copy.deepcopy(driver.configuration)
+        monitor.ask("RequestReconfigure")
+        idents = submit(media, queue="Done")
+        assert pull(router, "Done/all") == idents
+        assert driver.reopened().core.memory.queues.rows == {}
+
     def test_faults_change_nothing_and_come_all_at_once(self, driver, monitor):
         # Given a text with two faults; when it is checked; then both are in the answer
         text = listing(driver.configuration).replace('queue = "Inbound"', 'queue = "Inbund"')
