@@ -160,8 +160,9 @@ def ordered(node: NodeCore, now: float, call: Call | None, new: Configuration | 
 
 def _answer(node: NodeCore, call: Call | None, reply: EventReconfigured) -> None:
     """At once, or when the views are built."""
-    if node.memory.building and (call is None or call.request.configuration is None):
-        node.searches.append(Building(call, reply))
+    building = Building(call, reply)
+    if node.memory.building and (call is None or call.request.configuration is None) and not building.slice(node):
+        node.searches.append(building)
     elif call is not None:
         node.finish(call, reply)
 
