@@ -36,6 +36,7 @@ from broker.wire import PackedEvent, PackedEvents, unpack_requests
 from .calls import Batch, Read
 from .core import NodeCore
 from .journal import encode_changes
+from .lines import Lines
 from .operations import figures
 from .orders import Orders
 from .outbox import Outbox
@@ -97,6 +98,7 @@ class NodeMember:
         self.tenure = Tenure(self.store, configuration, name, member)
         self.tenure.configured(to_us(time.time()), configuration)
         self.orders = Orders(self.context, configuration, name, member, file)
+        self.lines = Lines(self.context, configuration, name, lambda: self.core)
         self.finished = False
         self._links: set[bytes] = set()
         self._held: Held | None = None
@@ -120,7 +122,7 @@ class NodeMember:
 
     def sockets(self) -> list[Polled]:
         own: list[Polled] = [(self.front.socket, self._drain_requests), (self.audience.socket, self.audience.drain)]
-        return own + self.orders.sockets()
+        return own + self.orders.sockets() + (self.lines.sockets() if self._serving else [])
 
     def _drain_requests(self) -> None:
         now = time.time()
@@ -196,6 +198,7 @@ class NodeMember:
         except StoreFailure as fault:
             self.counts["store failures"] += 1
             log.error("the database did not do it", reason=str(fault))
+        self.lines.keep(open_=self.core.active)
         self._heartbeat(now)
         return self._next_turn(now)
 
@@ -207,9 +210,9 @@ class NodeMember:
         core.tick(now)
         self.orders.turn(now, core)
         self._commit_and_send(now, core.take(now))
-        for peer in self.front.lost():
+        for peer, undelivered in self.front.lost():
             self._links.discard(peer)
-            core.lost(now, peer)
+            core.lost(now, peer, undelivered)
         if self._held is None:
             self._keep_house(now)
             self._hand_over(now)
@@ -265,6 +268,8 @@ class NodeMember:
             self.outbox.replies(batch.replies, self._links, self.core.epoch)
         for read in batch.reads:
             self._answer_read(now, read)
+        if batch.dialled:
+            self.lines.send(now, batch.dialled)
 
     def _hold_back(self, now: float, row: Row | None, batch: Batch, why: str) -> None:
         """Nobody hears of the batch until it is committed and the lease is known to be this member's."""
@@ -419,6 +424,7 @@ class NodeMember:
         self.orders.reload(now, self.core)
 
     def close(self) -> None:
+        self.lines.keep(open_=False)
         self.context.destroy(linger=0)
         with suppress(StoreFailure):
             self.store.close()

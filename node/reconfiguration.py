@@ -41,15 +41,16 @@ SLICE = 1_000
 _AT_START = "the process takes it when it is started"
 
 
-def fixed(node: str) -> list[Fixed]:
-    """What a running member of ``node`` cannot change."""
+def fixed(node: str, configuration: Configuration) -> list[Fixed]:
+    """What a running member of ``node`` cannot change: where it is, what it has open and whom it is connected to."""
     here = ("nodes", node)
-    at_start: list[tuple[str, ...]] = [("database",), ("primary",), ("backup",)]
+    at_start: list[tuple[str, ...]] = [("database",), ("primary",), ("backup",), ("connections",)]
     at_start += [("settings", name) for name in ("lease-timeout", "synchronous", "max-message-size")]
     told = Fixed((*here, "settings", "keepalive-interval"), "clients were told it when they registered")
     gone = [("tenants", "*"), ("tenants", "*", "media-types", "*")]
     return [
         *(Fixed((*here, *name), _AT_START) for name in at_start),
+        *(Fixed(("esp-servers", name), _AT_START) for name in configuration.nodes[node].connections),
         told,
         Fixed(here, "a node that runs is not removed: end it first", removal=True),
         *(Fixed(path, "it is removed when the process is started anew", removal=True) for path in gone),
@@ -69,7 +70,7 @@ def judge(node: NodeCore, new: Configuration) -> Adopted:
     if node.memory.building:
         raise Refusal(Code.IN_PROGRESS, "views are still being built for the last configuration")
     try:
-        adopted = adopt(node.configuration, new, fixed(node.name))
+        adopted = adopt(node.configuration, new, fixed(node.name, node.configuration))
     except ValueError as fault:
         raise Refusal(Code.WRONG_CONFIGURATION, f"not without a restart: {fault}") from None
     losses = list(_losses(node, adopted.configuration))
@@ -233,7 +234,7 @@ def follow(node: NodeCore) -> str:
     if row is None or row.us <= node.configured_us:
         return ""
     try:
-        adopted = adopt(node.configuration, decode_document(row.document), fixed(node.name))
+        adopted = adopt(node.configuration, decode_document(row.document), fixed(node.name, node.configuration))
     except (msgspec.MsgspecError, ValueError) as fault:  # of another release, or not without a restart
         node.configured_us = row.us
         return f"the active member's configuration cannot be taken on here: {fault}"

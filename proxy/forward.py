@@ -141,8 +141,7 @@ class Forward:
 
     def scatter(self, call: Call) -> None:
         """Route SCATTER: to all nodes that serve the tenant (without one: any of the session's) and media type."""
-        if call.request.senders <= _PROXIES:
-            raise Refusal(Code.UNSUPPORTED, "this is between a proxy and its nodes")
+        _for_clients(call)
         tenants = call.session.tenants
         tenant = getattr(call.head, "tenant_id", None)
         if tenant is not None:
@@ -163,6 +162,14 @@ class Forward:
         if call.head.node not in self._routes.nodes:
             raise Refusal(Code.WRONG_VALUE, f"no node {call.head.node}", field="node")
         self._forward(call, (call.head.node,), self._merged)
+
+    def to_reference(self, call: Call) -> None:
+        """Route REFERENCE: to the node that has made the reference."""
+        _for_clients(call)
+        node = self._whereis.named(call.head.esp_server_refid)
+        if node is None:
+            raise Refusal(Code.BAD_TICKET, "no node here has made this reference", field="esp_server_refid")
+        self._forward(call, (node,), self._merged)
 
     # -- all of them
 
@@ -191,3 +198,9 @@ class Forward:
 def _is_drained(answers: Answers) -> bool:
     """The one node that was asked takes nothing new."""
     return any(reply is not None and reply.code == Code.DRAINED for reply in answers.values())
+
+
+def _for_clients(call: Call) -> None:
+    """:raises Refusal: it is for proxies only"""
+    if call.request.senders <= _PROXIES:
+        raise Refusal(Code.UNSUPPORTED, "this is between a proxy and its nodes")

@@ -144,8 +144,8 @@ class ProxyMember:
         if self.audience.watched:
             for event in out.publish:
                 self.audience.socket.send_multipart(event, zmq.NOBLOCK)
-        for peer in self.front.lost():
-            self.core.lost(now, peer)
+        for peer, undelivered in self.front.lost():
+            self.core.lost(now, peer, undelivered)
         self._wake_at = self.core.wake_at
         return min(self._wake_at, now + LOOK_S) if self._readings.under_way else self._wake_at
 

@@ -30,6 +30,7 @@ SHELLS = (
     "broker.subscription",
     "broker.supervisor",
     "node.command",
+    "node.lines",
     "node.member",
     "node.orders",
     "node.outbox",

@@ -25,8 +25,10 @@ from . import (
     queues,
     reporting,
     routing,
+    services,
     snapshots,
     strategies,
+    topics,
     workbins,
 )
 from .connection import EventError
@@ -42,7 +44,9 @@ FAMILIES: tuple[ModuleType, ...] = (
     parties,
     workbins,
     snapshots,
+    services,
     reporting,
+    topics,
     operations,
     queues,
     explaining,

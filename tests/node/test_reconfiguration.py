@@ -8,7 +8,7 @@ import pytest
 
 from broker.config.changes import fingerprint
 from broker.config.listing import listing
-from broker.config.objects import Addresses, AgentGroup, MediaType, Queue, Tenant, View, WorkbinType
+from broker.config.objects import Addresses, AgentGroup, ESPServer, MediaType, Queue, Tenant, View, WorkbinType
 from node import reconfiguration
 
 
@@ -130,6 +130,10 @@ class TestKept:
             ),
             (lambda c: c.tenants.pop(102) and [c.queues.pop("Shop"), c.views.pop("Shop/all")], "tenants.102"),
             (lambda c: c.tenants[101].media_types.pop("fax"), "tenants.101.media-types.fax"),
+            (
+                lambda c: [c.esp_servers.update(x=ESPServer(address="ipc://x")), c.nodes["n1"].connections.append("x")],
+                "nodes.n1.connections",
+            ),
         ],
     )
     def test_what_needs_a_restart_stays_and_is_named(self, driver, monitor, edited, change, key):
@@ -325,9 +329,10 @@ class TestViews:
         assert engine.notes == []
 
     def test_a_workbin_gets_its_new_order(self, driver, monitor, edited, media):
-        # Given drafts of an agent; when their order is another one; then pulls follow it
-        where = {"type": "Drafts", "agent_id": "VICKY"}
-        first, second = submit(media, queue=None, workbin=where), submit(media, queue=None, workbin=where, priority=1)
+        # Given drafts of two agents; when their order is another one; then pulls follow it, once both are in it
+        for agent in ("ANAT", "VICKY"):
+            where = {"type": "Drafts", "agent_id": agent}
+            first, second = (submit(media, queue=None, workbin=where, priority=priority) for priority in (0, 1))
         vicky = driver.agent("VICKY")
         edited.workbins["Drafts"].order = "priority"
         assert driver.ask(monitor.source, {"message": "RequestReconfigure"}) is None
