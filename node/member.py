@@ -38,7 +38,7 @@ from .core import NodeCore
 from .journal import encode_changes
 from .lines import Lines
 from .operations import figures
-from .orders import Orders
+from .orders import HAND_OVER, Orders
 from .outbox import Outbox
 from .pair import Event
 from .past import replay
@@ -162,6 +162,8 @@ class NodeMember:
         """A member that does not serve answers Ping, and says to everything else why not."""
         name = _message_name(payload) if len(payload) <= self.settings.max_message_size else None
         if name == "RequestPing":
+            if HAND_OVER in payload:
+                self.tenure.expect(time.time())
             self.outbox.replies([(source, ref, encode(self._pong()), 0)], self._links, self.core.epoch)
             return
         if self._held is not None:

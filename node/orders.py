@@ -14,6 +14,7 @@ from itertools import count
 import msgspec
 import structlog
 import zmq
+from msgspec import Raw
 
 from broker.config.objects import Configuration
 from broker.config.reading import LOOK_S, Readings, faults_of, note
@@ -30,11 +31,14 @@ from .core import NodeCore
 
 PATIENCE_S = 0.5
 """How long the standby has to answer."""
+HAND_OVER = b'"hand-over"'
+"""What a ping has in its ``extension`` that asks because the asker wants to hand over."""
 REMEMBERED_S = 10.0
 """How long a standby remembers a SIGHUP."""
 
 log = structlog.get_logger("node")
 
+_PING = encode(RequestPing(extension=Raw(b"{%b:1}" % HAND_OVER)))
 _pong = msgspec.json.Decoder(EventPong).decode
 
 
@@ -129,7 +133,7 @@ class Orders:
         call, ref, until = self._asking
         if self._unsent:
             try:
-                self._socket.send_multipart([ref, encode(RequestPing())], zmq.NOBLOCK)
+                self._socket.send_multipart([ref, _PING], zmq.NOBLOCK)
                 self._unsent = False
             except zmq.Again:
                 self._unsent = True

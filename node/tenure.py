@@ -22,8 +22,10 @@ from .pair import Action, Event, Pair
 from .store import Corrupt, Fenced, JournalCut, Refused, Store, StoreFailure
 from .store.holder import is_alive, kill, this_holder
 
-LOOK_S = 0.05
-"""How often a standby looks at the lease and the journal."""
+LOOK_S, CLOSE_LOOK_S = 0.05, 0.002
+"""How often a standby looks at the lease and the journal; and while it expects to be handed the lease."""
+EXPECTED_S = 1.0
+"""How long it expects that."""
 FORGET_S = 10.0
 RENEWALS = 4
 """Renewals in the time of a lease."""
@@ -45,6 +47,7 @@ class Tenure:
         self.settings = configuration.nodes[node].settings
         self.why = "starting"
         self.next_look = 0.0
+        self._expected_until = 0.0
         self._configured_us = 0
         self.core = self._new_core()
         self.folding = Folding(self.core.memory, 0)
@@ -73,11 +76,17 @@ class Tenure:
 
     # -- as standby
 
+    def expect(self, now: float) -> None:
+        """The active member is about to hand over: the lease is looked at closely for a moment, so that nobody has to
+        wait for the next look."""
+        self._expected_until = now + EXPECTED_S
+        self.next_look = min(self.next_look, now + CLOSE_LOOK_S)
+
     def follow(self, now: float) -> bool:
         """One look at the journal and the lease, when it is time for one. True: this member is active from now on."""
         if now < self.next_look:
             return False
-        self.next_look = now + LOOK_S
+        self.next_look = now + (CLOSE_LOOK_S if now < self._expected_until else LOOK_S)
         try:
             if self._taken is not None:
                 return self._serve(now)
