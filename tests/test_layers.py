@@ -34,6 +34,7 @@ SHELLS = (
     "node.member",
     "node.orders",
     "node.outbox",
+    "node.refused",
     "node.store",
     "node.tenure",
     "proxy.command",
