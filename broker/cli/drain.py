@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import click
@@ -77,8 +76,7 @@ def _print(left: dict[str, Any], output: str) -> None:
     if output != "text":
         print_document(left, output)
         return
-    since = time.strftime("%H:%M:%S")
-    click.echo(f"{left['node']} takes no new interactions; {left['interactions']} left at {since}")
+    click.echo(f"{left['node']} takes no new interactions; {left['interactions']} left")
     if left["queues"]:
         made = table("", ("queue", *(f"#{state}" for state in _STATES)))
         for name, counts in left["queues"].items():
