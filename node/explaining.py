@@ -20,7 +20,7 @@ from broker.messages.explaining import (
 from broker.messages.objects import QUEUED, Interaction
 from broker.messages.queues import EventViewPosition, RequestGetViewPosition
 
-from . import holdings
+from . import holdings, queues
 from .calls import Call
 from .overdue import MINUTE, allowed_s
 from .records import Holder, Holding
@@ -149,10 +149,10 @@ def _queue(node: NodeCore, interaction: Interaction) -> Iterator[Wait]:
         return
     if not known.enabled:
         yield Wait(reason="queue-disabled", text=f"the queue {name} is disabled in the configuration")
-    paused = node.memory.queues.get(name)
-    if paused is not None:
-        text = f"an operator has paused the queue {name} at {node.name}"
-        yield Wait(reason="queue-paused", text=text, since=to_seconds(paused.since_us))
+    if queues.is_paused(node, name, known):
+        since = queues.paused_since(node, name)
+        by = "the configuration" if since is None else "an operator"
+        yield Wait(reason="queue-paused", text=f"{by} has paused the queue {name} at {node.name}", since=since)
 
 
 def _views(node: NodeCore, interaction: Interaction) -> Iterator[Wait]:

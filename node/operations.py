@@ -18,6 +18,7 @@ from broker.messages.operations import (
     RequestUndrain,
 )
 
+from . import queues
 from .calls import Call
 from .records import ONLY, Drain
 
@@ -52,7 +53,7 @@ def status(node: NodeCore, call: Call) -> EventStatus:
 def figures(node: NodeCore) -> dict[str, Any]:
     """What the status says of a node's work."""
     memory = node.memory
-    drain = memory.drains.get(ONLY)
+    drain, known = memory.drains.get(ONLY), node.configuration.queues
     return {
         "backlog": sum(counts[0] for counts in memory.queue_counts.values()),
         "interactions": len(memory.interactions),
@@ -66,7 +67,7 @@ def figures(node: NodeCore) -> dict[str, Any]:
         "refused": node.counts["refused"],
         "seats": node.seats,
         "drained_since": to_seconds(drain.since_us) if drain is not None else None,
-        "paused": sorted(memory.queues.rows),
+        "paused": sorted(name for name, queue in known.items() if queues.is_paused(node, name, queue)),
     }
 
 

@@ -1,4 +1,4 @@
-"""Queues: what is in them, and those that give nothing: paused by an operator, or disabled in the configuration."""
+"""Queues: what is in them, and those that give nothing: paused by an operator or from the start, or disabled."""
 
 from __future__ import annotations
 
@@ -27,28 +27,37 @@ def gives(node: NodeCore, queue: str | None) -> bool:
     if queue is None:
         return True
     known = node.configuration.queues.get(queue)
-    return known is not None and known.enabled and node.memory.queues.get(queue) is None
+    return known is not None and known.enabled and not is_paused(node, queue, known)
+
+
+def is_paused(node: NodeCore, name: str, queue: Queue) -> bool:
+    """What an operator has said last counts; before that, the configuration."""
+    row = node.memory.queues.get(name)
+    return queue.paused if row is None else row.paused
 
 
 def pause(node: NodeCore, call: Call) -> EventAck:
     """RequestPauseQueue: kept in a table, so that it outlasts failover and restart."""
-    name = call.request.queue
-    queue = known(node, call, name)
-    if node.memory.queues.get(name) is None:
-        node.memory.put(node.memory.queues, name, QueueRow(since_us=node.clock.next(node.now)))
-        node.memory.views.touch(name)
-        node.custom_event(EventQueuePaused, queue.tenant, call.cause(), Raw(encode({"queue": name})))
-    return EventAck()
+    return _set_paused(node, call, True)
 
 
 def resume(node: NodeCore, call: Call) -> EventAck:
     """RequestResumeQueue."""
+    return _set_paused(node, call, False)
+
+
+def _set_paused(node: NodeCore, call: Call, paused: bool) -> EventAck:
     name = call.request.queue
     queue = known(node, call, name)
-    if node.memory.queues.get(name) is not None:
-        node.memory.drop(node.memory.queues, name)
+    if is_paused(node, name, queue) is not paused:
+        if paused is queue.paused:
+            node.memory.drop(node.memory.queues, name)
+        else:
+            row = QueueRow(since_us=node.clock.next(node.now), paused=paused)
+            node.memory.put(node.memory.queues, name, row)
         node.memory.views.touch(name)
-        node.custom_event(EventQueueResumed, queue.tenant, call.cause(), Raw(encode({"queue": name})))
+        event = EventQueuePaused if paused else EventQueueResumed
+        node.custom_event(event, queue.tenant, call.cause(), Raw(encode({"queue": name})))
     return EventAck()
 
 
@@ -64,23 +73,32 @@ def list_queues(node: NodeCore, call: Call) -> EventQueues:
     """RequestGetQueues."""
     return EventQueues(
         queues=[
-            QueuePart(queue=name, tenant_id=queue.tenant, enabled=queue.enabled, nodes={node.name: _part(node, name)})
+            QueuePart(
+                queue=name, tenant_id=queue.tenant, enabled=queue.enabled, nodes={node.name: _part(node, name, queue)}
+            )
             for name, queue in sorted(node.configuration.queues.items())
             if queue.tenant in call.session.tenants
         ]
     )
 
 
-def _part(node: NodeCore, name: str) -> NodeQueue:
+def _part(node: NodeCore, name: str, queue: Queue) -> NodeQueue:
     counts = node.memory.queue_counts.get(name, (0, 0, 0, 0))
-    paused = node.memory.queues.get(name)
+    paused = is_paused(node, name, queue)
     return NodeQueue(
         queued=counts[QUEUED],
         routing=counts[ROUTING],
         handling=counts[HANDLING],
-        paused_since=to_seconds(paused.since_us) if paused is not None else None,
+        paused=paused,
+        paused_since=paused_since(node, name) if paused else None,
         views={view.view_id: len(view) for view in node.memory.views.serving(name)},
     )
+
+
+def paused_since(node: NodeCore, name: str) -> float | None:
+    """Since when an operator has had it paused; None: it is so by the configuration."""
+    row = node.memory.queues.get(name)
+    return to_seconds(row.since_us) if row is not None and row.paused else None
 
 
 HANDLERS = {RequestPauseQueue: pause, RequestResumeQueue: resume, RequestGetQueues: list_queues}

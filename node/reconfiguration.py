@@ -192,7 +192,7 @@ def install(node: NodeCore, new: Configuration, us: int) -> None:
     for view_id in node.memory.reconfigure(new):
         node.pulls.drop(node, view_id)
     for name, queue in new.queues.items():
-        if name not in old.queues or old.queues[name].enabled != queue.enabled:
+        if name not in old.queues or old.queues[name] != queue:
             node.memory.views.touch(name)
     if node.active:
         node.strategies.reload(node)

@@ -226,11 +226,12 @@ def _print_queues(parts: list[dict[str, Any]]) -> None:
 def _gives(part: dict[str, Any], nodes: dict[str, Any]) -> str:
     if not part.get("enabled", True):
         return "nothing: disabled"
-    paused = {name: node["paused_since"] for name, node in nodes.items() if node.get("paused_since") is not None}
+    paused = {name: node.get("paused_since") for name, node in nodes.items() if node.get("paused")}
     if not paused:
         return ""
     where = "" if len(paused) == len(nodes) else f" at {', '.join(paused)}"
-    return f"nothing: paused{where} since {as_time(min(paused.values()))}"
+    since = min((at for at in paused.values() if at is not None), default=None)
+    return f"nothing: paused{where}" + (f" since {as_time(since)}" if since is not None else " by the configuration")
 
 
 def _warn(reply: dict[str, Any]) -> None:

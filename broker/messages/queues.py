@@ -29,13 +29,15 @@ class NodeQueue(Record):
     :param queued: interactions that wait, with those that are held, locked, scheduled or in a workbin
     :param routing: being processed by routing, or an agent is invited to them
     :param handling: being handled by agents
-    :param paused_since: an operator has paused it here
+    :param paused: it gives nothing here: by the configuration, or because an operator has paused it
+    :param paused_since: since when an operator has
     :param views: of each of its views, how many a pull could take
     """
 
     queued: int = 0
     routing: int = 0
     handling: int = 0
+    paused: bool = False
     paused_since: float | None = None
     views: dict[str, int] = {}
 

@@ -207,7 +207,7 @@ def test_queues_are_listed(run: Run) -> None:
     part = {
         "queue": "Inbound",
         "tenant_id": 101,
-        "nodes": {"n1": {"queued": 2, "paused_since": 1790000000.0}, "n2": {}},
+        "nodes": {"n1": {"queued": 2, "paused": True, "paused_since": 1790000000.0}, "n2": {}},
     }
     off = {"queue": "Off", "tenant_id": 102, "enabled": False}
     with Peer(Script(RequestGetQueues={"message": "EventQueues", "queues": [part, off], "missing": ["n3"]})) as peer:
