@@ -236,6 +236,10 @@ class Cluster:
         os.kill(pid, number)
         return pid
 
+    def tell(self, name: str, number: int) -> None:
+        """Sends a signal to the process of a node or proxy: its supervisor, if it has one."""
+        self._processes[name, None].send_signal(number)
+
     def end(
         self, name: str, member: str | None = None, number: int = signal.SIGTERM, limit_s: float = STOP_LIMIT_S
     ) -> int:
