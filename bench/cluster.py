@@ -229,11 +229,18 @@ class Cluster:
         return None
 
     def kill(self, name: str, member: str = "primary", number: int = signal.SIGKILL) -> int:
-        """Sends a signal to a member; returns its pid. :raises ClusterFailure: it does not run"""
+        """Sends a signal to a member; returns its pid. After SIGSTOP it stands still: on a busy machine a process may not
+        have come to it yet, and would take a later SIGTERM first.
+
+        :raises ClusterFailure: it does not run
+        """
         pid = self.pid(name, member)
         if pid is None:
             raise ClusterFailure(f"the {member} of {name} does not run{self.tails()}")
         os.kill(pid, number)
+        if number == signal.SIGSTOP:
+            process = psutil.Process(pid)
+            self.wait_until(lambda: process.status() == psutil.STATUS_STOPPED)
         return pid
 
     def end(
