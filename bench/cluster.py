@@ -229,8 +229,8 @@ class Cluster:
         return None
 
     def kill(self, name: str, member: str = "primary", number: int = signal.SIGKILL) -> int:
-        """Sends a signal to a member; returns its pid. After SIGSTOP it stands still: on a busy machine a process may not
-        have come to it yet, and would take a later SIGTERM first.
+        """Sends a signal to a member; returns its pid. After SIGSTOP it is waited for until it stands still: on a busy
+        machine it may not have come to that yet, and would take a later SIGTERM first.
 
         :raises ClusterFailure: it does not run
         """
@@ -239,8 +239,7 @@ class Cluster:
             raise ClusterFailure(f"the {member} of {name} does not run{self.tails()}")
         os.kill(pid, number)
         if number == signal.SIGSTOP:
-            process = psutil.Process(pid)
-            self.wait_until(lambda: process.status() == psutil.STATUS_STOPPED)
+            self.wait_until(lambda: _stands_still(pid))
         return pid
 
     def end(
@@ -290,6 +289,14 @@ def tree(popen: subprocess.Popen[bytes] | None) -> list[psutil.Process]:
         return []
     process = psutil.Process(popen.pid)
     return [process, *process.children(recursive=True)]
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether a process is stopped, or has ended meanwhile."""
+    try:
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _arguments(process: psutil.Process) -> list[str]:
