@@ -44,7 +44,7 @@ from .desk import Desk
 from .forward import Forward
 from .gather import Done, Gather
 from .heads import HEADS, as_answered, decode_head, request_of
-from .links import SILENCE_S, Links
+from .links import SILENCE_S, Links, Patience
 from .own import Clients, Own, Self
 from .pulls import Pulls
 from .replays import Replays
@@ -95,9 +95,9 @@ class ProxyCore:
         tenants = frozenset(configuration.tenants)
         self.sessions = Sessions(name, boot, tenants, settings.max_clients, settings.keepalive_interval)
         keepalives = {node: configuration.nodes[node].settings.keepalive_interval for node in nodes}
-        self.links = Links(keepalives, hello(name, boot), self._introduction, settings.request_timeout, self.counts)
         slowest = max((configuration.nodes[node].settings.heartbeat_interval for node in nodes), default=0.0)
-        self.links.silence_s = max(SILENCE_S, 4 * slowest)
+        patience = Patience(settings.request_timeout, max(SILENCE_S, 4 * slowest))
+        self.links = Links(keepalives, hello(name, boot), self._introduction, patience, self.counts)
         self.gather = Gather(self.links, self.counts)
         self.calls = Calls(settings.max_pending, self.counts)
         self.whereis = whereis = WhereIs(nodes, settings.interaction_cache_size)

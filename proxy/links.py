@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from broker.errors import Code
 from broker.messages import encode
@@ -42,12 +43,22 @@ RATE_S = 1.0
 _probe = encode(RequestGetStatus())
 
 
+class Patience(NamedTuple):
+    """How long links wait, in seconds.
+
+    :param away_s: for a node that nobody serves (``request-timeout``)
+    :param silence_s: without a word of a member before it counts as unreachable
+    """
+
+    away_s: float
+    silence_s: float = SILENCE_S
+
+
 class Links:
     """All links of a proxy.
 
     :param nodes: each node's name and keep-alive interval; :param hello: the proxy's own registration
     :param introduction: a client's number -> its RequestRegisterClient, None when its session has ended
-    :param patience: seconds to wait for a node that is away (``request-timeout``)
     :param counts: what was dropped and why
     """
 
@@ -56,7 +67,7 @@ class Links:
         nodes: Mapping[str, float],
         hello: bytes,
         introduction: Callable[[int], bytes | None],
-        patience: float,
+        patience: Patience,
         counts: Counter[str],
     ) -> None:
         self.links = {name: Link(name, keepalive_s) for name, keepalive_s in nodes.items()}
@@ -67,10 +78,10 @@ class Links:
         """Nodes whose link is no more ready, since this was emptied."""
         self.given_up: list[tuple[str, int]] = []
         """Requests that no member will answer in time: node and number, since this was emptied."""
-        self.silence_s = SILENCE_S
+        self.silence_s = patience.silence_s
         self._linked: set[str] = set()
         self._hello = hello
-        self._patience = patience
+        self._patience = patience.away_s
         self._numbers = Numbers()
         self._introductions = Introductions(self._numbers, introduction, counts)
         self._started: float | None = None
