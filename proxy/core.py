@@ -16,7 +16,7 @@ Nothing waits, and nothing is raised whatever comes. A request class of a known 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -46,7 +46,7 @@ from .desk import Desk
 from .forward import Forward
 from .gather import Done, Gather
 from .heads import HEADS, as_answered, decode_head, request_of
-from .links import SILENCE_S, Links
+from .links import SILENCE_S, Links, Patience
 from .own import Clients, Own, Self
 from .pulls import Pulls
 from .reconfiguration import become
@@ -99,7 +99,7 @@ class ProxyCore:
         tenants = frozenset(configuration.tenants)
         self.sessions = Sessions(name, boot, tenants, settings.max_clients, settings.keepalive_interval)
         keepalives = {node: configuration.nodes[node].settings.keepalive_interval for node in nodes}
-        self.links = Links(keepalives, hello(name, boot), self._introduction, settings.request_timeout, self.counts)
+        self.links = Links(keepalives, hello(name, boot), self._introduction, self._patience(nodes), self.counts)
         self.gather = Gather(self.links, self.counts)
         self.calls = Calls(settings.max_pending, self.counts)
         self.routes = Routes(configuration, nodes)
@@ -134,11 +134,15 @@ class ProxyCore:
 
     def _reckon(self) -> None:
         """What follows from the nodes' own options."""
+        self.links.patience = self._patience(self.links.links)
         nodes = [self.configuration.nodes[name].settings for name in self.links.links]
-        slowest = max((node.heartbeat_interval for node in nodes), default=0.0)
-        self.links.silence_s = max(SILENCE_S, 4 * slowest)
         self._invitation_s = max((node.delivering_timeout for node in nodes), default=0.0)
         self._service_s = max((node.esp_timeout for node in nodes), default=0.0)
+
+    def _patience(self, nodes: Iterable[str]) -> Patience:
+        """How long nodes are waited for; some heartbeats of the slowest may be lost."""
+        slowest = max((self.configuration.nodes[name].settings.heartbeat_interval for name in nodes), default=0.0)
+        return Patience(self.settings.request_timeout, max(SILENCE_S, 4 * slowest))
 
     def reload(self, now: float, new: Configuration) -> None:
         """Another configuration, with the same nodes at the same addresses (:mod:`proxy.reconfiguration`)."""
@@ -148,7 +152,6 @@ class ProxyCore:
         settings = self.settings
         self.sessions.reload(frozenset(new.tenants), settings.max_clients)
         self.calls.limit = settings.max_pending
-        self.links.patience = settings.request_timeout
         self.whereis.size = settings.interaction_cache_size
         self.own.fingerprint = fingerprint(new)
         self.routes.reload(new)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -44,12 +45,22 @@ RATE_S = 1.0
 _probe = encode(RequestGetStatus())
 
 
+class Patience(NamedTuple):
+    """How long links wait, in seconds.
+
+    :param away_s: for a node that nobody serves (``request-timeout``)
+    :param silence_s: without a word of a member before it counts as unreachable
+    """
+
+    away_s: float
+    silence_s: float = SILENCE_S
+
+
 class Links:
     """All links of a proxy.
 
     :param nodes: each node's name and keep-alive interval; :param hello: the proxy's own registration
     :param introduction: a client's number -> its RequestRegisterClient, None when its session has ended
-    :param patience: seconds to wait for a node that is away (``request-timeout``)
     :param counts: what was dropped and why
     """
 
@@ -58,7 +69,7 @@ class Links:
         nodes: Mapping[str, float],
         hello: bytes,
         introduction: Callable[[int], bytes | None],
-        patience: float,
+        patience: Patience,
         counts: Counter[str],
     ) -> None:
         self.links = {name: Link(name, keepalive_s) for name, keepalive_s in nodes.items()}
@@ -69,7 +80,6 @@ class Links:
         """Nodes whose link is no more ready, since this was emptied."""
         self.given_up: list[tuple[str, int]] = []
         """Requests that no member will answer in time: node and number, since this was emptied."""
-        self.silence_s = SILENCE_S
         self._linked: set[str] = set()
         self._hello = hello
         self.patience = patience
@@ -93,7 +103,7 @@ class Links:
 
     def _is_gone(self, now: float, link: Link) -> bool:
         self._start(now)
-        return now >= link.away_since + self.patience
+        return now >= link.away_since + self.patience.away_s
 
     # -- what members say
 
@@ -243,11 +253,11 @@ class Links:
         """Notices silence, says hello and probes again, gives up what has waited too long."""
         self._start(now)
         for link in self.links.values():
-            if link.state is not READY and link.open and now >= link.away_since + self.patience:
+            if link.state is not READY and link.open and now >= link.away_since + self.patience.away_s:
                 self._give_up(link)
             if link.active is None or link.state is AWAY:
                 continue
-            if now - link.members[link.active].heard > self.silence_s:
+            if now - link.members[link.active].heard > self.patience.silence_s:
                 self._leave(now, link)
             else:
                 self._go_on(now, link)
@@ -274,13 +284,13 @@ class Links:
 
     def _wake_at(self, link: Link) -> float:
         if link.flowing and not link.owed and link.active is not None:  # hot path: so it is nearly always
-            return min(link.probe_at, link.members[link.active].heard + self.silence_s + 0.001)
-        at = link.away_since + self.patience if link.open and link.state is not READY else float("inf")
+            return min(link.probe_at, link.members[link.active].heard + self.patience.silence_s + 0.001)
+        at = link.away_since + self.patience.away_s if link.open and link.state is not READY else float("inf")
         if link.active is None or link.state is AWAY:
             return at
         if link.owed and link.flowing:
             return 0.0
-        at = min(at, link.probe_at, link.members[link.active].heard + self.silence_s + 0.001)
+        at = min(at, link.probe_at, link.members[link.active].heard + self.patience.silence_s + 0.001)
         return min(at, link.paused_until) if link.paused_until else at
 
     def _start(self, now: float) -> None:
@@ -288,7 +298,7 @@ class Links:
         if self._started is None:
             self._started = now
             for link in self.links.values():
-                link.away_since = now - self.patience + min(GRACE_S, self.patience)
+                link.away_since = now - self.patience.away_s + min(GRACE_S, self.patience.away_s)
 
     # -- changes of state
 
