@@ -147,6 +147,12 @@ def _logout(node: NodeCore, agent: AgentRow, why: str, call: Call | None = None)
             node.tell(other, _closed(agent, why))
 
 
+def give_up_seat(node: NodeCore) -> None:
+    """There are fewer seats than agents: the agent that logged in last is logged out (guide, "Licensing")."""
+    agent = max(node.memory.agents.rows.values(), key=lambda row: (row.login_us, row.key))
+    _logout(node, agent, "LicenceDecreased")
+
+
 def disconnect(node: NodeCore, session_id: str, why: str) -> None:
     """A client session has ended: agents that have no other connection are logged out."""
     for key in node.memory.agents.keys("session", session_id):

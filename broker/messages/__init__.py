@@ -17,11 +17,13 @@ from broker.errors import Code, Refusal
 from . import (
     agents,
     connection,
+    explaining,
     interactions,
     operations,
     parties,
     proxies,
     pulls,
+    queues,
     reporting,
     routing,
     services,
@@ -48,6 +50,8 @@ FAMILIES: tuple[ModuleType, ...] = (
     topics,
     operations,
     proxies,
+    queues,
+    explaining,
 )
 
 M = TypeVar("M", bound=Message)
