@@ -246,6 +246,7 @@ class NodeMember:
         except StoreFailure as fault:
             self._hold_back(now, row, batch, str(fault))
         else:
+            self._failure = ""
             self._send(now, batch)
 
     def _commit(self, now: float, row: Row | None) -> None:
