@@ -10,6 +10,7 @@ from broker.errors import Code, Refusal
 from broker.messages import encode
 from broker.messages.connection import (
     EventAck,
+    EventForcedDisconnect,
     EventPong,
     RequestPing,
     RequestRegisterClient,
@@ -98,7 +99,7 @@ class Own:
         session, replaced = self._sessions.register(now, source, request)
         if replaced is not None:
             self.end(replaced)
-        if session.changed:
+        if session.changed or self._strategies.concerns(session):
             self._links.introduce_again(session.client)
             session.changed = False
         self._services.joined(session)
@@ -134,6 +135,7 @@ class Own:
         """Ends the sessions of silent clients; forgets ended ones whose nodes have been told."""
         for session in self._sessions.silent(now):
             self._counts["silent client"] += 1
+            self._calls.tell(session, _SILENT)
             self.end(session)
         for client in [client for client in self._ending if not self._agents.is_busy(client)]:
             del self._ending[client]
@@ -189,6 +191,8 @@ class Own:
         proxies = {self._self.name: {"state": "healthy", "members": {self._self.member: member}}}
         return self._status.payload(call.session.heard, proxies)
 
+
+_SILENT = encode(EventForcedDisconnect(reason="nothing was heard for three keepalive intervals"))
 
 HANDLERS: dict[type[Request], Callable[[Own, Call], bytes]] = {
     RequestRegisterClient: Own._register_again,
