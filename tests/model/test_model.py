@@ -26,8 +26,23 @@ LEFT_OUT = {
     "RequestWatchView": "a proxy's own",
     "RequestReplayEvents": "answered by the shell, from the store",
     "RequestSwitchover": "the shell's affair",
-    "RequestLoadStrategy": "not modelled yet",
-    "RequestUnloadStrategy": "not modelled yet",
+    **dict.fromkeys(
+        (
+            "RequestLoadStrategy",
+            "RequestUnloadStrategy",
+            "Request3rdServer",
+            "RequestExternalService",
+            "Request3rdServerResponse",
+            "Request3rdServerFault",
+            "RequestServiceUndelivered",
+            "RequestDistributeUserEvent",
+            "RequestStartPlaceAgentStateReporting",
+            "RequestStopPlaceAgentStateReporting",
+            "RequestSubscribe",
+            "RequestUnsubscribe",
+        ),
+        "not modelled yet",
+    ),
 }
 """Requests that are not drawn, and why."""
 CHANCES = st.randoms(use_true_random=True)
