@@ -620,6 +620,12 @@ class TestLeaving:
         assert (engines.by_session, engines.runners, engines.lanes, engines._of_strategy) == ({}, {}, {}, {})
         assert not driver.core.memory.loads.rows
 
+    def test_one_with_several_strategies_of_a_view_leaves_no_work_behind(self, driver, engine):
+        load(engine)
+        load(engine, strategy_id="Farewell")
+        engine.ask("RequestUnregisterClient")
+        assert driver.core.wake_at > driver.now
+
 
 class TestResuming:
     def session_of(self, engine):
