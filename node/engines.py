@@ -149,6 +149,7 @@ class Engines:
                 self.look(lane)
             else:
                 del self.lanes[lane.view.view_id]
+        runner.stuck.clear()  # its rate may still call
         if not self.runners:
             self._queue.clear()  # there is no lane any more, and nobody would ever look
         return runner

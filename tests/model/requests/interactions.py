@@ -1,0 +1,158 @@
+"""Requests that bring interactions in, place them, change them, stop them, look for them."""
+
+from __future__ import annotations
+
+from broker.errors import Code
+from tests.model.asked import Asked
+from tests.model.author import Author
+from tests.model.plain import Wrong
+from tests.model.requests.entries import Entry, same
+from tests.model.things import Document, Item
+from tests.model.world import MEDIA, QUEUES, START, WORKBINS
+
+
+def write_submit(author: Author) -> Document:
+    fields: Document = {
+        "tenant_id": 101,
+        "media_type": author.one(*MEDIA),
+        "priority": author.one(0, 5, 9),
+        "received_at": START + author.one(1, 2, 3, 4),
+        "user_data": author.one({}, {"Subject": "x"}, {"handling-timeout": 1}),
+    }
+    where = author.one("queue", "queue", "queue", "bin", "both")
+    if where != "bin":
+        fields["queue"] = author.one("Inbound", "Inbound", "Done", "Fair", *["Off", "Nowhere"] * author.seldom())
+    if where != "queue":
+        fields["workbin"] = author.one(*WORKBINS)
+    if author.seldom():
+        fields["scheduled_at"] = author.plain.now + author.one(3.0, 20.0)
+    if author.seldom():
+        fields["interaction_id"] = author.one("mine1", "mine2")
+    return fields
+
+
+def submit(asked: Asked) -> None:
+    plain, faults = asked.plain, set[Code]()
+    agent = asked.own(faults) if asked.client.kind == "AgentApplication" else None
+    workbin = asked.bin(faults, agent) if asked["workbin"] else None
+    queue = asked.queue(faults) if asked["queue"] else None
+    if asked["media_type"] not in MEDIA:
+        faults.add(Code.UNKNOWN_MEDIA)
+    if queue is None and workbin is None and agent is None:
+        faults.add(Code.MISSING_ATTRIBUTE)
+    if asked["interaction_id"] in plain.items:
+        faults.add(Code.DUPLICATE_INTERACTION)
+    if not asked.verdict(faults):
+        return
+    assert asked.reply is not None
+    item = Item(
+        ident=asked.reply["interaction_id"],
+        media=asked["media_type"],
+        queue=None,
+        workbin=None,
+        priority=asked["priority"] or 0,
+        received_at=asked["received_at"],
+        data=dict(asked["user_data"] or {}),
+        version=0,
+        scheduled_at=asked["scheduled_at"],
+    )
+    plain.items[item.ident] = item
+    if workbin is not None:
+        plain.place_in_bin(item, workbin)
+        item.queue = queue or item.queue
+    else:
+        plain.place(item, queue)
+    if agent is not None:
+        plain.grant(item, agent.key, None)
+
+
+def write_place(author: Author) -> Document:
+    return {**author.changing(), "queue": author.one(*QUEUES[:2], *QUEUES)}
+
+
+def place_in_queue(asked: Asked) -> None:
+    faults = set[Code]()
+    item = asked.item(faults)
+    queue = asked.queue(faults)
+    if item is not None:
+        asked.allowed(item, faults)
+    if asked.verdict(faults) and item:
+        asked.plain.take_out(item)
+        asked.changes(item)
+        asked.plain.place(item, queue)
+
+
+def stop(asked: Asked) -> None:
+    faults = set[Code]()
+    item = asked.item(faults)
+    if item is not None:
+        asked.allowed(item, faults)
+    if asked.verdict(faults) and item:
+        asked.plain.take_out(item)
+        del asked.plain.items[item.ident]
+
+
+def change(asked: Asked) -> None:
+    faults = set[Code]()
+    item = asked.item(faults)
+    if item is not None:
+        asked.allowed(item, faults)
+    if asked.verdict(faults) and item:
+        asked.changes(item)
+
+
+def get(asked: Asked) -> None:
+    faults = set[Code]()
+    item = asked.item(faults)
+    if asked.verdict(faults) and item:
+        assert asked.reply is not None
+        shown = asked.reply["interaction"]
+        if (shown["priority"], shown.get("user_data", {})) != (item.priority, item.data):
+            raise Wrong(f"{shown} is not {item}")
+
+
+def write_find(author: Author) -> Document:
+    return {
+        "condition": f"priority >= {author.one(0, 5)}",
+        "order": "priority desc, received_at",
+        "count": author.one(2, 1000),
+    }
+
+
+def find(asked: Asked) -> None:
+    """All items of at least a priority."""
+    if asked.verdict(()):
+        assert asked.reply is not None
+        least = int(asked["condition"].split()[-1])
+        found = [one["interaction_id"] for one in asked.reply["interactions"]]
+        expected = sorted(
+            (item for item in asked.plain.items.values() if item.priority >= least),
+            key=lambda item: (-item.priority, item.received_at, item.ident),
+        )
+        if [(asked.plain.items[one].priority, asked.plain.items[one].received_at) for one in found] != [
+            (item.priority, item.received_at) for item in expected[: asked["count"]]
+        ]:
+            raise Wrong(f"found {found}, not {expected}")
+
+
+def hold(asked: Asked) -> None:
+    faults, held = set[Code](), asked["message"] == "RequestHold"
+    item = asked.item(faults)
+    if item is not None:
+        if not (asked.client.kind == "RoutingEngine" and item.state == 0):
+            asked.allowed(item, faults)
+        if item.held is held:
+            faults.add(Code.SAME_STATE)
+    if asked.verdict(faults) and item:
+        item.held = held
+
+
+REQUESTS = {
+    "RequestSubmit": Entry(write_submit, submit),
+    "RequestPlaceInQueue": Entry(write_place, place_in_queue),
+    "RequestStopProcessing": Entry(Author.changing, stop),
+    "RequestChangeProperties": Entry(Author.changing, change),
+    "RequestGetInteractionProperties": Entry(Author.item, get),
+    "RequestFindInteractions": Entry(write_find, find),
+    **same(("RequestHold", "RequestResume"), Entry(Author.item, hold)),
+}
