@@ -264,9 +264,7 @@ class NodeCore:
                 return True
             if services.waits(self, key, call):
                 return True
-            waiting = self.memory.invitations.one("asked", key)
-            if waiting is not None:
-                self.offers[str(waiting.ticket_id)] = call
+            if invitations.waits(self, key, call):
                 return True
         return False
 
@@ -292,6 +290,17 @@ class NodeCore:
             self.memory.put(self.memory.answers, key, Answer(us=self.clock.last_us, payload=Raw(payload), code=code))
             if key[0] == "@":
                 self.deadline(self.now + self.settings.dedup_window, _forget_reply, key)
+
+    def takes_over(self, calls: dict[str, Call], key: str, call: Call) -> None:
+        """What a call waits for is asked again: the later one will have the reply, and the earlier one is told so.
+        What a proxy sends again is the same call.
+
+        :param calls: that wait, with this one under ``key``
+        """
+        before = calls.get(key)
+        if before is not None and not call.is_again(before):
+            self.refuse(before, Refusal(Code.IN_PROGRESS, "it was asked again, and is answered there"))
+        calls[key] = call
 
     def refuse(self, call: Call, refusal: Refusal) -> None:
         """The negative reply to a call."""

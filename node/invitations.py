@@ -121,6 +121,15 @@ def invite(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow
     return ticket
 
 
+def waits(node: NodeCore, key: str, call: Call) -> bool:
+    """Whether a repetition asks for an invitation that stands; then it gets the reply, when there is one."""
+    invitation = node.memory.invitations.one("asked", key)
+    if invitation is None:
+        return False
+    node.takes_over(node.offers, str(invitation.ticket_id), call)
+    return True
+
+
 def accept(node: NodeCore, call: Call) -> EventAck:
     """RequestAccept: what was offered happens; who waits for it is acked."""
     interaction, agent, invitation = _answered(node, call)

@@ -179,8 +179,10 @@ class Play:
         elif age > DEDUP_S:
             if reply is None or reply.get("code") != Code.DUPLICATE_EXPIRED:
                 raise Wrong(f"{kept} is no longer known, and was answered with {reply}")
-        elif reply is None or not turns.fits(reply, kept.reply) or self.served.core.rev != rev:
-            raise Wrong(f"{kept} was answered with {reply}")
+        elif reply is None or not turns.fits(reply, kept.reply) or turn.events:
+            raise Wrong(f"{kept} was answered with {reply}, and {turn.events}")
+        elif self.served.core.rev != rev and not client.proxied:  # the proxy says also which replies it has
+            raise Wrong(f"{kept} was done again")
         self._settle(turn)
 
     def _waits_again(self, kept: Kept, turn: Turn, reply: Document | None) -> None:
