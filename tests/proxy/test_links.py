@@ -256,6 +256,44 @@ def test_a_node_that_was_away_hears_of_ended_sessions_when_it_is_back(make_world
     assert link_of(world).known == set() and link_of(world).leaving == {} and link_of(world).parting == {}
 
 
+def test_a_node_whose_database_is_locked_hears_of_ended_sessions_again(make_world: Any) -> None:
+    # given a node whose database is locked when a session ends
+    world = make_world(("n1",))
+    number = world.number_of(client := world.client(b"desk"))
+    world.ask(client, ASK, **STOP)
+    world["n1"].script["RequestUnregisterClient"] = lambda request: world["n1"].known.add(number) or LOCKED
+    world.ask(client, "RequestUnregisterClient")
+    world.run(3.0)
+    # when the lock is gone
+    del world["n1"].script["RequestUnregisterClient"]
+    told = len(world["n1"].seen)
+    world.run(1.2)
+    # then it is told again, and until then it was not asked all the time
+    assert told < 12
+    assert "RequestUnregisterClient" in [request["message"] for _, request in world["n1"].seen[told:]]
+    assert link_of(world).known == set() and link_of(world).unheeded == {}
+
+
+def test_a_client_that_a_node_could_not_take_is_introduced_again_though_it_asks_nothing(make_world: Any) -> None:
+    # given a new active member whose database is locked when the clients come back
+    world = make_world(("n1",))
+    number = world.number_of(client := world.client(b"desk"))
+    world.ask(client, ASK, **STOP)
+    world["n1"].fail_over()
+    registered = {"message": "EventAck"}
+    world["n1"].known.add(0)
+    world["n1"].script["RequestRegisterClient"] = lambda request: registered if "p1" in request.values() else LOCKED
+    world.run(1.0)
+    assert number not in world["n1"].known
+    # when the lock is gone
+    del world["n1"].script["RequestRegisterClient"]
+    world.run(2.2)
+    # then the client is known there
+    assert number in world["n1"].known
+
+
+LOCKED = {"message": "EventError", "code": 60, "text": "Database failure"}
+
 # -- failover
 
 
@@ -306,7 +344,7 @@ def test_a_member_that_is_not_primary_makes_requests_wait(make_world: Any) -> No
     world["n1"].deaf = True
     ref = world.send(client, ASK, **STOP)
     world.flow()
-    number = world.core.links.links["n1"].order[-1]
+    number = max(world.core.links.links["n1"].open)
     decline = PackedReply(number, 1, 90, b'{"message":"EventError","code":90,"text":"not primary"}')
     world.core.replies(world.now, "n1", "primary", PackedReplies(0, [decline]))
     # when the other one serves
@@ -446,9 +484,9 @@ def test_numbers_behind_a_request_that_stays_open_take_no_room(make_world: Any) 
         if number % 100 == 0:
             world.flow()
     world.flow()
-    # then what is kept of them is bounded
-    assert len(link_of(world).order) <= 1110
+    # then nothing is kept of them
     assert len(link_of(world).open) == 1
+    assert link_of(world).settled(9999) == min(link_of(world).open)
 
 
 # -- patience
