@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from broker.errors import Code
+from broker.messages.objects import PROPERTIES, SETTABLE
 from tests.model.plain import Plain, Wrong
 from tests.model.served import Turn
 from tests.model.things import Agent, Bin, Client, Document, Item
-from tests.model.world import DISABLED, OWNERS, QUEUES
+from tests.model.world import DISABLED, OWNERS, QUEUES, TYPES
 
 Faults = set[Code]
 
@@ -113,12 +114,42 @@ class Asked:
             faults.add(Code.ACCESS_DENIED)
         return workbin
 
-    def changes(self, item: Item) -> None:
-        """Properties that came with a request."""
-        for name, value in {**(self["added_properties"] or {}), **(self["changed_properties"] or {})}.items():
+    def changes(self, faults: Faults) -> Document:
+        """The properties that come with a request, by their own names; what is to be deleted is None."""
+        given = {**(self["added_properties"] or {}), **(self["changed_properties"] or {})}
+        deleted = dict.fromkeys(self["deleted_properties"] or ())
+        changes = {PROPERTIES.get(name, name): value for name, value in [*given.items(), *deleted.items()]}
+        for name, value in changes.items():
+            if name == "is_online" and self.client.kind != "MediaServer":
+                faults.add(Code.ACCESS_DENIED)
+            if name in PROPERTIES and name not in SETTABLE:
+                faults.add(Code.WRONG_VALUE)
+            if (name == "priority" and value is None) or (name == "interaction_type" and value not in TYPES):
+                faults.add(Code.WRONG_VALUE)
+        return changes
+
+    def change(self, item: Item, changes: Document) -> None:
+        """Does them."""
+        for name, value in changes.items():
             if name == "priority":
                 item.priority = value
+            elif name in SETTABLE:
+                if name == "is_online" and value != item.properties[name]:
+                    item.abandoned_at = None if value else self.plain.now
+                item.properties[name] = value
+            elif value is None:
+                item.data.pop(name, None)
             else:
                 item.data[name] = value
-        for name in self["deleted_properties"] or ():
-            item.data.pop(name, None)
+
+    def first_placing(self, item: Item, queue: str | None, faults: Faults) -> None:
+        """What an agent has brought in is placed: only then its parent's rule holds."""
+        if item.placed_at is None:
+            self.child(item.properties["parent_id"], queue, faults)
+
+    def child(self, parent_id: str | None, queue: str | None, faults: Faults) -> None:
+        """Whether a child may go there."""
+        parent = self.plain.items.get(parent_id or "")
+        allowed = parent.properties["out_queues"] if parent else None
+        if queue is not None and allowed is not None and queue not in allowed:
+            faults.add(Code.WRONG_VALUE)

@@ -8,6 +8,17 @@ from typing import Any
 from tests.model.plain import Plain
 from tests.model.things import Client, Document
 
+CHANGES: list[Document] = [
+    {"priority": 7},
+    {"note": "x"},
+    {"Priority": 1, "note": [1]},
+    {"ExternalId": "e1", "service_type": "gold"},
+    {"out_queues": ["Done", "Fair"]},
+    {"handling-timeout": 2},
+]
+ODD: list[Document] = [{"is_online": 1}, {"IsOnline": 0}, {"interaction_type": "Odd"}, {"queue": "Done"}]
+"""What is not for everybody, or for nobody."""
+
 
 class Author:
     """Writes requests of a client."""
@@ -51,7 +62,9 @@ class Author:
         """The same of a request that may change properties on the way."""
         fields = self.item()
         if self.some():
-            fields["changed_properties"] = self.one({"priority": 7}, {"note": "x"}, {"priority": 1, "note": [1]})
+            fields["changed_properties"] = self.one(*CHANGES)
         if self.seldom():
-            fields["deleted_properties"] = ["note"]
+            fields["added_properties"] = self.one({"scheduled_at": self.plain.now + self.one(0.5, 5.0)}, *ODD)
+        if self.seldom():
+            fields["deleted_properties"] = [self.one("note", "ExternalId", "scheduled_at", "out_queues", "Priority")]
         return fields

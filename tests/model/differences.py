@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 
 from broker.messages.kinds import Workbin
+from broker.messages.objects import SETTABLE
 from node.core import NodeCore
 from tests.model.plain import Plain
 from tests.model.things import Bin, Item
-from tests.model.world import DIVIDED, ORDERS
+from tests.model.world import DIVIDED, ORDERS, PAUSED
 
 
 def differences(plain: Plain, core: NodeCore) -> Iterator[str]:
@@ -44,7 +45,10 @@ def _tables(plain: Plain, core: NodeCore) -> dict[str, tuple[Any, Any]]:
             {row.ticket_id: (row.interaction_id, row.agent) for row in memory.invitations.rows.values()},
             {one.ticket: (one.ident, one.agent) for one in plain.invitations.values()},
         ),
-        "paused queues": (set(memory.queues.rows), plain.paused),
+        "queues that operators have paused and resumed": (
+            {name: row.paused for name, row in memory.queues.rows.items()},
+            {name: name in plain.paused for name in plain.paused ^ PAUSED},
+        ),
         "snapshots": (set(memory.snapshots.rows), set(plain.snapshots)),
         "workbins that sessions are told of": (
             {(row.session_id, bin_of(row.workbin)) for row in memory.subscriptions.rows.values()},
@@ -79,6 +83,8 @@ def _held(core: NodeCore, ident: str) -> tuple[Any, ...]:
         (lock.session_id, lock.snapshot_id) if lock else None,
         one.assigned_to,
         orjson.loads(bytes(one.user_data)),
+        {name: getattr(one, name) for name in SETTABLE if name != "priority"},
+        (one.placed_in_queue_at, one.moved_to_queue_at, one.completed_at, one.abandoned_at, one.held_at),
         sorted(holder.name for holder in holding.holders) if holding else None,
     )
 
@@ -95,6 +101,8 @@ def _known(item: Item) -> tuple[Any, ...]:
         item.lock,
         item.assigned,
         item.data,
+        item.properties,
+        (item.placed_at, item.moved_at, item.completed_at, item.abandoned_at, item.held_at),
         sorted(item.holding.holders) if item.holding else None,
     )
 

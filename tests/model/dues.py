@@ -58,7 +58,7 @@ def _overdue_at(plain: Plain, item: Item, holding: Holding) -> float:
     for holder in holding.holders:
         clients = plain.agents[holder].clients if holder in plain.agents else []
         heard += [plain.clients[name].asked for name in clients if name in plain.clients]
-    return max(heard) + item.handling_s
+    return max(heard) + holding.handling_s
 
 
 def _overdue(plain: Plain, item: Item) -> None:

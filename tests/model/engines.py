@@ -72,6 +72,7 @@ def pass_on(plain: Plain, turn: Turn) -> None:
         turn.said.remove(told[0])
         if holding.view is None:
             raise Wrong(f"{item} was pulled, and is sent to {told[0]}")
+        plain.end_hold(item)
         _send(plain, item, told[0], holding.view)
         assert item.holding is not None
         item.holding.queue, item.holding.workbin = holding.queue, holding.workbin

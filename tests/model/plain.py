@@ -31,12 +31,17 @@ from tests.model.things import (
 )
 from tests.model.world import (
     BACKING,
+    COMPLETED,
     CONDITIONS,
     DISABLED,
     GROUPS,
     ORDERS,
     OWNERS,
+    PAUSED,
 )
+
+RETURN_S = 2.0
+"""So long at least invitations stand after a failure."""
 
 
 class Wrong(AssertionError):
@@ -60,7 +65,7 @@ class Plain:
         self.items: dict[str, Item] = {}
         self.invitations: dict[int, Invitation] = {}
         self.snapshots: dict[str, Snapshot] = {}
-        self.paused: set[str] = set()
+        self.paused = set(PAUSED)
         self.told: set[tuple[str, Bin]] = set()
         self.topics: set[Topic] = set()
         self.pulls: list[Pull] = []
@@ -139,15 +144,21 @@ class Plain:
 
     def place(self, item: Item, queue: str | None) -> None:
         """Into a queue."""
-        item.queue, item.workbin = queue, None
-        self._waits(item)
+        self.put(item, queue, None)
 
     def place_in_bin(self, item: Item, workbin: Bin) -> None:
         """Into a workbin, and the queue behind it."""
-        item.queue, item.workbin = BACKING.get(workbin[0], item.queue), workbin
-        self._waits(item)
+        self.put(item, BACKING.get(workbin[0], item.queue), workbin)
 
-    def _waits(self, item: Item) -> None:
+    def put(self, item: Item, queue: str | None, workbin: Bin | None) -> None:
+        """It waits there from now on."""
+        if queue != item.queue or item.moved_at is None:
+            item.moved_at = self.now
+        if queue not in COMPLETED:
+            item.completed_at = None
+        elif item.completed_at is None:
+            item.completed_at = self.now
+        item.queue, item.workbin, item.placed_at = queue, workbin, self.now
         item.state, item.assigned, item.holding = QUEUED, None, None
         item.version = next(self._versions)
 
@@ -155,6 +166,7 @@ class Plain:
         """To where it was taken from."""
         holding = item.holding
         assert holding is not None
+        self.end_hold(item)
         if holding.workbin is not None:
             self.place_in_bin(item, holding.workbin)
         else:
@@ -167,13 +179,21 @@ class Plain:
         if holding.workbin is not None or holding.queue is None:
             self.returns(item)
         else:
+            self.end_hold(item)
             item.state, item.queue, item.holding = QUEUED, holding.queue, None
+
+    def end_hold(self, item: Item) -> None:
+        """Who had it may have put it on hold, and would be the one to resume it."""
+        if item.held_at is not None and item.holding is not None and item.held_at >= item.holding.since:
+            item.held_at = None
 
     def grant(
         self, item: Item, holder: str, token: int | None, strategy: str | None = None, view: str | None = None
     ) -> None:
         """An item is out of its place."""
-        item.holding = Holding([holder], token, item.queue, item.workbin, self.now, strategy, view)
+        item.holding = Holding(
+            [holder], token, item.queue, item.workbin, self.now, item.handling_s, strategy=strategy, view=view
+        )
         self.handled(item, holder)
 
     def handled(self, item: Item, holder: str) -> None:
@@ -297,6 +317,8 @@ class Plain:
         for waiting in (*self.invitations.values(), *self.services.values()):
             waiting.ref = waiting.ref if waiting.ref in resent else None
         self.active_since = self.now
+        for invitation in self.invitations.values():
+            invitation.due = max(invitation.due, self.now + RETURN_S)
         for load in self.loads.values():
             load.pace = Pace(load.rate)
         for client in self.clients.values():

@@ -30,7 +30,7 @@ class Said(NamedTuple):
 
 
 class Turn:
-    """What a node did in one batch.
+    """What a node did at one moment, in one batch or several.
 
     :param ref: of the request that was asked, if one was
     :param said: in the order it left the node; whoever expects something takes it out
@@ -43,6 +43,12 @@ class Turn:
         self.said = said
         self.dialled = dialled
         self.events = events
+
+    def goes_on(self, further: Turn) -> None:
+        """What the node has done right after it."""
+        self.said += further.said
+        self.dialled += further.dialled
+        self.events += further.events
 
     def reply(self) -> Document | None:
         """The reply to what was asked; None: it comes later."""
@@ -136,6 +142,14 @@ class Served:
         return self._batch()
 
     def _batch(self, ref: int | None = None) -> Turn:
+        """A batch, and those in which the node goes on at once with what it has begun."""
+        turn = self._close(ref)
+        while self.core.wake_at <= self.now:
+            self.core.tick(self.now)
+            turn.goes_on(self._close(None))
+        return turn
+
+    def _close(self, ref: int | None) -> Turn:
         """Closes the batch: commits it, then hands everything out."""
         batch = self.core.take(self.now)
         events = batch.packed_events()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from broker.rates import Pace
@@ -56,6 +56,7 @@ class Holding:
 
     :param token: of the grant; None: nobody was told it
     :param since: when it was granted
+    :param handling_s: how long its agents may be silent
     :param strategy: of the routing engine that has it; :param view: the view that it was sent from, unasked
     """
 
@@ -64,6 +65,7 @@ class Holding:
     queue: str | None
     workbin: Bin | None
     since: float
+    handling_s: float
     strategy: str | None = None
     view: str | None = None
 
@@ -73,6 +75,10 @@ class Item:
     """An interaction.
 
     :param version: another number after each placement
+    :param properties: those that clients may change, but for its priority
+    :param placed_at: when it was placed last, in a queue or workbin; None: an agent has brought it in, and has it
+    :param moved_at: when it came into its present queue; :param completed_at: into one that is for what is done
+    :param held_at: since when it is on hold; :param abandoned_at: when its customer went
     :param lock: the session and the snapshot that have it locked
     """
 
@@ -84,12 +90,25 @@ class Item:
     received_at: float
     data: dict[str, Any]
     version: int
+    properties: dict[str, Any] = field(default_factory=dict)
+    placed_at: float | None = None
+    moved_at: float | None = None
+    completed_at: float | None = None
+    abandoned_at: float | None = None
+    held_at: float | None = None
     state: int = QUEUED
-    held: bool = False
     lock: tuple[str, str | None] | None = None
     holding: Holding | None = None
     assigned: str | None = None
-    scheduled_at: float | None = None
+
+    @property
+    def held(self) -> bool:
+        return self.held_at is not None
+
+    @property
+    def scheduled_at(self) -> float | None:
+        at: float | None = self.properties["scheduled_at"]
+        return at
 
     @property
     def handling_s(self) -> float:

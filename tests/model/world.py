@@ -44,6 +44,8 @@ ORDERS = {
     "Done/all": lambda item: (item.received_at, item.ident),
     "Off/all": lambda item: (item.received_at, item.ident),
     "Fair/all": lambda item: (-item.priority, item.ident),
+    "Closed/all": lambda item: (item.received_at, item.ident),
+    "Later/all": lambda item: (item.received_at, item.ident),
 }
 """The order of each view of tenant 101."""
 
@@ -55,8 +57,12 @@ BACKING = {"Drafts": "Kept"}
 OWNERS = {"Drafts": "agent_id", "Notes": "agent_id", "Team": "agent_group", "Desk": "place_id"}
 GROUPS = {"Support": ("VICKY", "ANAT")}
 DISABLED = frozenset({"Off"})
-QUEUES = ("Inbound", "Done", "Kept", "Fair", "Off")
+QUEUES = ("Inbound", "Done", "Kept", "Fair", "Off", "Closed", "Later")
+COMPLETED = frozenset({"Closed"})
+PAUSED = frozenset({"Later"})
+"""Paused from the start."""
 MEDIA = ("voice", "email", "chat")
+TYPES = ("Inbound", "Outbound", "Internal")
 
 WORKBINS = [
     {"type": "Drafts"},

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from broker.errors import Code
+from broker.messages.objects import SETTABLE
 from tests.model.asked import Asked
 from tests.model.author import Author
 from tests.model.plain import Wrong
 from tests.model.requests.entries import Entry, same
-from tests.model.things import Document, Item
-from tests.model.world import MEDIA, QUEUES, START, WORKBINS
+from tests.model.things import QUEUED, Document, Item
+from tests.model.world import BACKING, MEDIA, QUEUES, START, TYPES, WORKBINS
 
 
 def write_submit(author: Author) -> Document:
@@ -18,16 +19,24 @@ def write_submit(author: Author) -> Document:
         "priority": author.one(0, 5, 9),
         "received_at": START + author.one(1, 2, 3, 4),
         "user_data": author.one({}, {"Subject": "x"}, {"handling-timeout": 1}),
+        "is_online": int(author.some()),
     }
     where = author.one("queue", "queue", "queue", "bin", "both")
     if where != "bin":
-        fields["queue"] = author.one("Inbound", "Inbound", "Done", "Fair", *["Off", "Nowhere"] * author.seldom())
+        odd = ["Closed", "Later", "Off", "Nowhere"] * author.seldom()
+        fields["queue"] = author.one("Inbound", "Inbound", "Done", "Fair", *odd)
     if where != "queue":
         fields["workbin"] = author.one(*WORKBINS)
     if author.seldom():
         fields["scheduled_at"] = author.plain.now + author.one(3.0, 20.0)
     if author.seldom():
         fields["interaction_id"] = author.one("mine1", "mine2")
+    if author.seldom():
+        fields["parent_id"] = author.ident()
+    if author.seldom():
+        fields["out_queues"] = author.one(["Done"], [], ["Inbound", "Fair"])
+    if author.seldom():
+        fields["interaction_type"] = author.one("Outbound", "Odd")
     return fields
 
 
@@ -35,35 +44,32 @@ def submit(asked: Asked) -> None:
     plain, faults = asked.plain, set[Code]()
     agent = asked.own(faults) if asked.client.kind == "AgentApplication" else None
     workbin = asked.bin(faults, agent) if asked["workbin"] else None
-    queue = asked.queue(faults) if asked["queue"] else None
-    if asked["media_type"] not in MEDIA:
-        faults.add(Code.UNKNOWN_MEDIA)
-    if queue is None and workbin is None and agent is None:
-        faults.add(Code.MISSING_ATTRIBUTE)
+    queue = asked.queue(faults) if asked["queue"] else BACKING.get(workbin[0]) if workbin else None
+    asked.child(asked["parent_id"], queue, faults)
+    if asked["interaction_type"] not in (None, *TYPES):
+        faults.add(Code.WRONG_VALUE)
     if asked["interaction_id"] in plain.items:
         faults.add(Code.DUPLICATE_INTERACTION)
     if not asked.verdict(faults):
         return
     assert asked.reply is not None
+    given = {name: asked[name] for name in SETTABLE if name != "priority"}
     item = Item(
         ident=asked.reply["interaction_id"],
         media=asked["media_type"],
-        queue=None,
-        workbin=None,
-        priority=asked["priority"] or 0,
+        queue=queue,
+        workbin=workbin,
+        priority=asked["priority"],
         received_at=asked["received_at"],
-        data=dict(asked["user_data"] or {}),
+        data=dict(asked["user_data"]),
         version=0,
-        scheduled_at=asked["scheduled_at"],
+        properties=given | {"interaction_type": asked["interaction_type"] or "Inbound"},
     )
     plain.items[item.ident] = item
-    if workbin is not None:
-        plain.place_in_bin(item, workbin)
-        item.queue = queue or item.queue
-    else:
-        plain.place(item, queue)
     if agent is not None:
         plain.grant(item, agent.key, None)
+    else:
+        plain.put(item, queue, workbin)
 
 
 def write_place(author: Author) -> Document:
@@ -72,19 +78,19 @@ def write_place(author: Author) -> Document:
 
 def place_in_queue(asked: Asked) -> None:
     faults = set[Code]()
-    item = asked.item(faults)
-    queue = asked.queue(faults)
+    item, queue, changes = asked.item(faults), asked.queue(faults), asked.changes(faults)
     if item is not None:
         asked.allowed(item, faults)
+        asked.first_placing(item, queue, faults)
     if asked.verdict(faults) and item:
         asked.plain.take_out(item)
-        asked.changes(item)
+        asked.change(item, changes)
         asked.plain.place(item, queue)
 
 
 def stop(asked: Asked) -> None:
     faults = set[Code]()
-    item = asked.item(faults)
+    item, _ = asked.item(faults), asked.changes(faults)
     if item is not None:
         asked.allowed(item, faults)
     if asked.verdict(faults) and item:
@@ -94,11 +100,11 @@ def stop(asked: Asked) -> None:
 
 def change(asked: Asked) -> None:
     faults = set[Code]()
-    item = asked.item(faults)
+    item, changes = asked.item(faults), asked.changes(faults)
     if item is not None:
         asked.allowed(item, faults)
     if asked.verdict(faults) and item:
-        asked.changes(item)
+        asked.change(item, changes)
 
 
 def get(asked: Asked) -> None:
@@ -107,7 +113,9 @@ def get(asked: Asked) -> None:
     if asked.verdict(faults) and item:
         assert asked.reply is not None
         shown = asked.reply["interaction"]
-        if (shown["priority"], shown.get("user_data", {})) != (item.priority, item.data):
+        known = {name: value for name, value in item.properties.items() if value is not None}
+        known |= {"priority": item.priority, "user_data": item.data}
+        if any(shown.get(name, {}) != value for name, value in known.items()):
             raise Wrong(f"{shown} is not {item}")
 
 
@@ -139,12 +147,12 @@ def hold(asked: Asked) -> None:
     faults, held = set[Code](), asked["message"] == "RequestHold"
     item = asked.item(faults)
     if item is not None:
-        if not (asked.client.kind == "RoutingEngine" and item.state == 0):
+        if not (asked.client.kind == "RoutingEngine" and item.state == QUEUED):
             asked.allowed(item, faults)
         if item.held is held:
             faults.add(Code.SAME_STATE)
     if asked.verdict(faults) and item:
-        item.held = held
+        item.held_at = asked.plain.now if held else None
 
 
 REQUESTS = {

@@ -142,6 +142,7 @@ def accept(asked: Asked) -> None:
         holding.holders = [one for one in holding.holders if one != invitation.asker] + [agent]
         holding.token = invitation.ticket
         holding.strategy = holding.view = None
+        holding.handling_s = item.handling_s
         asked.plain.handled(item, agent)
     if invitation.purpose != "deliver":
         reply = {"message": "EventAck", "interaction_id": item.ident}

@@ -8,7 +8,7 @@ from tests.model.author import Author
 from tests.model.plain import Wrong
 from tests.model.requests.entries import Entry, same
 from tests.model.things import Document
-from tests.model.world import WORKBINS
+from tests.model.world import BACKING, WORKBINS
 
 
 def write_place(author: Author) -> Document:
@@ -17,14 +17,15 @@ def write_place(author: Author) -> Document:
 
 def place(asked: Asked) -> None:
     faults = set[Code]()
-    item = asked.item(faults)
+    item, changes = asked.item(faults), asked.changes(faults)
     agent = asked.plain.agent_of(asked.client)
     workbin = asked.bin(faults, agent if item is not None and agent and asked.holder(item) == agent.key else None)
     if item is not None:
         asked.allowed(item, faults)
+        asked.first_placing(item, BACKING.get(workbin[0]), faults)
     if asked.verdict(faults) and item:
         asked.plain.take_out(item)
-        asked.changes(item)
+        asked.change(item, changes)
         asked.plain.place_in_bin(item, workbin)
 
 
@@ -66,7 +67,7 @@ def notify(asked: Asked) -> None:
 
 
 def write_queue(author: Author) -> Document:
-    return {"queue": author.one("Inbound", "Done")}
+    return {"queue": author.one("Inbound", "Done", "Later")}
 
 
 def pause(asked: Asked) -> None:
