@@ -123,7 +123,7 @@ class Play:
         """Somebody goes on with what it has, or answers what it was offered; if nobody has, something is brought in."""
         media, engine = self.plain.clients["media"], self.plain.clients["engine1"]
         begins = [(media, "RequestSubmit"), (engine, "RequestPull")]
-        self._write(chance, *chance.choice(likely(self.plain) or begins))
+        self._write(chance, *chance.choice(chance.choice(likely(self.plain) or [begins])))
 
     def _request(self, chance: Random, client: Client, name: str) -> Document:
         return {"message": name, **DRAWN[name].write(Author(chance, self.plain, client))}
@@ -177,6 +177,7 @@ class Play:
         if kept.reply is None:
             self._waits_again(kept, turn, reply)
         elif age > DEDUP_S:
+            self.plain.kept.remove(kept)
             if reply is None or reply.get("code") != Code.DUPLICATE_EXPIRED:
                 raise Wrong(f"{kept} is no longer known, and was answered with {reply}")
         elif reply is None or not turns.fits(reply, kept.reply) or turn.events:

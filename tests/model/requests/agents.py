@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from broker.errors import Code
 from tests.model.asked import Asked
 from tests.model.author import Author
-from tests.model.requests.entries import Entry, no_fields, same
+from tests.model.plain import Plain
+from tests.model.requests.entries import Entry, Next, no_fields, same
 from tests.model.things import Agent, Document
 from tests.model.world import AGENTS, MEDIA
 
@@ -48,7 +51,10 @@ def logout(asked: Asked) -> None:
 
 
 def write_media(author: Author) -> Document:
-    return {"media_type": author.one(*MEDIA)}
+    """Any media type, rather one that is not ready or not there."""
+    agent = author.plain.agent_of(author.client)
+    unready = [name for name in MEDIA if agent and not agent.media.get(name)]
+    return {"media_type": author.one(*MEDIA, *unready * 3)}
 
 
 def media(asked: Asked) -> None:
@@ -76,6 +82,19 @@ def disturb(asked: Asked) -> None:
         faults.add(Code.SAME_STATE)
     if asked.verdict(faults) and agent:
         agent.donot_disturb = on
+
+
+def likely(plain: Plain) -> Iterator[Next]:
+    """Agents make themselves ready again."""
+    for agent in plain.agents.values():
+        for client in [plain.clients[name] for name in agent.clients]:
+            if agent.donot_disturb:
+                yield client, "RequestDoNotDisturbOff"
+            for name in MEDIA:
+                if name not in agent.media:
+                    yield client, "RequestAddMedia"
+                elif not agent.media[name]:
+                    yield client, "RequestCancelNotReadyForMedia"
 
 
 REQUESTS = {

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tests.model.asked import Asked
 from tests.model.author import Author
-from tests.model.things import Document
+from tests.model.things import Client, Document
 
 
 class Entry(NamedTuple):
@@ -15,6 +15,10 @@ class Entry(NamedTuple):
 
     write: Callable[[Author], Document]
     judge: Callable[[Asked], None]
+
+
+Next = tuple[Client, str]
+"""Who might ask next for what."""
 
 
 def same(names: Iterable[str], entry: Entry) -> dict[str, Entry]:

@@ -7,8 +7,8 @@ from broker.messages.objects import SETTABLE
 from tests.model.asked import Asked
 from tests.model.author import Author
 from tests.model.plain import Wrong
-from tests.model.requests.entries import Entry, same
-from tests.model.things import QUEUED, Document, Item
+from tests.model.requests.entries import Entry
+from tests.model.things import Document, Item
 from tests.model.world import BACKING, MEDIA, QUEUES, START, TYPES, WORKBINS
 
 
@@ -143,18 +143,6 @@ def find(asked: Asked) -> None:
             raise Wrong(f"found {found}, not {expected}")
 
 
-def hold(asked: Asked) -> None:
-    faults, held = set[Code](), asked["message"] == "RequestHold"
-    item = asked.item(faults)
-    if item is not None:
-        if not (asked.client.kind == "RoutingEngine" and item.state == QUEUED):
-            asked.allowed(item, faults)
-        if item.held is held:
-            faults.add(Code.SAME_STATE)
-    if asked.verdict(faults) and item:
-        item.held_at = asked.plain.now if held else None
-
-
 REQUESTS = {
     "RequestSubmit": Entry(write_submit, submit),
     "RequestPlaceInQueue": Entry(write_place, place_in_queue),
@@ -162,5 +150,4 @@ REQUESTS = {
     "RequestChangeProperties": Entry(Author.changing, change),
     "RequestGetInteractionProperties": Entry(Author.item, get),
     "RequestFindInteractions": Entry(write_find, find),
-    **same(("RequestHold", "RequestResume"), Entry(Author.item, hold)),
 }

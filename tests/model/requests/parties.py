@@ -1,12 +1,14 @@
-"""Requests that bring agents and interactions together: invitations and what becomes of them, activity, leaving."""
+"""Requests that bring agents to interactions and away from them: offers, joining, leaving, activity."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from broker.errors import Code
 from tests.model.asked import Asked, Faults
 from tests.model.author import Author
-from tests.model.plain import Wrong
-from tests.model.requests.entries import Entry, same
+from tests.model.plain import Plain, Wrong
+from tests.model.requests.entries import Entry, Next, same
 from tests.model.things import HANDLING, Agent, Document, Invitation, Item
 
 
@@ -101,62 +103,6 @@ def intrude(asked: Asked) -> None:
         _invite(asked, item, agent, "intrude", None)
 
 
-# -- answers
-
-
-def write_answer(author: Author) -> Document:
-    agent = author.plain.agent_of(author.client)
-    there = list(author.plain.invitations.values())
-    own = [one for one in there if agent and one.agent == agent.key] or there
-    if own and not author.seldom():
-        invitation = author.one(*own)
-        return {"interaction_id": invitation.ident, "ticket_id": invitation.ticket}
-    item = author.plain.items.get(author.ident())
-    token = item.holding.token if item and item.holding and item.holding.token else 1
-    return {"interaction_id": item.ident if item else "nowhere", "ticket_id": token}
-
-
-def _answered(asked: Asked, faults: Faults) -> tuple[Item | None, Invitation | None]:
-    item, agent = asked.item(faults), asked.own(faults)
-    invitation = asked.plain.invitations.get(asked["ticket_id"])
-    if item is None or agent is None:
-        return item, None
-    if invitation is None or (invitation.agent, invitation.ident) != (agent.key, item.ident):
-        held = item.holding is not None and bool(item.holding.holders)
-        accepted = held and item.holding is not None and item.holding.token == asked["ticket_id"]
-        faults.add(Code.ALREADY_ACCEPTED if accepted else Code.BAD_TICKET)
-    return item, invitation
-
-
-def accept(asked: Asked) -> None:
-    faults = set[Code]()
-    item, invitation = _answered(asked, faults)
-    if not asked.verdict(faults) or item is None or invitation is None:
-        return
-    holding, agent = item.holding, invitation.agent
-    assert holding is not None
-    del asked.plain.invitations[invitation.ticket]
-    if invitation.purpose in ("conference", "intrude"):
-        holding.holders.append(agent)
-    else:
-        holding.holders = [one for one in holding.holders if one != invitation.asker] + [agent]
-        holding.token = invitation.ticket
-        holding.strategy = holding.view = None
-        holding.handling_s = item.handling_s
-        asked.plain.handled(item, agent)
-    if invitation.purpose != "deliver":
-        reply = {"message": "EventAck", "interaction_id": item.ident}
-        asked.plain.answer(invitation.ref, reply)
-        asked.plain.keep(invitation.request, reply)
-
-
-def reject(asked: Asked) -> None:
-    faults = set[Code]()
-    _, invitation = _answered(asked, faults)
-    if asked.verdict(faults) and invitation:
-        asked.plain.end(invitation, Code.REJECTED)
-
-
 def leave(asked: Asked) -> None:
     faults = set[Code]()
     item = _own_part(asked, faults)
@@ -180,12 +126,57 @@ def _own_part(asked: Asked, faults: Faults) -> Item | None:
     return item
 
 
+OF_HOLDERS = {
+    "AgentApplication": (
+        "RequestPlaceInQueue",
+        "RequestPlaceInWorkbin",
+        "RequestTransfer",
+        "RequestTransfer",
+        "RequestConference",
+        "RequestConference",
+        "RequestStopProcessing",
+        "RequestChangeProperties",
+        "RequestHold",
+        "RequestLeaveInteraction",
+        "RequestUpdateActivity",
+    ),
+    "RoutingEngine": (
+        "RequestDeliver",
+        "RequestDeliver",
+        "RequestDeliver",
+        "RequestHold",
+        "RequestPlaceInQueue",
+        "RequestStopProcessing",
+    ),
+}
+
+
+def likely(plain: Plain) -> Iterator[Next]:
+    """Those that have something go on with it; others join them."""
+    for client in plain.clients.values():
+        agent = plain.agent_of(client)
+        if plain.held_by(agent.key if agent else client.session):
+            yield from ((client, name) for name in OF_HOLDERS[client.kind])
+        if agent and any(
+            item.holding and agent.key not in item.holding.holders
+            for item in plain.items.values()
+            if item.state == HANDLING
+        ):
+            yield client, "RequestIntrude"
+
+
+def write_intrude(author: Author) -> Document:
+    """Into what others handle."""
+    agent = author.plain.agent_of(author.client)
+    handled = [item for item in author.plain.items.values() if item.holding and item.state == HANDLING]
+    others = [item.ident for item in handled if agent and item.holding and agent.key not in item.holding.holders]
+    return {"interaction_id": author.one(*others)} if others and not author.seldom() else author.item()
+
+
 REQUESTS = {
     "RequestDeliver": Entry(write_target, deliver),
     **same(("RequestTransfer", "RequestConference"), Entry(write_target, offer)),
-    "RequestIntrude": Entry(Author.item, intrude),
-    "RequestAccept": Entry(write_answer, accept),
-    "RequestReject": Entry(write_answer, reject),
+    "RequestIntrude": Entry(write_intrude, intrude),
     "RequestLeaveInteraction": Entry(Author.item, leave),
     "RequestUpdateActivity": Entry(lambda author: {**author.item(), "activity": {"is": "typing"}}, activity),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from broker.errors import Code
 from broker.messages import REQUESTS as CLASSES
 from broker.ownservice import CLUSTERS_OWN
@@ -10,9 +12,9 @@ from tests.model.asked import Asked
 from tests.model.author import Author
 from tests.model.plain import Plain, Wrong
 from tests.model.requests import interactions
-from tests.model.requests.entries import Entry, same
+from tests.model.requests.entries import Entry, Next, same
 from tests.model.things import Document, Service
-from tests.model.world import ESP_S
+from tests.model.world import ESP_S, PROXY
 
 OWN = "OMService"
 METHODS = {
@@ -168,6 +170,16 @@ def undelivered(asked: Asked) -> None:
     server = asked.plain.of_session(service.server) if service else None
     if service is not None and server is not None and server.source[0] == asked.client.source[0]:
         asked.plain.leave_server(service.server, got=False, only=[service.refid])
+
+
+def likely(plain: Plain) -> Iterator[Next]:
+    """Registered servers answer, or have not got it."""
+    for service in plain.services.values():
+        server = plain.of_session(service.server)
+        if server is not None:
+            yield from [(server, "Request3rdServerResponse")] * 3 + [(server, "Request3rdServerFault")]
+        if server is not None and server.proxied:
+            yield plain.clients[PROXY], "RequestServiceUndelivered"
 
 
 REQUESTS = {

@@ -1,12 +1,14 @@
-"""Snapshots and locks."""
+"""Snapshots."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from broker.errors import Code
 from tests.model.asked import Asked, Faults
 from tests.model.author import Author
-from tests.model.plain import Wrong
-from tests.model.requests.entries import Entry
+from tests.model.plain import Plain, Wrong
+from tests.model.requests.entries import Entry, Next
 from tests.model.things import QUEUED, Document, Item, Pin, Snapshot
 
 
@@ -95,26 +97,15 @@ def _as_it_was(item: Item, pin: Pin, snapshot: Snapshot) -> bool:
     return free and item.state == pin.state == QUEUED and (item.version, item.workbin) == (pin.version, pin.workbin)
 
 
-def lock(asked: Asked) -> None:
-    faults = set[Code]()
-    item = asked.item(faults)
-    if item is not None and item.lock is not None:
-        faults.add(Code.LOCKED)
-    if item is not None and item.state != QUEUED:
-        faults.add(Code.WRONG_STATE)
-    if asked.verdict(faults) and item:
-        item.lock = (asked.client.session, None)
-
-
-def unlock(asked: Asked) -> None:
-    faults = set[Code]()
-    item = asked.item(faults)
-    if item is not None and item.lock is None:
-        faults.add(Code.SAME_STATE)
-    elif item is not None and item.lock is not None and item.lock[0] != asked.client.session:
-        faults.add(Code.ACCESS_DENIED)
-    if asked.verdict(faults) and item:
-        item.lock = None
+def likely(plain: Plain) -> Iterator[Next]:
+    """Who has a snapshot does something with it."""
+    for snapshot in plain.snapshots.values():
+        owner = plain.of_session(snapshot.session)
+        if owner is not None:
+            yield owner, "RequestMoveInteractions"
+            yield owner, "RequestMoveInteractions"
+            yield owner, "RequestGetSnapshotInteractions"
+            yield owner, "RequestReleaseSnapshot"
 
 
 REQUESTS = {
@@ -122,6 +113,4 @@ REQUESTS = {
     "RequestGetSnapshotInteractions": Entry(write_read, read),
     "RequestReleaseSnapshot": Entry(write_own, release),
     "RequestMoveInteractions": Entry(write_move, move),
-    "RequestLockInteraction": Entry(Author.item, lock),
-    "RequestUnlockInteraction": Entry(Author.item, unlock),
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from broker.errors import Code
 from broker.rates import Pace
 from tests.model import engines
 from tests.model.asked import Asked
 from tests.model.author import Author
-from tests.model.requests.entries import Entry
+from tests.model.plain import Plain
+from tests.model.requests.entries import Entry, Next
 from tests.model.things import Document, Load
 from tests.model.world import ORDERS, STRATEGIES
 
@@ -52,6 +55,15 @@ def unload(asked: Asked) -> None:
     if asked.verdict({Code.UNKNOWN_STRATEGY} if key not in asked.plain.loads else ()):
         del asked.plain.loads[key]
         asked.plain.abandon(*key)
+
+
+def likely(plain: Plain) -> Iterator[Next]:
+    """What is loaded is unloaded, or loaded anew."""
+    for load in plain.loads.values():
+        client = plain.of_session(load.session)
+        if client is not None:
+            yield client, "RequestLoadStrategy"
+            yield client, "RequestUnloadStrategy"
 
 
 REQUESTS = {"RequestLoadStrategy": Entry(write_load, load), "RequestUnloadStrategy": Entry(write_unload, unload)}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from broker.errors import Code
 from tests.model.asked import Asked
 from tests.model.author import Author
-from tests.model.plain import Wrong
-from tests.model.requests.entries import Entry, same
+from tests.model.plain import Plain, Wrong
+from tests.model.requests.entries import Entry, Next, same
 from tests.model.things import Document
-from tests.model.world import BACKING, WORKBINS
+from tests.model.world import BACKING, PAUSED, WORKBINS
 
 
 def write_place(author: Author) -> Document:
@@ -74,6 +76,12 @@ def pause(asked: Asked) -> None:
     if asked.verdict(()):
         change = asked.plain.paused.add if asked["message"] == "RequestPauseQueue" else asked.plain.paused.discard
         change(asked["queue"])
+
+
+def likely(plain: Plain) -> Iterator[Next]:
+    """Workbins and queues that nobody looks after would fill up."""
+    if plain.paused - PAUSED:
+        yield plain.clients["monitor"], "RequestResumeQueue"
 
 
 REQUESTS = {
