@@ -22,6 +22,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
+import msgspec
+
 from broker.errors import Code
 from broker.messages import encode
 from broker.messages.operations import RequestGetStatus
@@ -70,7 +72,7 @@ class Links:
         self.silence_s = SILENCE_S
         self._linked: set[str] = set()
         self._hello = hello
-        self._patience = patience
+        self.patience = patience
         self._numbers = Numbers()
         self._introductions = Introductions(self._numbers, introduction, counts)
         self._started: float | None = None
@@ -91,7 +93,7 @@ class Links:
 
     def _is_gone(self, now: float, link: Link) -> bool:
         self._start(now)
-        return now >= link.away_since + self._patience
+        return now >= link.away_since + self.patience
 
     # -- what members say
 
@@ -108,6 +110,8 @@ class Links:
         if said.status or (said.role, said.epoch) != (member.role, member.epoch):
             member.status = said.status  # what was said in another role, or by another process, says nothing now
         member.heard, member.role, member.epoch = now, said.role, said.epoch
+        if said.status and said.role == "active":
+            link.drained = _is_drained(said.status)
         if not link.heard_ever:
             link.heard_ever = True
             link.away_since = now
@@ -239,7 +243,7 @@ class Links:
         """Notices silence, says hello and probes again, gives up what has waited too long."""
         self._start(now)
         for link in self.links.values():
-            if link.state is not READY and link.open and now >= link.away_since + self._patience:
+            if link.state is not READY and link.open and now >= link.away_since + self.patience:
                 self._give_up(link)
             if link.active is None or link.state is AWAY:
                 continue
@@ -271,7 +275,7 @@ class Links:
     def _wake_at(self, link: Link) -> float:
         if link.flowing and not link.owed and link.active is not None:  # hot path: so it is nearly always
             return min(link.probe_at, link.members[link.active].heard + self.silence_s + 0.001)
-        at = link.away_since + self._patience if link.open and link.state is not READY else float("inf")
+        at = link.away_since + self.patience if link.open and link.state is not READY else float("inf")
         if link.active is None or link.state is AWAY:
             return at
         if link.owed and link.flowing:
@@ -284,7 +288,7 @@ class Links:
         if self._started is None:
             self._started = now
             for link in self.links.values():
-                link.away_since = now - self._patience + min(GRACE_S, self._patience)
+                link.away_since = now - self.patience + min(GRACE_S, self.patience)
 
     # -- changes of state
 
@@ -434,3 +438,22 @@ def _pause_s(link: Link) -> float:
 
 _BOUNCES = frozenset({int(Code.NOT_REGISTERED), int(Code.NOT_PRIMARY)})
 _DECLINES = frozenset({int(Code.NOT_PRIMARY), int(Code.DATABASE_FAILURE)})
+
+
+class _Figures(msgspec.Struct):
+    drained_since: float | None = None
+
+
+class _Said(msgspec.Struct):
+    node: _Figures = msgspec.field(default_factory=_Figures)
+
+
+_read_status = msgspec.json.Decoder(_Said).decode
+
+
+def _is_drained(status: bytes) -> bool:
+    """Whether an active member says that it takes no new interactions."""
+    try:
+        return _read_status(status).node.drained_since is not None
+    except (ValueError, RecursionError):
+        return False

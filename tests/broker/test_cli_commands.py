@@ -76,7 +76,19 @@ def test_help_and_version(run: Run) -> None:
     # Given nothing at all, when help is asked for, then it names the commands, on stdout
     result = run("--help")
     assert result.exit_code == 0
-    for name in ("status", "request", "events", "replay", "find", "get", "config"):
+    for name in (
+        "status",
+        "top",
+        "request",
+        "events",
+        "replay",
+        "find",
+        "get",
+        "explain",
+        "timeline",
+        "queue",
+        "config",
+    ):
         assert f"\n  {name} " in result.stdout
 
 
@@ -255,5 +267,6 @@ def test_status_names_a_proxy_that_is_away() -> None:
     document = assemble({"state": "healthy", "why": []}, {}, proxies)
     # Then the cluster is degraded, and the status says why, and whose pid is whose
     assert document["state"] == "degraded" and document["why"] == ["proxy p2: primary does not answer"]
-    assert document["proxies"]["p1"]["members"]["primary"] == {"role": "active", "pid": 42, "clients": 3, "why": None}
+    shown = {"role": "active", "pid": 42, "clients": 3, "why": None, "configuration": None}
+    assert document["proxies"]["p1"]["members"]["primary"] == shown
     assert document["proxies"]["p2"]["members"]["primary"]["role"] == "unreachable"
