@@ -292,9 +292,7 @@ class NodeCore:
                 return True
             if services.waits(self, key, call):
                 return True
-            waiting = self.memory.invitations.one("asked", key)
-            if waiting is not None:
-                self.offers[str(waiting.ticket_id)] = call
+            if invitations.waits(self, key, call):
                 return True
         return False
 
@@ -333,6 +331,17 @@ class NodeCore:
         """A link is gone: what is kept for it is forgotten when it has not come back for long. A proxy that stood still
         may come back late, and asks again for what it has no reply to."""
         self.deadline(self.now + REFUSED_WINDOWS * self.settings.dedup_window, _forget_link, link)
+
+    def takes_over(self, calls: dict[str, Call], key: str, call: Call) -> None:
+        """What a call waits for is asked again: the later one will have the reply, and the earlier one is told so.
+        What a proxy sends again is the same call.
+
+        :param calls: that wait, with this one under ``key``
+        """
+        before = calls.get(key)
+        if before is not None and not call.is_again(before):
+            self.refuse(before, Refusal(Code.IN_PROGRESS, "it was asked again, and is answered there"))
+        calls[key] = call
 
     def refuse(self, call: Call, refusal: Refusal) -> None:
         """The negative reply to a call."""
