@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.errors import Code, Refusal
 from broker.messages.connection import EventAck
-from broker.messages.operations import EventStatus, RequestGetStatus, RequestSwitchover
+from broker.messages.operations import EventLedger, EventStatus, RequestGetLedger, RequestGetStatus, RequestSwitchover
 
 from .calls import Call
 
@@ -39,8 +39,24 @@ def figures(node: NodeCore) -> dict[str, Any]:
         "loads": len(memory.loads),
         "next_seq": memory.counters.next_seq,
         "refused": node.counts["refused"],
+        "dropped": node.counts.dropped,
         "seats": node.seats,
     }
+
+
+def ledger(node: NodeCore, call: Call) -> EventLedger:
+    """RequestGetLedger: what this member has dropped."""
+    request: RequestGetLedger = call.request
+    if request.node not in (None, node.name):
+        raise Refusal(Code.WRONG_VALUE, f"this is {node.name}", field="node")
+    kept = node.counts
+    return EventLedger(
+        server=node.name,
+        member=node.member,
+        dropped=kept.dropped,
+        peers=kept.by_peer(),
+        last=kept.last(request.count),
+    )
 
 
 def switchover(node: NodeCore, call: Call) -> EventAck:
@@ -53,4 +69,4 @@ def switchover(node: NodeCore, call: Call) -> EventAck:
     return EventAck()
 
 
-HANDLERS = {RequestGetStatus: status, RequestSwitchover: switchover}
+HANDLERS = {RequestGetStatus: status, RequestGetLedger: ledger, RequestSwitchover: switchover}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
 
 from broker.errors import Code, Refusal
+from broker.ledger import Ledger
 from broker.messages import error_payload
 from broker.messages.kinds import Request
 
@@ -41,7 +41,7 @@ class Calls:
     :param limit: calls that may be open at once (``max-pending``)
     """
 
-    def __init__(self, limit: int, counts: Counter[str]) -> None:
+    def __init__(self, limit: int, counts: Ledger) -> None:
         self.outgoing: list[Answered] = []
         self._limit = limit
         self._counts = counts
@@ -73,14 +73,14 @@ class Calls:
         """Sends a reply to where the client is now."""
         source = call.session.source
         if source is None:
-            self._counts["client gone"] += 1
+            self._counts.drop(call.session.name, "client gone", payload)
         else:
             self.outgoing.append((source, call.ref, payload))
 
     def tell(self, session: Session, payload: bytes) -> None:
         """A notification."""
         if session.source is None:
-            self._counts["client gone"] += 1
+            self._counts.drop(session.name, "client gone", payload)
         else:
             self.outgoing.append((session.source, None, payload))
 

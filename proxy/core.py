@@ -15,7 +15,6 @@ Nothing waits, and nothing is raised whatever comes. A request class of a known 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from msgspec.json import Decoder
 
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
+from broker.ledger import STRANGER, Ledger
 from broker.messages import error_payload
 from broker.messages.connection import RequestRegisterClient
 from broker.messages.kinds import Request, Route
@@ -82,7 +82,7 @@ class ProxyCore:
         self.name = name
         self.now = 0.0
         self._wall: float | None = None
-        self.counts: Counter[str] = Counter()
+        self.counts = Ledger(lambda: self._wall or 0.0)
         self.settings = settings = configuration.proxies[name].settings
         nodes = configuration.nodes_of(name)
         tenants = frozenset(configuration.tenants)
@@ -112,6 +112,7 @@ class ProxyCore:
         self.strategies = Strategies(desk)
         self.own = Own(Self(name, member, pid), desk, self.sessions, self.agents, self.strategies)
         self.stream = MergeStream(name, nodes, settings.stream_stall_timeout, settings.stream_buffer)
+        self.own.figures.append(lambda: {"stream": self.stream.counters})
         self.replays = Replays(self.stream, self.ask, nodes, settings)
         self.states = States(self.stream, self.ask, nodes, settings)
         takers = self._takers()
@@ -130,7 +131,7 @@ class ProxyCore:
             Route.PULL: self._pull,
             Route.ENGINE: self.strategies.request,
             Route.STREAM: self._stream,
-            Route.NODE: self.forward.to_node,
+            Route.NODE: self._node,
         }
 
     # -- clients
@@ -189,6 +190,13 @@ class ProxyCore:
         else:
             self.pulls.request(call)
 
+    def _node(self, call: Call) -> None:
+        """Route NODE: to the node that is named; without a name this proxy is meant."""
+        if call.head.node is None:
+            self.own.answer(call)
+        else:
+            self.forward.to_node(call)
+
     def _stream(self, call: Call) -> None:
         """Route STREAM: what the merged stream has, or has had."""
         handler = _STREAM.get(call.request)
@@ -205,6 +213,11 @@ class ProxyCore:
             self.calls.refuse(call, reply)
         else:
             self.calls.answer(call, reply)
+
+    def name_of(self, source: bytes) -> str:
+        """Who is at an address, for the ledger."""
+        session = self.sessions.by_source.get(source)
+        return STRANGER if session is None else session.name
 
     # -- nodes
 
@@ -231,13 +244,13 @@ class ProxyCore:
         try:
             self.pulls.learn(node, payload)
         except (ValueError, RecursionError):
-            self.counts["garbage"] += 1
+            self.counts.drop(node, "garbage", payload)
 
     def _notify(self, node: str, client: int, payload: bytes) -> None:
         """A node tells a client something."""
         session = self.sessions.by_client.get(client)
         if session is None:
-            self.counts["client gone"] += 1
+            self.counts.drop(node, "client gone", payload)
         elif self.agents.lets_pass(session, node, payload):
             if payload.startswith(_ROUTE_REQUEST):
                 self._learn_place(node, payload)
@@ -248,7 +261,7 @@ class ProxyCore:
         try:
             self.whereis.learn(_read_sent(payload).interaction.interaction_id, node)
         except (ValueError, RecursionError):
-            self.counts["garbage"] += 1
+            self.counts.drop(node, "garbage", payload)
 
     def unsent(self, now: float, node: str, member: str, requests: list[PackedRequest]) -> None:
         """The shell could not send these to a member; they are tried again."""

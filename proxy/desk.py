@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import NamedTuple
 
 from broker.config.objects import Configuration, ProxySettings
+from broker.ledger import Ledger
 
 from .calls import Calls
 from .gather import Gather
@@ -15,11 +15,14 @@ from .whereis import WhereIs
 
 
 class Desk(NamedTuple):
-    """The shared parts of one core. :param settings: the proxy's own options; :param counts: by reason"""
+    """The shared parts of one core.
+
+    :param settings: the proxy's own options; :param counts: what is counted, and what was dropped
+    """
 
     configuration: Configuration
     settings: ProxySettings
-    counts: Counter[str]
+    counts: Ledger
     links: Links
     gather: Gather
     calls: Calls

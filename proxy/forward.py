@@ -105,6 +105,8 @@ class Forward:
         """Ends the submits that no node has come back for in time."""
         while self._parked and self._parked[0][0].deadline <= now:
             call, eligible = self._parked.popleft()
+            for node in eligible:
+                self._counts.drop(node, "node away", call.payload)
             self._calls.refuse(call, lost(call.request, eligible))
 
     @property

@@ -7,13 +7,13 @@ never from inside :meth:`Gather.ask`, so who asks need not expect to be answered
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from msgspec import Struct
 
+from broker.ledger import Ledger
 from broker.wire import PackedReply
 
 from .links import Links
@@ -49,7 +49,7 @@ class _Ask(Struct, gc=False):
 class Gather:
     """All asks under way, by the number that they have on the links. ``now`` is the core's time."""
 
-    def __init__(self, links: Links, counts: Counter[str]) -> None:
+    def __init__(self, links: Links, counts: Ledger) -> None:
         self.now = 0.0
         self._links = links
         self._counts = counts
@@ -71,6 +71,8 @@ class Gather:
         asked = nodes
         gone = self._links.gone(self.now, nodes)
         if gone:
+            for node in gone:
+                self._counts.drop(node, "node away", payload)
             answers = dict.fromkeys(gone)
             asked = [node for node in nodes if node not in answers]
         ask = _Ask(asker.client, len(nodes), answers, asked, done)
@@ -97,11 +99,11 @@ class Gather:
         """
         ask = self._open.get(reply.number)
         if ask is None:
-            self._counts["late reply"] += 1
+            self._counts.drop(node, "late reply", reply.payload)
             return
         answers = ask.answers
         if ask.client and not (reply.payload.startswith(b"{") and reply.payload.endswith(b"}")):
-            self._counts["garbage"] += 1
+            self._counts.drop(node, "garbage", reply.payload)
             answers[node] = None
         else:
             answers[node] = reply
@@ -130,7 +132,7 @@ class Gather:
             for node in ask.nodes:
                 if node not in ask.answers:
                     ask.answers[node] = None
-                    self._links.drop(node, number)
+                    self._links.expire(node, number)
             self._over.append(ask)
 
     def settle(self, now: float) -> None:

@@ -20,7 +20,7 @@ NEEDS: dict[Route, frozenset[str]] = {
     Route.SCATTER: frozenset({"tenant_id", "media_type", "count", "order", "require_complete"}),
     Route.AGENT: frozenset({"tenant_id", "agent_id", "place_id", "media_type", "media_list", "state"}),
     Route.SNAPSHOT: frozenset({"snapshot_id"}),
-    Route.NODE: frozenset({"node"}),
+    Route.NODE: frozenset({"node", "count"}),
 }
 """The fields that a route looks at; one that a request does not have is None in its head. Requests of the other routes
 are small or need all of their fields here: their head is the request itself."""

@@ -19,10 +19,10 @@ when its answer comes was lost on the way (or is answered later by nature) and i
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from broker.errors import Code
+from broker.ledger import Ledger
 from broker.messages import encode
 from broker.messages.operations import RequestGetStatus
 from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
@@ -57,7 +57,7 @@ class Links:
         hello: bytes,
         introduction: Callable[[int], bytes | None],
         patience: float,
-        counts: Counter[str],
+        counts: Ledger,
     ) -> None:
         self.links = {name: Link(name, keepalive_s) for name, keepalive_s in nodes.items()}
         self.counts = counts
@@ -97,7 +97,7 @@ class Links:
         self._start(now)
         link = self.links.get(said.node)
         if link is None:
-            self.counts["unknown node"] += 1
+            self.counts.drop(said.node, "unknown node")
             return
         member = link.members.get(said.member)
         if member is None:
@@ -124,7 +124,7 @@ class Links:
         """
         link = self.links.get(node)
         if link is None:
-            self.counts["unknown node"] += 1
+            self.counts.drop(node, "unknown node", times=len(packed.replies))
             return []
         replies = packed.replies
         if packed.epoch < link.epoch:
@@ -139,7 +139,7 @@ class Links:
             if not number:
                 accepted.append(reply)
             elif number not in waiting:
-                self.counts["late reply"] += 1
+                self.counts.drop(node, "late reply", reply.payload)
             elif reply.code == Code.NOT_REGISTERED and not reply.client:
                 self._forgotten(now, link)
             elif number in told:
@@ -155,7 +155,9 @@ class Links:
     def _declined(self, link: Link, member: str, replies: list[PackedReply]) -> list[PackedReply]:
         """What counts of a member without the epoch: the one that was asked may say that it cannot serve."""
         counted = [reply for reply in replies if member == link.active and reply.code in _DECLINES]
-        self.counts["stale reply"] += len(replies) - len(counted)
+        stale = len(replies) - len(counted)
+        if stale:
+            self.counts.drop(link.name, "stale reply", times=stale)
         return counted
 
     def unsent(self, now: float, node: str, member: str, requests: list[PackedRequest]) -> None:
@@ -186,6 +188,13 @@ class Links:
     def drop(self, node: str, number: int) -> None:
         """Nobody waits for this answer any more."""
         self.links[node].drop(number)
+
+    def expire(self, node: str, number: int) -> None:
+        """The node has not answered in time."""
+        link = self.links[node]
+        entry = link.open.get(number)
+        self.counts.drop(node, "no answer in time", entry.payload if entry is not None else b"")
+        link.drop(number)
 
     def introduce_again(self, client: int) -> None:
         """A client's registration has changed: nodes hear it before its next request."""
@@ -325,7 +334,10 @@ class Links:
 
     def _give_up(self, link: Link) -> None:
         """Nobody has served for too long: what clients asked is answered without this node."""
-        self.given_up.extend((link.name, number) for number in link.open if number not in link.told)
+        for number, entry in link.open.items():
+            if number not in link.told:
+                self.counts.drop(link.name, "node away", entry.payload)
+                self.given_up.append((link.name, number))
         link.open = {number: entry for number, entry in link.open.items() if number in link.told}
         link.fresh.clear()
 
@@ -365,6 +377,7 @@ class Links:
             self._forgotten(now, link)
         elif reply.number in link.bounced:
             link.drop(reply.number)
+            self.counts.drop(link.name, "client not known", entry.payload)
             self.given_up.append((link.name, reply.number))
         else:
             link.bounced.add(reply.number)

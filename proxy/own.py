@@ -15,7 +15,7 @@ from broker.messages.connection import (
     RequestUnregisterClient,
 )
 from broker.messages.kinds import Request
-from broker.messages.operations import RequestGetStatus
+from broker.messages.operations import EventLedger, RequestGetLedger, RequestGetStatus
 from broker.messages.reporting import RequestStopPlaceAgentStateReportingAll
 
 from .agents import Agents
@@ -53,6 +53,8 @@ class Own:
         self._agents = agents
         self._strategies = strategies
         self._ending: dict[int, Session] = {}
+        self.figures: list[Callable[[], dict[str, Any]]] = []
+        """What else the proxy says of itself in its status."""
 
     def answer(self, call: Call) -> None:
         """Route HERE. :raises Refusal: this is not for a proxy to answer"""
@@ -135,15 +137,30 @@ class Own:
         )
 
     def _get_status(self, call: Call) -> bytes:
-        member = {
+        member: dict[str, Any] = {
             "role": "active",
             "pid": self._self.pid,
             "clients": len(self._sessions),
             "pending": len(self._calls),
             "counts": dict(self._counts),
+            "dropped": self._counts.dropped,
         }
+        for figures in self.figures:
+            member.update(figures())
         proxies = {self._self.name: {"state": "healthy", "members": {self._self.member: member}}}
         return self._status.payload(call.session.heard, proxies)
+
+    def _get_ledger(self, call: Call) -> bytes:
+        kept = self._counts
+        return encode(
+            EventLedger(
+                server=self._self.name,
+                member=self._self.member,
+                dropped=kept.dropped,
+                peers=kept.by_peer(),
+                last=kept.last(call.head.count),
+            )
+        )
 
 
 HANDLERS: dict[type[Request], Callable[[Own, Call], bytes]] = {
@@ -151,6 +168,7 @@ HANDLERS: dict[type[Request], Callable[[Own, Call], bytes]] = {
     RequestUnregisterClient: Own._unregister,
     RequestPing: lambda own, call: own.pong(),
     RequestGetStatus: Own._get_status,
+    RequestGetLedger: Own._get_ledger,
     RequestStopPlaceAgentStateReportingAll: lambda own, call: encode(EventAck()),
 }
 """What the proxy answers itself. The end of the reporting is the end of the client's own subscription."""

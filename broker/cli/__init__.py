@@ -20,6 +20,7 @@ OWN = {
     "replay": "broker.cli.replay:command",
     "find": "broker.cli.find:command",
     "get": "broker.cli.get:command",
+    "ledger": "broker.cli.ledger:command",
     "config": "broker.cli.config:config",
 }
 """Name of a command -> where it is."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.ledger import Ledger
 from broker.wire import PackedEvents, PackedReplies, PackedReply
 from proxy.gather import PROXY, Answers, Asker, Gather
 from proxy.links import Links
@@ -24,7 +24,7 @@ class Bench:
     """A gather with linked nodes; what came of asks, and the numbers that were sent."""
 
     def __init__(self, nodes: tuple[str, ...] = NODES) -> None:
-        self.counts: Counter[str] = Counter()
+        self.counts = Ledger()
         self.links = Links(dict.fromkeys(nodes, 30.0), hello("p1", "b"), lambda client: b"{}", 10.0, self.counts)
         self.gather = Gather(self.links, self.counts)
         self.gather.now = NOW
