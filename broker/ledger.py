@@ -64,7 +64,7 @@ class Ledger(Counter[str]):
         """The last ones, oldest first."""
         rows = list(self._last)[-count:] if count else []
         return [
-            LedgerEntry(time=at, peer=peer, reason=why, name=_name(head), size=size)
+            LedgerEntry(time=at, peer=peer, reason=why, name=name_in(head), size=size)
             for at, peer, why, head, size in rows
         ]
 
@@ -73,9 +73,9 @@ class Ledger(Counter[str]):
         return {"total": self.dropped, "reasons": self.by_reason()}
 
 
-def _name(head: bytes) -> str | None:
+def name_in(payload: bytes) -> str | None:
     """The name of a message by the beginning of its payload; None where it is not there."""
-    _, found, rest = head.partition(_NAME)
+    _, found, rest = payload[:_LOOKED_THROUGH].partition(_NAME)
     parts = rest.split(b'"', 2) if found else []
     if len(parts) < 3 or parts[0].strip() != b":":
         return None

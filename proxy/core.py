@@ -91,7 +91,7 @@ class ProxyCore:
         self.links = Links(keepalives, hello(name, boot), self._introduction, settings.request_timeout, self.counts)
         slowest = max((configuration.nodes[node].settings.heartbeat_interval for node in nodes), default=0.0)
         self.links.silence_s = max(SILENCE_S, 4 * slowest)
-        self.gather = Gather(self.links, self.counts)
+        self.gather = Gather(self.links, self.counts, settings.max_pending_per_node)
         self.calls = Calls(settings.max_pending, self.counts)
         self.whereis = whereis = WhereIs(nodes, settings.interaction_cache_size)
         desk = Desk(

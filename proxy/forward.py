@@ -84,7 +84,10 @@ class Forward:
         """To the next node that is there; when none is, the call waits for the first that comes back."""
         ready = tuple(filter(self._links.is_ready, eligible))
         if ready:
-            self._ask(call, (self._routes.turn(eligible, ready),), self._merged)
+            node = self._routes.turn(eligible, ready)
+            if not self._gather.has_room(node):
+                node = next(filter(self._gather.has_room, ready), node)
+            self._ask(call, (node,), self._merged)
         else:
             self._parked.append((call, eligible))
 

@@ -86,6 +86,11 @@ class Links:
         links = self.links
         return [node for node in nodes if links[node].state is not READY and self._is_gone(now, links[node])]
 
+    def full(self, nodes: Iterable[str], limit: int) -> list[str]:
+        """Those of the nodes that have left so many requests unanswered, not counting the link's own."""
+        links = self.links
+        return [node for node in nodes if len(links[node].open) - len(links[node].told) >= limit]
+
     def _is_gone(self, now: float, link: Link) -> bool:
         self._start(now)
         return now >= link.away_since + self._patience

@@ -216,6 +216,15 @@ class ProxySettings(Limits):
         Meta(description="`global`: a view's order holds over all nodes; `round-robin`: the nodes in turn"),
     ] = "global"
     request_timeout: Annotated[float, Meta(ge=0.05, le=600, description="seconds a request waits for its nodes")] = 10.0
+    max_pending_per_node: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="requests that one node has not answered; further ones are answered `BUSY` in its place,"
+            " so that a node that stands still leaves room (`max-pending`) for the others",
+        ),
+    ] = 20_000
     interaction_cache_size: Annotated[
         int, Meta(ge=100, le=10_000_000, description="interactions whose node is remembered; the oldest go first")
     ] = 10_000
