@@ -241,7 +241,12 @@ class Proxy(Options):
 
     primary: Addresses
     connections: Annotated[
-        list[str], Meta(min_length=1, description="clusters of type `Interaction Server`, nodes, or both")
+        list[str],
+        Meta(
+            min_length=1,
+            description="nodes and clusters of nodes; also proxies and clusters of proxies: these stand for the nodes"
+            " that they connect to",
+        ),
     ]
     backup: Addresses | None = None
     tenants: Annotated[list[int] | None, Meta(description="tenants whose clients should come here; not set: all")] = (
@@ -353,10 +358,25 @@ class Configuration(Options):
     custom_properties: dict[str, CustomProperty] = {}
 
     def nodes_of(self, proxy: str) -> list[str]:
-        """Names of the nodes that ``proxy`` connects to, through clusters and directly, each once, in order."""
+        """Names of the nodes that ``proxy`` works with, each once, in order: those that it connects to directly and
+        through clusters, and those of the proxies that it connects to."""
         names: dict[str, None] = {}
-        for connection in self.proxies[proxy].connections:
-            cluster = self.clusters.get(connection)
-            for name in cluster.connections if cluster else [connection]:
+        for name in self.reached(proxy):
+            if name in self.nodes:
                 names[name] = None
         return list(names)
+
+    def reached(self, proxy: str) -> list[str]:
+        """Everything that the connections of ``proxy`` lead to: nodes, clusters, proxies and what these connect to.
+        A name is a node's before it is a cluster's, and a cluster's before it is a proxy's."""
+        seen: dict[str, None] = {}
+        ahead = list(reversed(self.proxies[proxy].connections))
+        while ahead:
+            name = ahead.pop()
+            if name in seen:
+                continue
+            seen[name] = None
+            if name not in self.nodes:
+                further = self.clusters.get(name) or self.proxies.get(name)
+                ahead += reversed(further.connections if further is not None else [])
+        return list(seen)
