@@ -30,8 +30,10 @@ from .records import (
     Move,
     Page,
     QueueRow,
+    ServiceCall,
     Snapshot,
     Subscription,
+    TopicRow,
 )
 from .tables import Row, Settling, Table
 from .taken import Taken
@@ -61,6 +63,8 @@ class Memory:
         self.invitations: Table[Invitation] = self.tables["invitations"]
         self.queues: Table[QueueRow] = self.tables["queues"]
         self.subscriptions: Table[Subscription] = self.tables["subscriptions"]
+        self.topics: Table[TopicRow] = self.tables["topics"]
+        self.services: Table[ServiceCall] = self.tables["services"]
         self.answers: Settling[Answer] = cast("Settling[Answer]", self.tables["answers"])
         self.snapshots: Table[Snapshot] = self.tables["snapshots"]
         self.pages: Table[Page] = self.tables["pages"]

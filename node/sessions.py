@@ -19,7 +19,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, snapshots, workbins
+from . import agents, attendance, snapshots, topics, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
         session.watches, session.settled = known.watches, known.settled
     sessions.add(session)
     node.orphans.discard(session.session_id)
+    attendance.joined(node, session, request)
     node.strategies.resumed(node, session)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
     return EventAck(
@@ -137,7 +138,7 @@ def _session_id(node: NodeCore, call: Call, request: RequestRegisterClient) -> s
         by_proxy = request.client_type is ClientType.PROXY or (call.source[1] and link is not None)
         if by_proxy or request.session_id in node.orphans:
             return request.session_id
-    return f"{node.name}.{node.clock.next(node.now):x}"
+    return f"{node.name}.{node.epoch}.{node.clock.next(node.now):x}"  # the other member's clock may be behind
 
 
 def _tenants(node: NodeCore, request: RequestRegisterClient) -> frozenset[int]:
@@ -179,6 +180,8 @@ def release(node: NodeCore, session_id: str, why: str) -> None:
     agents.disconnect(node, session_id, why)
     node.strategies.release(node, session_id, why)
     workbins.forget(node, session_id)
+    attendance.left(node, session_id)
+    topics.forget(node, session_id)
     snapshots.forget(node, session_id)
 
 

@@ -24,6 +24,7 @@ class Call(Struct, gc=False):
     :param ref: the shell's own, given back with the reply
     :param request: its class; ``head``: its routing attributes (:mod:`proxy.heads`); ``payload``: all of it, as it came
     :param deadline: when it is answered at the latest
+    :param dress: makes the payload that is sent of the one that is given, for a request inside another one
     """
 
     session: Session
@@ -33,6 +34,7 @@ class Call(Struct, gc=False):
     payload: bytes
     deadline: float
     open: bool = True
+    dress: Callable[[bytes], bytes] | None = None
 
 
 class Calls:
@@ -75,7 +77,7 @@ class Calls:
         if source is None:
             self._counts.drop(call.session.name, "client gone", payload)
         else:
-            self.outgoing.append((source, call.ref, payload))
+            self.outgoing.append((source, call.ref, payload if call.dress is None else call.dress(payload)))
 
     def tell(self, session: Session, payload: bytes) -> None:
         """A notification."""

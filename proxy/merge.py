@@ -6,7 +6,6 @@ What nodes said goes on byte for byte; lists of interactions are spliced togethe
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from heapq import merge as merge_sorted
 from itertools import islice
@@ -18,6 +17,7 @@ from msgspec import Raw
 from broker.conditions import Order, compile_order
 from broker.config.objects import CustomProperty
 from broker.errors import Code, Refusal
+from broker.ledger import Ledger
 from broker.messages.kinds import Merge, Request, Route, Workbin
 from broker.messages.workbins import EventAgentWorkbinStats, WorkbinCount
 
@@ -33,7 +33,7 @@ class Terms(NamedTuple):
     request: type[Request]
     head: Any
     custom: Mapping[str, CustomProperty]
-    counts: Counter[str]
+    counts: Ledger
 
 
 Merger = Callable[[Terms, Answers], bytes]
@@ -123,7 +123,7 @@ def ordered(terms: Terms, answers: Answers) -> bytes:
         try:
             found[node] = _found(reply.payload)
         except (ValueError, RecursionError):  # a node whose answer cannot be read counts as silent
-            terms.counts["garbage"] += 1
+            terms.counts.drop(node, "garbage", reply.payload)
     order = compile_order(getattr(terms.head, "order", None) or "", terms.custom)
     count = getattr(terms.head, "count", None)
     try:
@@ -151,7 +151,7 @@ def counted(terms: Terms, answers: Answers) -> bytes:
         try:
             counts = _counts(reply.payload).workbins if reply is not None else []
         except (ValueError, RecursionError):
-            terms.counts["garbage"] += 1
+            terms.counts.drop(node, "garbage", reply.payload if reply else b"")
             missing.append(node)
             continue
         for one in counts:
@@ -211,7 +211,7 @@ def _parts(terms: Terms, answers: Answers) -> dict[str, _Part]:
             try:
                 parts[node] = _part(reply.payload)
             except (ValueError, RecursionError):
-                terms.counts["garbage"] += 1
+                terms.counts.drop(node, "garbage", reply.payload)
     return parts
 
 
@@ -264,7 +264,7 @@ def _drop_unreadable(terms: Terms, found: dict[str, _Found], order: Order) -> No
             for raw in one.interactions:
                 order.decode_key(raw)
         except (ValueError, RecursionError):
-            terms.counts["garbage"] += 1
+            terms.counts.drop(node, "garbage")
             del found[node]
 
 

@@ -23,8 +23,10 @@ from . import (
     pulls,
     reporting,
     routing,
+    services,
     snapshots,
     strategies,
+    topics,
     workbins,
 )
 from .connection import EventError
@@ -40,7 +42,9 @@ FAMILIES: tuple[ModuleType, ...] = (
     parties,
     workbins,
     snapshots,
+    services,
     reporting,
+    topics,
     operations,
 )
 
