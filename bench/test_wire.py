@@ -7,7 +7,6 @@ do less: they check no field and know no types.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from time import process_time
@@ -18,6 +17,7 @@ import orjson
 import pytest
 
 from bench.test_core import FIND, ROW, SUBMIT, found
+from broker.ledger import Ledger
 from broker.messages import decode_request, encode
 from broker.messages.interactions import EventInteractionsFound, RequestFindInteractions
 from broker.messages.objects import Interaction
@@ -91,7 +91,7 @@ def test_route(benchmark: Any, way: str) -> None:
 
 PAYLOADS = [found(ROWS) for _ in range(NODES)]
 ANSWERS: Answers = {f"n{place}": PackedReply(1, 1, 0, payload) for place, payload in enumerate(PAYLOADS)}
-TERMS = Terms(RequestFindInteractions, decode_head(FIND), {}, Counter())
+TERMS = Terms(RequestFindInteractions, decode_head(FIND), {}, Ledger())
 
 
 def merged(loads: Callable[[bytes], Any], dumps: Callable[[Any], Any]) -> Any:

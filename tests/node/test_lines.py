@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from contextlib import closing
 
 import pytest
@@ -11,6 +10,7 @@ import zmq
 
 from bench.plan import free_ports
 from broker.config.objects import Addresses, Configuration, ESPServer, Node
+from broker.ledger import Ledger
 from node.calls import Dialled
 from node.lines import Lines
 
@@ -20,7 +20,7 @@ class Told:
 
     def __init__(self):
         self.log = []
-        self.counts = Counter()
+        self.counts = Ledger()
 
     def connected(self, now, name):
         self.log.append(("connected", name))
