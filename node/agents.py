@@ -119,6 +119,7 @@ def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
         sessions = [session_id]
     joined = replace(agent, sessions=sessions)
     node.memory.put(node.memory.agents, agent.key, joined)
+    invitations.remind(node, session_id)
     return joined
 
 

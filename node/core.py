@@ -508,9 +508,8 @@ class NodeCore:
             self.watch(holding)
         memory.views.wake(now)
         memory.views.touched.clear()
+        invitations.resume(self)
         self.strategies.restore(self)
-        for ticket, invitation in memory.invitations.rows.items():
-            self.deadline(to_seconds(invitation.deadline_us), invitations.expired, ticket)
         for key, answer in memory.answers.rows.items():
             windows = REFUSED_WINDOWS if answer.payload is UNSET else 1
             self.deadline(to_seconds(answer.us) + windows * self.settings.dedup_window, _forget_reply, key)

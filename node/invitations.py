@@ -11,6 +11,9 @@ Conference, Intrude     the agent is one more party                 nothing chan
 But for Deliver, which is acked at once, the ack to who asked waits for the invited agent.
 The waiting call is in memory only; its keys are in the row, so a request that is sent again after a take-over finds
 its invitation and goes on waiting (:meth:`NodeCore._repeated`).
+
+An invitation is told again to a client that comes back: the member that was killed may have committed it, and not have
+lived to tell it. So the agent may be told twice, with one ticket.
 """
 
 from __future__ import annotations
@@ -40,6 +43,9 @@ from .records import AgentRow, Holder, Holding, Invitation, Purpose
 
 if TYPE_CHECKING:
     from .core import NodeCore
+
+RETURN_S = 2.0
+"""After a take-over an invitation stands so long at least: what the agent has answered may be on its way anew."""
 
 
 class Offer(NamedTuple):
@@ -88,8 +94,6 @@ def check_invitable(node: NodeCore, agent: AgentRow, interaction: Interaction) -
 def invite(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow, offer: Offer) -> int:
     """Invites the agent; returns the ticket. The interaction's holding is not touched."""
     ticket = node.clock.next(node.now)
-    holding = node.memory.holdings.rows[interaction.interaction_id]
-    joins = offer.purpose in (Purpose.CONFERENCE, Purpose.INTRUDE)
     invitation = Invitation(
         ticket_id=ticket,
         interaction_id=interaction.interaction_id,
@@ -105,20 +109,40 @@ def invite(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow
         node.memory.update(interaction, delivered_at=to_seconds(ticket))
     cause = call.cause(holdings.as_actor(offer.asker) if offer.asker else None)
     node.event(EventAgentInvited, interaction, cause, party=agent.party())
-    node.tell_agent(
-        agent.key,
-        EventInvite(
-            ticket_id=ticket,
-            token=holding.token if joins else ticket,
-            agent_id=agent.agent_id,
-            place_id=agent.place_id,
-            interaction=interaction,
-            visibility_mode=offer.visibility_mode,
-            timeout=offer.timeout,
-        ),
-    )
+    node.tell_agent(agent.key, _note(node, invitation, agent, offer.timeout))
     node.deadline(node.now + offer.timeout, expired, str(ticket))
     return ticket
+
+
+def _note(node: NodeCore, invitation: Invitation, agent: AgentRow, timeout: float) -> EventInvite:
+    """What the agent is told. :param timeout: seconds the invitation stands from now on"""
+    joins = invitation.purpose in (Purpose.CONFERENCE, Purpose.INTRUDE)
+    holding = node.memory.holdings.rows[invitation.interaction_id]
+    return EventInvite(
+        ticket_id=invitation.ticket_id,
+        token=holding.token if joins else invitation.ticket_id,
+        agent_id=agent.agent_id,
+        place_id=agent.place_id,
+        interaction=node.memory.interactions[invitation.interaction_id],
+        visibility_mode=invitation.visibility_mode,
+        timeout=timeout,
+    )
+
+
+def remind(node: NodeCore, session_id: str) -> None:
+    """Tells a client that has come back, or that an agent has logged in from, of the invitations of its agents."""
+    for key in node.memory.agents.keys("session", session_id):
+        agent = node.memory.agents.rows[key]
+        for ticket in node.memory.invitations.keys("agent", key):
+            invitation = node.memory.invitations.rows[ticket]
+            left_s = max(to_seconds(invitation.deadline_us) - node.now, 0.0)
+            node.tell(session_id, _note(node, invitation, agent, left_s))
+
+
+def resume(node: NodeCore) -> None:
+    """After a take-over: the invitations that stand run out at their time, but not before their agents can answer."""
+    for ticket, invitation in node.memory.invitations.rows.items():
+        node.deadline(max(to_seconds(invitation.deadline_us), node.now + RETURN_S), expired, ticket)
 
 
 def accept(node: NodeCore, call: Call) -> EventAck:

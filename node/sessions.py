@@ -19,7 +19,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, attendance, snapshots, topics, workbins
+from . import agents, attendance, invitations, snapshots, topics, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -116,7 +116,9 @@ def register(node: NodeCore, call: Call) -> EventAck:
     if known is not None:
         session.watches, session.settled = known.watches, known.settled
     sessions.add(session)
-    node.orphans.discard(session.session_id)
+    if session.session_id in node.orphans or (known is not None and known.source != session.source):
+        node.orphans.discard(session.session_id)
+        invitations.remind(node, session.session_id)
     attendance.joined(node, session, request)
     node.strategies.resumed(node, session)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)

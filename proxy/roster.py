@@ -147,41 +147,36 @@ def _unlogin(head: Any, agent: Agent | None) -> AgentRequest:
     return RequestAgentLogout(**ids(head))
 
 
-def _unadd(head: Any, agent: Agent | None) -> AgentRequest:
-    return RequestRemoveMedia(**ids(head), media_type=head.media_type)
-
-
-def _unremove(head: Any, agent: Agent | None) -> AgentRequest:
-    state = agent.media.get(head.media_type, 1) if agent else 1
+def _had(head: Any, agent: Agent | None) -> AgentRequest:
+    """A media type as the agent had it, or had it not."""
+    state = agent.media.get(head.media_type) if agent is not None else None
+    if state is None:
+        return RequestRemoveMedia(**ids(head), media_type=head.media_type)
     return RequestAddMedia(**ids(head), media_type=head.media_type, state=state)
 
 
-def _unready(head: Any, agent: Agent | None) -> AgentRequest:
-    return RequestNotReadyForMedia(**ids(head), media_type=head.media_type)
+def _was_ready(head: Any, agent: Agent | None) -> AgentRequest:
+    ready = agent is not None and agent.media.get(head.media_type)
+    request = RequestCancelNotReadyForMedia if ready else RequestNotReadyForMedia
+    return request(**ids(head), media_type=head.media_type)
 
 
-def _ready(head: Any, agent: Agent | None) -> AgentRequest:
-    return RequestCancelNotReadyForMedia(**ids(head), media_type=head.media_type)
-
-
-def _disturb(head: Any, agent: Agent | None) -> AgentRequest:
-    return RequestDoNotDisturbOff(**ids(head))
-
-
-def _disturb_not(head: Any, agent: Agent | None) -> AgentRequest:
-    return RequestDoNotDisturbOn(**ids(head))
+def _was_disturbed(head: Any, agent: Agent | None) -> AgentRequest:
+    on = agent is not None and agent.donot_disturb
+    return (RequestDoNotDisturbOn if on else RequestDoNotDisturbOff)(**ids(head))
 
 
 UNDO: dict[type[Request], Callable[[Any, Agent | None], AgentRequest]] = {
     RequestAgentLogin: _unlogin,
-    RequestAddMedia: _unadd,
-    RequestRemoveMedia: _unremove,
-    RequestNotReadyForMedia: _ready,
-    RequestCancelNotReadyForMedia: _unready,
-    RequestDoNotDisturbOn: _disturb,
-    RequestDoNotDisturbOff: _disturb_not,
+    RequestAddMedia: _had,
+    RequestRemoveMedia: _had,
+    RequestNotReadyForMedia: _was_ready,
+    RequestCancelNotReadyForMedia: _was_ready,
+    RequestDoNotDisturbOn: _was_disturbed,
+    RequestDoNotDisturbOff: _was_disturbed,
 }
-"""What takes a change back; a change without an entry stays where it was made."""
+"""What takes a change back: it makes the agent what it is known to be, for the change may have been none where it is
+taken back. A change without an entry stays where it was made."""
 
 
 def _set_media(agent: Agent, media_type: str, state: int) -> None:

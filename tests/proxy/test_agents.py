@@ -142,6 +142,10 @@ def test_a_refused_change_is_taken_back(
 ) -> None:
     # given an agent, and a node that refuses its change
     client, first, others = logged_in(world)
+    for before in {"RequestCancelNotReadyForMedia": undo, "RequestDoNotDisturbOff": undo}.get(message, "").split():
+        world.ask(client, before, **undone)
+        for node in world.nodes.values():
+            node.log.clear()
     world[others[0]].script[message] = {"message": "EventError", "code": 12, "text": "Unknown media type"}
     # when it changes
     reply = world.ask(client, message, **fields)
@@ -151,6 +155,17 @@ def test_a_refused_change_is_taken_back(
     for name in (first, others[1]):
         (request,) = world[name].asked(undo)
         assert {"state": 1, **request} == {"message": undo, "state": 1, **undone}
+
+
+def test_what_was_no_change_is_not_turned_round(world: Any) -> None:
+    # given an agent that is ready, and a node whose database fails
+    client, first, others = logged_in(world)
+    world[others[0]].script["RequestCancelNotReadyForMedia"] = UNSURE
+    # when it says that it is ready
+    reply = world.ask(client, "RequestCancelNotReadyForMedia", media_type="voice")
+    # then no node makes it not ready
+    assert reply["code"] == 60
+    assert [world[name].asked("RequestNotReadyForMedia") for name in world.nodes] == [[], [], []]
 
 
 UNSURE = {"message": "EventError", "code": 60, "text": "Database failure"}
