@@ -122,6 +122,7 @@ class ProxyCore:
         clients = Clients(self.sessions, self.agents, self.strategies, self.services, self.topics)
         self.own = Own(Self(name, member, pid), desk, clients)
         self.stream = MergeStream(name, nodes, settings.stream_stall_timeout, settings.stream_buffer)
+        self.own.figures.append(lambda: self.pulls.figures)
         self.own.figures.append(lambda: {"stream": self.stream.counters})
         self.replays = Replays(self.stream, self.ask, nodes, settings)
         self.states = States(self.stream, self.ask, nodes, settings)
