@@ -47,9 +47,12 @@ class _Change:
     :param call: who is answered; None when the proxy itself logs the agent out
     :param names: what it keeps other changes away from
     :param speaking: the node that speaks for the agent; :param others: the other nodes that are there
+    :param notes: what the client is told because of it, after its answer
     """
 
-    __slots__ = ("agent", "call", "deadline", "head", "names", "others", "payload", "request", "session", "speaking")
+    __slots__ = (
+        "agent", "call", "deadline", "head", "names", "notes", "others", "payload", "request", "session", "speaking",
+    )  # fmt: skip
 
     def __init__(self, session: Session, request: type[Request], head: Any, payload: bytes, deadline: float) -> None:
         self.session = session
@@ -62,6 +65,7 @@ class _Change:
         self.names: frozenset[Name] = frozenset()
         self.speaking = ""
         self.others: list[str] = []
+        self.notes: list[bytes] = []
 
     @property
     def is_logout(self) -> bool:
@@ -279,6 +283,8 @@ class Agents:
             self._calls.refuse(change.call, answer)
         else:
             self._calls.answer(change.call, answer)
+        for note in change.notes:
+            self._calls.tell(change.session, note)
         if change.agent is not None and change.agent in self._roster:
             self.arrears.catch_up(change.agent)
         if change.session.ended:
@@ -335,16 +341,22 @@ class Agents:
     # -- notifications
 
     def lets_pass(self, session: Session, node: str, payload: bytes) -> bool:
-        """Whether a client shall see a notification: every node sends those about agents, one of them is enough."""
+        """Whether a client shall see a notification now: every node sends those about agents, one of them is enough.
+        What comes of a change that is under way comes after its answer."""
         if not payload.startswith(_ABOUT_AGENTS):
-            return True
+            leaving = next((change for change in self._running.get(session.client, ()) if change.is_logout), None)
+            if leaving is not None:
+                leaving.notes.append(payload)
+            return leaving is None
         try:
             note = _read_note(payload)
         except (ValueError, RecursionError):
             return False
         for change in self._running.get(session.client, ()):
             if _is_about(note, change.head):
-                return change.speaking == node
+                if change.speaking == node:
+                    change.notes.append(payload)
+                return False
         agent = next((agent for agent in self._roster.of(session.client) if _is_about(note, agent)), None)
         if agent is not None and payload.startswith(_CLOSED):
             self._roster.discard(agent)

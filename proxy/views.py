@@ -11,6 +11,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from broker.conditions import Order
 from broker.messages.pulls import RequestPull
@@ -52,18 +53,10 @@ class Pull(Struct, gc=False):
 
     def request_for(self, node: str, below: list[Any] | None, count: int) -> RequestPull:
         """What a node is asked. The client's dedup_id goes to each node once, or the node would repeat itself."""
-        request = self.request
-        return RequestPull(
-            dedup_id=request.dedup_id if node not in self.asked else None,
-            extension=request.extension,
-            tenant_id=request.tenant_id,
-            view_id=request.view_id,
+        return replace(
+            self.request,
+            dedup_id=self.request.dedup_id if node not in self.asked else None,
             count=count,
-            ignore_hold=request.ignore_hold,
-            agent_id=request.agent_id,
-            place_id=request.place_id,
-            strategy_id=request.strategy_id,
-            reason=request.reason,
             below=below,
         )
 

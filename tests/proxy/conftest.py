@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
+from broker.conditions import compile_order
 from broker.config.objects import (
     Addresses,
     Configuration,
@@ -20,7 +22,9 @@ from broker.config.objects import (
     Tenant,
     View,
 )
-from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
+from broker.messages import encode
+from broker.messages.objects import Interaction
+from broker.wire import LISTED, PackedEvents, PackedReplies, PackedReply, PackedRequest, Rows
 from proxy.core import ProxyCore
 
 START = 1_790_000_000.0
@@ -112,7 +116,11 @@ class FakeNode:
         """Answers a request, now or again."""
         payload = answer if isinstance(answer, bytes) else json.dumps(answer, separators=(",", ":")).encode()
         code = answer.get("code", 0) if isinstance(answer, dict) and answer["message"] == "EventError" else 0
-        self.outgoing.append(PackedReply(entry.number, entry.client, code, payload))
+        if isinstance(answer, dict) and "interactions" in answer and entry.flags & LISTED:
+            rows = rows_of(json.loads(entry.payload).get("order", ""), answer)
+            self.outgoing.append(PackedReply(entry.number, entry.client, 0, b"", rows))
+        else:
+            self.outgoing.append(PackedReply(entry.number, entry.client, code, payload))
 
     def push(self, view_id: str, head: list[Any] | None) -> None:
         """Tells the proxy of a new head."""
@@ -151,6 +159,17 @@ class FakeNode:
     def flags(self, message: str) -> list[int]:
         """The flags they came with."""
         return [entry.flags for entry, request in self.log if request["message"] == message]
+
+
+def rows_of(order: str, found: dict[str, Any]) -> Rows:
+    """A node's list of interactions as a proxy gets it that merges it with others."""
+    mark, given = compile_order(order).mark, found["interactions"]
+    interactions = [msgspec.convert({**BLANK, **one}, Interaction) for one in given]
+    return Rows(list(map(mark, interactions)), list(map(encode, given)), found.get("more", False))
+
+
+BLANK = {field.name: "" if field.type is str else 0 for field in msgspec.structs.fields(Interaction) if field.required}
+BLANK["queue"] = "Inbound"
 
 
 OWN = ("RequestRegisterClient", "RequestUnregisterClient", "RequestWatchView", "RequestGetStatus")

@@ -624,7 +624,9 @@ def test_the_application_hears_of_a_login_once_though_it_is_under_way(world: Any
     for node in world.nodes.values():
         node.notify(world.number_of(client), message="EventCurrentAgentStatus", agent_id="V", by=node.name)
     world.flow()
-    # then the application sees the speaking node's word
+    # then the application sees the speaking node's word, when it has its own answer
+    assert client not in world.notes
+    world.run(11.0)
     assert [note["by"] for note in world.notes[client]] == [first]
 
 
