@@ -34,6 +34,7 @@ from broker.messages.reporting import (
     RequestStartPlaceAgentStateReporting,
     RequestStartPlaceAgentStateReportingAll,
 )
+from broker.messages.snapshots import RequestTakeSnapshot
 from broker.topics import key_of_one
 from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
 
@@ -51,6 +52,7 @@ from .replays import Replays
 from .route import Routes
 from .services import Services
 from .sessions import Session, Sessions, hello
+from .snapshots import Snapshots
 from .states import States
 from .strategies import Strategies
 from .stream import MergeStream
@@ -112,6 +114,7 @@ class ProxyCore:
             whereis=whereis,
         )
         self.forward = Forward(desk)
+        self.snapshots = Snapshots(desk, self.forward)
         self.agents = Agents(desk)
         self.pulls = Pulls(desk)
         self.byids = ByIds(desk)
@@ -139,7 +142,7 @@ class ProxyCore:
             Route.INTERACTION: self.forward.to_interaction,
             Route.AGENT: self.agents.request,
             Route.SUBMIT: self.forward.submit,
-            Route.SCATTER: self.forward.scatter,
+            Route.SCATTER: self._scatter,
             Route.SNAPSHOT: self.forward.to_snapshot,
             Route.PULL: self._pull,
             Route.ENGINE: self.strategies.request,
@@ -228,6 +231,13 @@ class ProxyCore:
             self.workbins.request(call)
         else:
             self.pulls.request(call)
+
+    def _scatter(self, call: Call) -> None:
+        """Route SCATTER: to all nodes; snapshots are put into one order."""
+        if call.request is RequestTakeSnapshot:
+            self.snapshots.take(call)
+        else:
+            self.forward.scatter(call)
 
     def _node(self, call: Call) -> None:
         """Route NODE: to the node that is named; without a name this proxy is meant."""

@@ -19,7 +19,7 @@ NEEDS: dict[Route, frozenset[str]] = {
     Route.SUBMIT: frozenset({"tenant_id", "media_type", "interaction_id", "parent_id", "dedup_id"}),
     Route.SCATTER: frozenset({"tenant_id", "media_type", "count", "order", "require_complete"}),
     Route.AGENT: frozenset({"tenant_id", "agent_id", "place_id", "media_type", "media_list", "state"}),
-    Route.SNAPSHOT: frozenset({"snapshot_id"}),
+    Route.SNAPSHOT: frozenset({"snapshot_id", "start_from"}),
     Route.NODE: frozenset({"node", "count"}),
     Route.REFERENCE: frozenset({"esp_server_refid"}),
 }

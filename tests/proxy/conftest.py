@@ -106,6 +106,8 @@ class FakeNode:
             return said(request) if callable(said) else said
         if message == "RequestWatchView":
             return self.head(request["view_id"])
+        if message == "RequestSnapshotOrder":
+            return {"message": "EventSnapshotOrder"}
         return {"message": "EventAck"}
 
     def head(self, view_id: str) -> dict[str, Any]:
@@ -116,7 +118,10 @@ class FakeNode:
         """Answers a request, now or again."""
         payload = answer if isinstance(answer, bytes) else json.dumps(answer, separators=(",", ":")).encode()
         code = answer.get("code", 0) if isinstance(answer, dict) and answer["message"] == "EventError" else 0
-        if isinstance(answer, dict) and "interactions" in answer and entry.flags & LISTED:
+        if isinstance(answer, dict) and answer["message"] == "EventSnapshotOrder":
+            rows = Rows([self.name.encode()], [b""], False)
+            self.outgoing.append(PackedReply(entry.number, entry.client, 0, b"", rows))
+        elif isinstance(answer, dict) and "interactions" in answer and entry.flags & LISTED:
             rows = rows_of(json.loads(entry.payload).get("order", ""), answer)
             self.outgoing.append(PackedReply(entry.number, entry.client, 0, b"", rows))
         else:
