@@ -141,6 +141,13 @@ def _logout(node: NodeCore, agent: AgentRow, why: str, call: Call | None = None)
     _report(node, EventAgentLogout, agent, call)
 
 
+def give_up_seat(node: NodeCore) -> None:
+    """There are fewer seats than agents: the agent that logged in last is logged out (guide, "Licensing")."""
+    agent = max(node.memory.agents.rows.values(), key=lambda row: (row.login_us, row.key))
+    node.tell_agent(agent.key, _closed(agent, "LicenceDecreased"))
+    _logout(node, agent, "LicenceDecreased")
+
+
 def disconnect(node: NodeCore, session_id: str, why: str) -> None:
     """A client session has ended: agents that have no other connection are logged out."""
     for key in node.memory.agents.keys("session", session_id):

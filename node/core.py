@@ -22,6 +22,7 @@ from typing import Any
 from msgspec import UNSET, Raw
 
 from broker.clock import HybridClock, to_seconds
+from broker.config.changes import fingerprint
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.ids import node_code
@@ -47,6 +48,7 @@ from . import (
     agents,
     attendance,
     customs,
+    explaining,
     finding,
     holds,
     interactions,
@@ -58,7 +60,9 @@ from . import (
     parties,
     properties,
     pulls,
+    purging,
     queues,
+    reconfiguration,
     reporting,
     routing,
     servers,
@@ -98,12 +102,15 @@ _MODULES = (
     locks,
     reporting,
     operations,
+    reconfiguration,
     workbins,
     queues,
     services,
     attendance,
     topics,
     strategies,
+    purging,
+    explaining,
 )
 for _module in _MODULES:
     HANDLERS.update(_module.HANDLERS)
@@ -139,6 +146,8 @@ class NodeCore:
         self.pid = pid
         self.code = node_code(name)
         self.configuration = configuration
+        self.configured_us = 0
+        """When the configuration was read, or taken on while the node ran."""
         self.settings = configuration.nodes[name].settings
         self.seats = configuration.nodes[name].licenses.get(agents.SEATS)
         self.now = 0.0
@@ -165,9 +174,12 @@ class NodeCore:
         self.events: list[PackedEvent] = []
         self.outgoing: list[Outgoing] = []
         self.reads: list[Read] = []
+        self.orders: list[Call] = []
+        """Calls that the shell has to do something for."""
         self.counts = Ledger(lambda: self.now) if ledger is None else ledger
         self._deadlines: list[tuple[float, int, Callable[..., None], Any]] = []
         self._order = count()
+        self._fingerprint = configuration, fingerprint(configuration)
 
     # -- requests
 
@@ -386,6 +398,10 @@ class NodeCore:
         """A reporting event about an agent. :param echo: another node speaks for it"""
         self._say(kind, tenant_id, cause, echo=echo, agent=agent)
 
+    def system_event(self, kind: type[ReportingEvent], cause: Cause, body: Document = UNSET) -> None:
+        """A reporting event about the node itself."""
+        self._say(kind, 0, cause, body=body)
+
     def custom_event(
         self,
         kind: type[ReportingEvent],
@@ -519,6 +535,7 @@ class NodeCore:
         self.epoch = epoch
         self.why = why
         self.active_since = now
+        reconfiguration.resume(self)
         memory = self.memory
         for holding in memory.holdings.rows.values():
             self.watch(holding)
@@ -554,8 +571,15 @@ class NodeCore:
         self.snapshot_uses.clear()
         self.offers.clear()
         self.services = servers.Services()
-        self.events, self.outgoing, self.reads, self.dialled = [], [], [], []
+        self.events, self.outgoing, self.reads, self.orders, self.dialled = [], [], [], [], []
         self._deadlines.clear()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the configuration in force."""
+        if self._fingerprint[0] is not self.configuration:
+            self._fingerprint = self.configuration, fingerprint(self.configuration)
+        return self._fingerprint[1]
 
     def pong(self) -> EventPong:
         """How this member sees itself."""
@@ -569,6 +593,7 @@ class NodeCore:
             rev=self.rev,
             why=self.why,
             clients=len(self.sessions.by_id),
+            configuration=self.fingerprint,
         )
 
 

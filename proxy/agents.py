@@ -85,7 +85,7 @@ class Agents:
     """All agents of the proxy's clients, and the changes under way."""
 
     def __init__(self, desk: Desk) -> None:
-        self._timeout = desk.settings.request_timeout
+        self._settings = desk.settings
         self._gather = desk.gather
         self._calls = desk.calls
         self._links = desk.links
@@ -95,6 +95,11 @@ class Agents:
         self._running: dict[int, list[_Change]] = {}
         self._parting: set[int] = set()
         self.arrears = Arrears(desk, self._roster, self._expel, self._is_changing)
+
+    @property
+    def _deadline(self) -> float:
+        """Of what begins now without a call."""
+        return float(self._gather.now + self._settings.request_timeout)
 
     # -- a change begins
 
@@ -309,7 +314,7 @@ class Agents:
         if speaking and others:
             self._parting.add(client)
             done = partial(self._others_ended, session)
-            self._gather.ask(others, _UNREGISTER, self._gather.now + self._timeout, done, Asker(client))
+            self._gather.ask(others, _UNREGISTER, self._deadline, done, Asker(client))
         else:
             self._links.farewell(client, session.introduction)
 
@@ -323,7 +328,7 @@ class Agents:
     def _log_out(self, agent: Agent) -> None:
         """Logs an agent out everywhere, unasked."""
         payload = encode(RequestAgentLogout(**ids(agent)))
-        change = _Change(agent.session, RequestAgentLogout, agent, payload, self._gather.now + self._timeout)
+        change = _Change(agent.session, RequestAgentLogout, agent, payload, self._deadline)
         change.agent = agent
         change.names = agent.names
         self._begin(change, self._routes.serving(frozenset({agent.tenant})))

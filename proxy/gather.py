@@ -57,7 +57,7 @@ class Gather:
     """
 
     def __init__(self, links: Links, counts: Ledger, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self.now = 0.0
         self._links = links
         self._counts = counts
@@ -85,7 +85,7 @@ class Gather:
                 self._counts.drop(node, "node away", payload)
             answers = dict.fromkeys(gone)
             asked = [node for node in nodes if node not in answers]
-        if len(self._open) >= self._limit and asker.client:  # hot path: else none can have as many
+        if len(self._open) >= self.limit and asker.client:  # hot path: else none can have as many
             asked = self._decline(asked, asker.client, payload, answers)
         ask = _Ask(asker, len(nodes), answers, asked, done)
         if not asked:
@@ -100,16 +100,16 @@ class Gather:
 
     def _decline(self, nodes: Sequence[str], client: int, payload: bytes, answers: Answers) -> Sequence[str]:
         """Answers in the place of nodes that have no room. :returns: the others"""
-        full = self._links.full(nodes, self._limit)
+        full = self._links.full(nodes, self.limit)
         for node in full:
             self._counts["node full"] += 1
-            refusal = Refusal(Code.BUSY, f"{self._limit} requests wait for {node}", retry_after=BUSY_S)
+            refusal = Refusal(Code.BUSY, f"{self.limit} requests wait for {node}", retry_after=BUSY_S)
             answers[node] = PackedReply(0, client, int(refusal.code), error_payload(refusal, name_in(payload)))
         return [node for node in nodes if node not in full]
 
     def has_room(self, node: str) -> bool:
         """Whether a node is asked, and not answered for."""
-        return len(self._open) < self._limit or not self._links.full((node,), self._limit)
+        return len(self._open) < self.limit or not self._links.full((node,), self.limit)
 
     def cancel(self, number: int) -> None:
         """An ask is not to be sent again, and nobody wants to know what becomes of it, if it is not over."""

@@ -279,9 +279,10 @@ class Proxy(Options):
         ),
     ]
     backup: Addresses | None = None
-    tenants: Annotated[list[int] | None, Meta(description="tenants whose clients should come here; not set: all")] = (
-        None
-    )
+    tenants: Annotated[
+        list[int] | None,
+        Meta(description="tenants whose clients choose this proxy (it serves any that come); not set: all"),
+    ] = None
     settings: ProxySettings = field(default_factory=ProxySettings)
 
 

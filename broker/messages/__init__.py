@@ -17,10 +17,12 @@ from broker.errors import Code, Refusal
 from . import (
     agents,
     connection,
+    explaining,
     interactions,
     operations,
     parties,
     pulls,
+    queues,
     reporting,
     routing,
     services,
@@ -46,6 +48,8 @@ FAMILIES: tuple[ModuleType, ...] = (
     reporting,
     topics,
     operations,
+    queues,
+    explaining,
 )
 
 M = TypeVar("M", bound=Message)

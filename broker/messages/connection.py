@@ -101,6 +101,7 @@ class EventPong(Reply):
     :param rev: the last row of the journal that the member knows
     :param why: how it came to its role
     :param clients: registered clients
+    :param configuration: fingerprint of the configuration in force
     """
 
     server: str
@@ -112,6 +113,7 @@ class EventPong(Reply):
     rev: int | None = None
     why: str | None = None
     clients: int | None = None
+    configuration: str | None = None
 
 
 class EventError(Reply):

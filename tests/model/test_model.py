@@ -26,6 +26,11 @@ LEFT_OUT = {
     "RequestWatchView": "a proxy's own",
     "RequestReplayEvents": "answered by the shell, from the store",
     "RequestSwitchover": "the shell's affair",
+    "RequestReconfigure": "the shell's affair",
+    "RequestGetViewPosition": "its key is of an order; the views themselves are compared",
+    "RequestSnapshotOrder": "a proxy's own",
+    "RequestArrangeSnapshot": "a proxy's own",
+    "RequestGetLedger": "what was dropped is no state",
     "RequestLoadStrategy": "not modelled yet",
     "RequestUnloadStrategy": "not modelled yet",
 }

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from broker.ledger import Ledger
 from broker.wire import LISTED, PackedEvents, PackedReplies, PackedReply, Rows
 from proxy.gather import PROXY, Answers, Asker, Gather
-from proxy.links import Links
+from proxy.links import Links, Patience
 from proxy.sessions import hello
 
 NODES = ("n1", "n2", "n3")
@@ -27,7 +27,9 @@ class Bench:
 
     def __init__(self, nodes: tuple[str, ...] = NODES, limit: int = 1000) -> None:
         self.counts = Ledger()
-        self.links = Links(dict.fromkeys(nodes, 30.0), hello("p1", "b"), lambda client: b"{}", 10.0, self.counts)
+        self.links = Links(
+            dict.fromkeys(nodes, 30.0), hello("p1", "b"), lambda client: b"{}", Patience(10.0), self.counts
+        )
         self.gather = Gather(self.links, self.counts, limit)
         self.gather.now = NOW
         self.ended: list[tuple[str, float, Answers]] = []
