@@ -13,7 +13,7 @@ later (:meth:`NodeCore.finish`). It refuses by raising :class:`broker.errors.Ref
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
@@ -26,6 +26,7 @@ from broker.config.changes import fingerprint
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.ids import node_code
+from broker.ledger import Ledger
 from broker.messages import decode_request, encode, error_payload
 from broker.messages.connection import EventPong, RequestPing, RequestRegisterClient
 from broker.messages.kinds import (
@@ -135,9 +136,17 @@ class NodeCore:
 
     :param name: the node's name in the configuration
     :param member: ``primary`` or ``backup``
+    :param ledger: of the process; None: its own
     """
 
-    def __init__(self, name: str, configuration: Configuration, member: str = "primary", pid: int = 0) -> None:
+    def __init__(  # noqa: PLR0913 - who it is, and what it is given
+        self,
+        name: str,
+        configuration: Configuration,
+        member: str = "primary",
+        pid: int = 0,
+        ledger: Ledger | None = None,
+    ) -> None:
         self.name = name
         self.member = member
         self.pid = pid
@@ -173,7 +182,7 @@ class NodeCore:
         self.reads: list[Read] = []
         self.orders: list[Call] = []
         """Calls that the shell has to do something for."""
-        self.counts: Counter[str] = Counter()
+        self.counts = Ledger(lambda: self.now) if ledger is None else ledger
         self._deadlines: list[tuple[float, int, Callable[..., None], Any]] = []
         self._order = count()
         self._fingerprint = configuration, fingerprint(configuration)
@@ -192,7 +201,7 @@ class NodeCore:
             if link is None and request.client:
                 self._send_back(peer, request.number)
             elif link is not None and request.number < link.settled:
-                self.counts["settled requests"] += 1  # it came late, or twice: the proxy has its reply
+                self.counts.drop(link.name, "late request", request.payload)  # or twice: the proxy has its reply
             else:
                 self.receive(now, (peer, request.client), request.number, request.payload, request.flags)
 
@@ -353,6 +362,8 @@ class NodeCore:
         session = self.sessions.by_id.get(session_id)
         if session is not None:
             self.outgoing.append((session.source, None, encode(note), 0))
+        else:
+            self.counts.drop(session_id, "client gone", encode(note))
 
     def tell_agent(self, key: str, note: Notification) -> None:
         """A notification to every connection of an agent."""

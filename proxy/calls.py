@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
 
 from broker.errors import Code, Refusal
+from broker.ledger import Ledger
 from broker.messages import error_payload
 from broker.messages.kinds import Request
 
@@ -50,7 +50,7 @@ class Calls:
     :param limit: calls that may be open at once (``max-pending``)
     """
 
-    def __init__(self, limit: int, counts: Counter[str]) -> None:
+    def __init__(self, limit: int, counts: Ledger) -> None:
         self.outgoing: list[Answered] = []
         self.limit = limit
         self._counts = counts
@@ -110,14 +110,14 @@ class Calls:
         """Sends a reply to where the client is now."""
         source = call.session.source
         if source is None:
-            self._counts["client gone"] += 1
+            self._counts.drop(call.session.name, "client gone", payload)
         else:
             self.outgoing.append((source, call.ref, payload if call.dress is None else call.dress(payload)))
 
     def tell(self, session: Session, payload: bytes) -> None:
         """A notification."""
         if session.source is None:
-            self._counts["client gone"] += 1
+            self._counts.drop(session.name, "client gone", payload)
         else:
             self.outgoing.append((session.source, None, payload))
 

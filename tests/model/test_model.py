@@ -24,6 +24,9 @@ LEFT_OUT = {
     "RequestRegisterClient": "every client begins with it, and comes back with it after a crash",
     "RequestReplayEvents": "answered by the shell, from the store",
     "RequestSwitchover": "the shell's affair",
+    "RequestSnapshotOrder": "a proxy's own",
+    "RequestArrangeSnapshot": "a proxy's own",
+    "RequestGetLedger": "what was dropped is no state",
 }
 """Requests that are not drawn, and why."""
 CHANCES = st.randoms(use_true_random=True)

@@ -111,6 +111,8 @@ class FakeNode:
             return self.head(request["view_id"])
         if message == "RequestRecall":
             return {"message": "EventRecalled"}
+        if message == "RequestSnapshotOrder":
+            return {"message": "EventSnapshotOrder"}
         return {"message": "EventAck"}
 
     def head(self, view_id: str) -> dict[str, Any]:
@@ -123,7 +125,10 @@ class FakeNode:
         code = answer.get("code", 0) if isinstance(answer, dict) and answer["message"] == "EventError" else 0
         if isinstance(answer, dict) and answer["message"] == "EventAck":
             self._follow(entry.client, json.loads(entry.payload))
-        if isinstance(answer, dict) and "interactions" in answer and entry.flags & LISTED:
+        if isinstance(answer, dict) and answer["message"] == "EventSnapshotOrder":
+            rows = Rows([self.name.encode()], [b""], False)
+            self.outgoing.append(PackedReply(entry.number, entry.client, 0, b"", rows))
+        elif isinstance(answer, dict) and "interactions" in answer and entry.flags & LISTED:
             rows = rows_of(json.loads(entry.payload).get("order", ""), answer)
             self.outgoing.append(PackedReply(entry.number, entry.client, 0, b"", rows))
         else:
