@@ -34,10 +34,12 @@ from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
 
 from . import (
     agents,
+    capacity,
     finding,
     holds,
     interactions,
     invitations,
+    licences,
     locks,
     operations,
     overdue,
@@ -46,9 +48,11 @@ from . import (
     pulls,
     queues,
     reporting,
+    reservations,
     routing,
     sessions,
     snapshots,
+    states,
     workbins,
 )
 from .calls import UNASKED, Batch, Call, Cause, Outgoing, Read, Source
@@ -64,6 +68,9 @@ HANDLERS: dict[type[Request], Handler] = {}
 _MODULES = (
     sessions,
     agents,
+    states,
+    capacity,
+    reservations,
     interactions,
     properties,
     pulls,
@@ -103,7 +110,9 @@ class NodeCore:
         self.code = node_code(name)
         self.configuration = configuration
         self.settings = configuration.nodes[name].settings
-        self.seats = configuration.nodes[name].licenses.get(agents.SEATS)
+        self.licences = licences.Licences(configuration.nodes[name].licenses)
+        self.capacity = capacity.Capacity(configuration)
+        self.wishes: reservations.Wishes = {}
         self.now = 0.0
         self.epoch = 0
         self.rev = 0
@@ -324,6 +333,10 @@ class NodeCore:
         """A reporting event about neither an interaction nor an agent."""
         self._say(kind, tenant_id, cause, body=body)
 
+    def system_event(self, kind: type[ReportingEvent], cause: Cause, body: Document) -> None:
+        """A reporting event about the node itself."""
+        self._say(kind, 0, cause, body=body)
+
     def _say(
         self, kind: type[ReportingEvent], tenant_id: int, cause: Cause, *, echo: bool = False, **parts: Any
     ) -> None:
@@ -392,6 +405,8 @@ class NodeCore:
         self.now = now
         self.pulls.settle(self)
         workbins.settle(self)
+        licences.settle(self)
+        capacity.settle(self)
         events, self.events = self.events, []
         outgoing, self.outgoing = self.outgoing, []
         reads, self.reads = self.reads, []
@@ -426,6 +441,9 @@ class NodeCore:
             self.watch(holding)
         memory.views.wake(now)
         memory.views.touched.clear()
+        memory.touched.clear()
+        agents.resume(self)
+        reservations.resume(self)
         for ticket, invitation in memory.invitations.rows.items():
             self.deadline(to_seconds(invitation.deadline_us), invitations.expired, ticket)
         for key, answer in memory.answers.rows.items():
@@ -440,7 +458,8 @@ class NodeCore:
             self.orphans.add(session_id)
             self.deadline(now + 3 * self.settings.keepalive_interval, sessions.orphaned, session_id)
         body = Raw(encode({"member": self.member, "epoch": epoch, "why": why}))
-        self._say(EventNodeActive, 0, UNASKED, body=body)
+        self.system_event(EventNodeActive, UNASKED, body)
+        licences.reconfigured(self)
 
     def deactivate(self) -> None:
         """This member serves no more and follows the journal; all it decided is committed."""
@@ -451,6 +470,8 @@ class NodeCore:
         self.searches.clear()
         self.snapshot_uses.clear()
         self.offers.clear()
+        self.wishes.clear()
+        self.capacity = capacity.Capacity(self.configuration)
         self.events, self.outgoing, self.reads = [], [], []
         self._deadlines.clear()
 

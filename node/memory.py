@@ -7,7 +7,7 @@ and note the change for the journal. A standby and a starting member apply the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any, cast
 
 import msgspec
@@ -30,10 +30,11 @@ from .records import (
     Move,
     Page,
     QueueRow,
+    Reservation,
     Snapshot,
     Subscription,
 )
-from .tables import Row, Settling, Table
+from .tables import Row, Settling, Table, Watched
 from .views import Views
 
 
@@ -41,6 +42,7 @@ class Memory:
     """A node's durable state.
 
     :param changes: what was changed since the last :meth:`take_changes`, for the journal
+    :param touched: agents (keys) and sessions whose holdings or invitations were changed; whoever looks empties it
     """
 
     def __init__(self, configuration: Configuration) -> None:
@@ -48,10 +50,13 @@ class Memory:
         self.by_external_id: dict[str, set[str]] = {}
         self.views = Views(configuration)
         self.contents = Contents(configuration)
-        self.tables: dict[str, Table[Any]] = {
-            name: (Settling if name == "answers" else Table)(name, kind) for name, kind in TABLES.items()
-        }
+        self.touched: set[Hashable] = set()
+        self.tables: dict[str, Table[Any]] = {name: Table(name, kind) for name, kind in TABLES.items()}
+        self.tables["answers"] = Settling("answers", TABLES["answers"])
+        for name, index in (("holdings", "holder"), ("invitations", "agent")):
+            self.tables[name] = Watched(name, TABLES[name], index, self.touched)
         self.agents: Table[AgentRow] = self.tables["agents"]
+        self.reservations: Table[Reservation] = self.tables["reservations"]
         self.holdings: Table[Holding] = self.tables["holdings"]
         self.invitations: Table[Invitation] = self.tables["invitations"]
         self.queues: Table[QueueRow] = self.tables["queues"]
@@ -185,6 +190,7 @@ class Memory:
         for change in changes:
             _APPLY[type(change)](self, change)
         self.contents.moves.clear()
+        self.touched.clear()
 
     def load_interaction(self, interaction: Interaction) -> None:
         """An interaction from the tables, at start."""

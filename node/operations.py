@@ -8,6 +8,7 @@ from broker.errors import Code, Refusal
 from broker.messages.connection import EventAck
 from broker.messages.operations import EventStatus, RequestGetStatus, RequestSwitchover
 
+from . import licences
 from .calls import Call
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def figures(node: NodeCore) -> dict[str, Any]:
         "held_pulls": node.pulls.held,
         "next_seq": memory.counters.next_seq,
         "refused": node.counts["refused"],
-        "seats": node.seats,
+        "licences": licences.usage(node),
     }
 
 

@@ -19,7 +19,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, holdings, snapshots, workbins
+from . import agents, holdings, reservations, snapshots, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
         session.watches, session.settled = known.watches, known.settled
     sessions.add(session)
     node.orphans.discard(session.session_id)
+    agents.returned(node, session)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
     return EventAck(
         server=node.name,
@@ -133,7 +134,8 @@ def _session_id(node: NodeCore, call: Call, request: RequestRegisterClient) -> s
     if request.session_id is not None:
         link = node.sessions.link_of(call.source)
         by_proxy = request.client_type is ClientType.PROXY or (call.source[1] and link is not None)
-        if by_proxy or request.session_id in node.sessions.by_id or request.session_id in node.orphans:
+        waited_for = request.session_id in node.orphans or node.memory.agents.count("session", request.session_id)
+        if by_proxy or request.session_id in node.sessions.by_id or waited_for:
             return request.session_id
     return f"{node.name}.{node.clock.next(node.now):x}"
 
@@ -150,7 +152,8 @@ def _tenants(node: NodeCore, request: RequestRegisterClient) -> frozenset[int]:
 
 def unregister(node: NodeCore, call: Call) -> EventAck:
     """RequestUnregisterClient: the session ends; all that it held goes back."""
-    end(node, call.session, "unregistered")
+    why = "its proxy does not hear of it" if call.request.vanished else "unregistered"
+    end(node, call.session, why, vanished=call.request.vanished)
     return EventAck()
 
 
@@ -159,8 +162,11 @@ def ping(node: NodeCore, call: Call) -> EventPong:
     return node.pong()
 
 
-def end(node: NodeCore, session: Session, why: str) -> None:
-    """Ends a session; a link's end is the end of every session that came through it."""
+def end(node: NodeCore, session: Session, why: str, *, vanished: bool = True) -> None:
+    """Ends a session; a link's end is the end of every session that came through it.
+
+    :param vanished: the client has not said itself that it goes; those behind a link never have
+    """
     node.sessions.discard(session)
     node.counts[f"session ended: {why}"] += 1
     if session.link:
@@ -169,12 +175,14 @@ def end(node: NodeCore, session: Session, why: str) -> None:
             if client is not None:
                 end(node, client, why)
     node.pulls.forget(node, session)
-    release(node, session.session_id, why)
+    release(node, session.session_id, why, vanished=vanished)
 
 
-def release(node: NodeCore, session_id: str, why: str) -> None:
-    """Gives back all that a session had: agents without another connection are logged out, grants return."""
-    agents.disconnect(node, session_id, why)
+def release(node: NodeCore, session_id: str, why: str, *, vanished: bool) -> None:
+    """Gives back all that a session had: agents without another connection are logged out or, if it has vanished, wait
+    for it to come back; grants and reservations return."""
+    agents.disconnect(node, session_id, why, vanished=vanished)
+    reservations.forget(node, session_id)
     holdings.give_back(node, session_id, why)
     workbins.forget(node, session_id)
     snapshots.forget(node, session_id)
@@ -201,7 +209,7 @@ def orphaned(node: NodeCore, session_id: str) -> None:
     """A deadline after a take-over: a session that the tables name did not come back."""
     if session_id in node.orphans:
         node.orphans.discard(session_id)
-        release(node, session_id, "did not come back after a take-over")
+        release(node, session_id, "did not come back after a take-over", vanished=True)
 
 
 HANDLERS = {

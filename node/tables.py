@@ -52,6 +52,10 @@ class Table(Generic[Row]):
             return self.rows[key]
         return None
 
+    def count(self, index: str, value: Hashable) -> int:
+        """How many rows are found by ``value``."""
+        return len(self._by_name[index].get(value, ()))
+
     def values(self, index: str) -> set[Hashable]:
         """All that rows are found by."""
         return set(self._by_name[index])
@@ -80,6 +84,32 @@ class Table(Generic[Row]):
                     found.discard(key)
                     if not found:
                         del keys[value]
+
+
+class Watched(Table[Row]):
+    """A table that notes what its rows are found by when they come, change or go.
+
+    :param index: which of the indexes; :param touched: the set that it notes them in
+    """
+
+    def __init__(self, name: str, kind: Kind[Row], index: str, touched: set[Hashable]) -> None:
+        super().__init__(name, kind)
+        self._watched = kind.indexes[index]
+        self._touched = touched
+
+    def set(self, key: str, row: Row) -> None:
+        self._touch(key)
+        self._touched.update(self._watched(row))
+        super().set(key, row)
+
+    def delete(self, key: str) -> None:
+        self._touch(key)
+        super().delete(key)
+
+    def _touch(self, key: str) -> None:
+        old = self.rows.get(key)
+        if old is not None:
+            self._touched.update(self._watched(old))
 
 
 class Settling(Table[Row]):

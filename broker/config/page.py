@@ -15,7 +15,7 @@ from msgspec.structs import FieldInfo
 
 from .kinds import expected, kind_of, options_class
 from .listing import default_of, spelt
-from .objects import LICENSES, UNSERVED_LICENSES, Configuration
+from .objects import LICENSES, Configuration
 from .symmetry import RECOMMENDED, SAME
 
 _INTRODUCTION = """\
@@ -38,7 +38,7 @@ cluster.toml:58: views."PS/all".queue: there is no queue "PSS"; did you mean "PS
 Besides the single options, these are refused: names that refer to nothing (nodes, proxies, clusters, tenants, queues,
 media types); an address or a database that is used twice; conditions and orders that cannot be read; two nodes whose
 interaction ids could not be told apart; names of nodes and proxies other than 1 to 31 of `a-z 0-9 _ . -`; and what
-this release does not serve: TCP beyond loopback, PostgreSQL, event loggers, licences per media type.
+this release does not serve: TCP beyond loopback, PostgreSQL, event loggers.
 """
 
 _FIRST_PARAGRAPH = re.compile(r".*?(?=\n\s*\n|\Z)", re.DOTALL)
@@ -115,8 +115,7 @@ def _licences() -> Iterator[str]:
     yield "## Licences\n\n| licence | counts |\n|---|---|"
     for name, counts in LICENSES.items():
         yield f"| `{name}` | {counts} |"
-    later = ", ".join(f"`{name}`" for name in UNSERVED_LICENSES)
-    yield f"\nNot enforced in this release, and therefore refused: {later}.\n"
+    yield ""
 
 
 def _cluster() -> Iterator[str]:

@@ -14,16 +14,35 @@ import msgspec
 
 from broker.errors import Code, Refusal
 
-from . import agents, connection, interactions, operations, parties, pulls, reporting, routing, snapshots, workbins
+from . import (
+    agents,
+    connection,
+    interactions,
+    licences,
+    loads,
+    operations,
+    parties,
+    pulls,
+    reporting,
+    reservations,
+    routing,
+    snapshots,
+    states,
+    workbins,
+)
 from .connection import EventError
 from .kinds import Message, Notification, Reply, ReportingEvent, Request
 
 FAMILIES: tuple[ModuleType, ...] = (
     connection,
     agents,
+    states,
     interactions,
     pulls,
     routing,
+    reservations,
+    loads,
+    licences,
     parties,
     workbins,
     snapshots,

@@ -48,8 +48,17 @@ class RequestUnregisterClient(Request):
         "EventPlacedInQueue",
         "EventRevoked",
         "EventAbandoned",
+        "EventLicenceUsage",
     )
     example: ClassVar[dict[str, Any]] = {}
+
+    vanished: Annotated[
+        bool,
+        Meta(
+            description="a proxy's own, about a client that fell silent: its agents stay logged in for"
+            " `login-session-timeout`"
+        ),
+    ] = False
 
 
 class RequestPing(Request):
@@ -125,6 +134,11 @@ class EventError(Reply):
 
 
 class EventForcedDisconnect(Notification):
-    """The server has ended this session. Not sent by this release."""
+    """The server has ended this session; with ``agent_id`` or ``place_id`` not the session, but this agent's login.
+
+    :param reason: such as `LicenceDecreased`, or a sentence
+    """
 
     reason: str
+    agent_id: str | None = None
+    place_id: str | None = None

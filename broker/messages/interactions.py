@@ -51,6 +51,7 @@ class RequestSubmit(Request):
         Code.UNKNOWN_WORKBIN,
         Code.NOT_LOGGED_IN,
         Code.DUPLICATE_INTERACTION,
+        Code.CAPACITY_FULL,
     )
     senders: ClassVar[frozenset[ClientType]] = HANDLERS_OF_INTERACTIONS
     route: ClassVar[Route] = Route.SUBMIT

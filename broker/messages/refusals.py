@@ -32,6 +32,7 @@ OF_ROUTE: dict[Route, tuple[Code, ...]] = {
     Route.PULL: (Code.NO_SERVERS, Code.LOST_CONNECTION, Code.NOT_ACCESSIBLE, Code.SEVERAL_OWNERS),
     Route.STREAM: (Code.LOST_CONNECTION,),
     Route.NODE: (Code.LOST_CONNECTION,),
+    Route.RESERVE: (Code.NO_SERVERS, Code.LOST_CONNECTION),
 }
 """What comes of the way that a request takes through a proxy."""
 
