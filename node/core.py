@@ -459,7 +459,7 @@ class NodeCore:
             self.deadline(now + 3 * self.settings.keepalive_interval, sessions.orphaned, session_id)
         body = Raw(encode({"member": self.member, "epoch": epoch, "why": why}))
         self.system_event(EventNodeActive, UNASKED, body)
-        licences.reconfigured(self)
+        licences.resume(self)
 
     def deactivate(self) -> None:
         """This member serves no more and follows the journal; all it decided is committed."""

@@ -87,8 +87,16 @@ def settle(node: NodeCore) -> None:
             _say(node, licence, "limit reached" if reached else "below the limit")
 
 
+def resume(node: NodeCore) -> None:
+    """This member begins to serve: limits that are reached were said to be; those that this member's configuration has
+    lowered hold."""
+    limits = node.licences.limits
+    node.licences.reached = {licence for licence, limit in limits.items() if used(node, licence) >= limit}
+    reconfigured(node)
+
+
 def reconfigured(node: NodeCore) -> None:
-    """The node's configuration is another one, or this member begins to serve: its limits hold from now on."""
+    """The node's configuration is another one: its limits hold from now on."""
     state = node.licences
     old, state.limits = state.limits, dict(node.configuration.nodes[node.name].licenses)
     state.reached &= state.limits.keys()
