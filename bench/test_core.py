@@ -103,7 +103,7 @@ def test_node(benchmark: Any, step: str, size: int) -> None:
 
 
 @pytest.mark.benchmark(group="core: a pull by backlog", timer=process_time)
-@pytest.mark.parametrize("backlog", [1_000, 100_000])
+@pytest.mark.parametrize("backlog", [1_000, 100_000, 1_000_000])
 def test_pull_by_backlog(benchmark: Any, backlog: int) -> None:
     """One pull from a view that holds ``backlog`` interactions: flat, for views are kept in order."""
     link = Link()

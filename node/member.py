@@ -48,7 +48,10 @@ STANDBY_HEARTBEAT_S = 0.25
 STATUS_S = 0.5
 RETRY_S = 0.1
 FOLD_ROWS = 200
-"""Rows of the tables written in one slice: about a millisecond."""
+"""Rows of the tables written in one slice: one to two milliseconds."""
+FOLD_PAUSES = 3.0
+"""After a slice nothing is folded for so many times as long as it took: most requests find the member free, and a large
+round (a million rows are ten seconds of work) leaves the processor to others."""
 FOLD_AFTER_REVS = 2_000
 FOLD_IDLE_S = 0.5
 HOUSEKEEPING_S = 1.0
@@ -94,7 +97,7 @@ class NodeMember:
         self._held: Held | None = None
         self._retry_at = 0.0
         self._promised_us = 0
-        self._heartbeat_at = self._status_at = self._fold_at = self._housekeeping_at = 0.0
+        self._heartbeat_at = self._status_at = self._fold_at = self._slice_at = self._housekeeping_at = 0.0
         self._ending = False
 
     @property
@@ -289,16 +292,24 @@ class NodeMember:
     # -- housekeeping
 
     def _keep_house(self, now: float) -> None:
+        if now >= self._slice_at:
+            began = time.monotonic()
+            self._fold(now)
+            if self.store.behind > CHECKPOINT_PAGES:
+                self.store.checkpoint()
+            took = time.monotonic() - began
+            self._slice_at = now + took + FOLD_PAUSES * took
+        if now >= self._housekeeping_at:
+            self._shorten_journal(now)
+
+    def _fold(self, now: float) -> None:
+        """Writes the next slice into the tables, or begins a round."""
         folding = self.tenure.folding
         if folding.running:
             self.store.fold(self.core.epoch, folding.next(FOLD_ROWS))
             folding.written()
         elif self.core.rev > folding.folded_rev and self._fold_is_due(now):
             folding.begin(self.core.rev)
-        if now >= self._housekeeping_at:
-            self._shorten_journal(now)
-        if self.store.behind > CHECKPOINT_PAGES:
-            self.store.checkpoint()
 
     def _shorten_journal(self, now: float) -> None:
         """Cuts what nobody needs any more, a slice at a time; at the journal's bound the core refuses new work."""
@@ -364,10 +375,11 @@ class NodeMember:
             return min(self._heartbeat_at, self.tenure.next_look)
         if self._held is not None:
             return self._retry_at
-        if self.tenure.folding.running or self.front.waiting:
+        if self.front.waiting:
             return 0.0
+        house_at = self._slice_at if self.tenure.folding.running else self._housekeeping_at
         renew_at = now + self.tenure.renews_in()  # heartbeats may be slower than the lease
-        return min(self.core.wake_at, self._heartbeat_at, self._housekeeping_at, renew_at)
+        return min(self.core.wake_at, self._heartbeat_at, house_at, renew_at)
 
     # -- orders
 

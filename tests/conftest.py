@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -48,3 +50,18 @@ def wait_until() -> Callable[..., None]:
             time.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture
+def program() -> Callable[[str], str]:
+    """``program("node")``: the path of a program that a test needs. Where it is not installed the test is skipped and
+    says so; in CI (the variable ``CI`` is set) it fails."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            missing = f"this test needs {name}, which is not installed"
+            pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+        return path
+
+    return find

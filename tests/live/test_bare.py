@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
 
@@ -13,9 +14,10 @@ import zmq
 from bench.cluster import ROOT
 from tests.live.sharing import shared
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 CLIENT = ROOT / "examples" / "bare_client.py"
+NODE_CLIENT = ROOT / "examples" / "bare_client.mjs"
 READER = ROOT / "examples" / "bare_events.py"
 PATIENCE_MS = 5000
 
@@ -208,6 +210,27 @@ class TestExamples:
         )
 
         assert done.returncode == 0, done.stderr
+        assert done.stdout.count("EventAck") == 5
+        assert "EventError" not in done.stdout
+
+    def test_the_client_for_node_js(self, cluster, program, tmp_path):
+        node, npm = program("node"), program("npm")
+        shutil.copy(NODE_CLIENT, tmp_path)
+        for command in (
+            [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "zeromq@6"],
+            [node, NODE_CLIENT.name, cluster.requests("p2")],
+        ):
+            done = subprocess.run(
+                command,
+                cwd=tmp_path,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+
         assert done.stdout.count("EventAck") == 5
         assert "EventError" not in done.stdout
 
