@@ -105,7 +105,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
         raise Refusal(Code.ACCESS_DENIED, "this session belongs to another client", field="session_id")
     old = sessions.by_source.get(call.source)
     if old is not None and old is not known:
-        end(node, old, "registered again")
+        end(node, old, "registered again", vanished=False)
     if known is None and len(sessions.by_id) >= node.settings.max_clients:
         raise Refusal(Code.BUSY, f"{len(sessions.by_id)} clients are registered", retry_after=1.0)
     if known is not None:

@@ -27,7 +27,6 @@ from broker.messages.agents import (
     RequestAgentLogin,
     RequestAgentLogout,
 )
-from broker.messages.connection import RequestUnregisterClient
 from broker.messages.kinds import Request
 from broker.wire import ECHO
 
@@ -292,7 +291,7 @@ class Agents:
 
     def end(self, session: Session) -> None:
         """A client's session has ended. The nodes that know it are told, those that speak for its agents last: each
-        logs out the agents that have no other connection."""
+        logs out the agents that have no other connection or, where the client has vanished, waits for it."""
         client = session.client
         if client in self._running or client in self._parting:
             return
@@ -303,16 +302,16 @@ class Agents:
         if speaking and others:
             self._parting.add(client)
             done = partial(self._others_ended, session)
-            self._gather.ask(others, _UNREGISTER, self._gather.now + self._timeout, done, Asker(client))
+            self._gather.ask(others, session.farewell.payload, self._gather.now + self._timeout, done, Asker(client))
         else:
-            self._links.farewell(client, session.introduction)
+            self._links.farewell(client, session.farewell)
 
     def _others_ended(self, session: Session, now: float, answers: Answers) -> None:
         self._parting.discard(session.client)
         for node, reply in answers.items():
             if reply is not None and not reply.code:
                 self._links.forget(node, session.client)
-        self._links.farewell(session.client, session.introduction)
+        self._links.farewell(session.client, session.farewell)
 
     def _log_out(self, agent: Agent) -> None:
         """Logs an agent out everywhere, unasked."""
@@ -364,7 +363,6 @@ _ABOUT_AGENTS = (_CLOSED, b'{"message":"%b"' % EventCurrentAgentStatus.__name__.
 """How notifications about agents begin: the name comes first in all that nodes say."""
 
 
-_UNREGISTER = encode(RequestUnregisterClient())
 _TEXTS = {int(code): code.text for code in Code}
 
 

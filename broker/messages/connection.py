@@ -134,11 +134,6 @@ class EventError(Reply):
 
 
 class EventForcedDisconnect(Notification):
-    """The server has ended this session; with ``agent_id`` or ``place_id`` not the session, but this agent's login.
-
-    :param reason: such as `LicenceDecreased`, or a sentence
-    """
+    """The server has ended this session: nothing was heard of it for three keep-alive intervals."""
 
     reason: str
-    agent_id: str | None = None
-    place_id: str | None = None
