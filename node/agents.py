@@ -29,7 +29,7 @@ from broker.messages.agents import (
     RequestAgentLogin,
     RequestAgentLogout,
 )
-from broker.messages.connection import EventAck, EventForcedDisconnect
+from broker.messages.connection import EventAck
 from broker.messages.kinds import Document
 
 from . import holdings, invitations, licences, reservations, states
@@ -157,20 +157,19 @@ def logout(node: NodeCore, call: Call) -> EventAck:
 
 
 def log_out(node: NodeCore, agent: AgentRow, why: str, call: Call | None = None) -> None:
-    """Ends an agent's session. :param call: the agent's own request; None: the server does it"""
+    """Ends an agent's session; clients of it that have not asked for that are told.
+
+    :param call: the agent's own request; None: the server does it
+    """
     invitations.leaving(node, agent.key, why)
     holdings.give_back(node, agent.key, why)
     node.memory.drop(node.memory.agents, agent.key)
     node.memory.touched.add(agent.key)
     reservations.left(node, agent.key)
     report(node, EventAgentLogout, agent, call or why)
-
-
-def expel(node: NodeCore, agent: AgentRow, why: str) -> None:
-    """The server logs an agent out; its applications, and a proxy that has it at other nodes, too, are told."""
-    note = EventForcedDisconnect(agent_id=agent.agent_id, place_id=agent.place_id, reason=why)
-    node.tell_agent(agent.key, note)
-    log_out(node, agent, why)
+    for other in agent.sessions:
+        if call is None or other != call.session.session_id:
+            node.tell(other, _closed(agent, why))
 
 
 # -- the end and the return of a client

@@ -29,6 +29,7 @@ from broker.messages import decode_request, encode, error_payload
 from broker.messages.connection import EventPong, RequestPing, RequestRegisterClient
 from broker.messages.kinds import AgentPart, Document, InteractionPart, Notification, Reply, ReportingEvent, Request
 from broker.messages.objects import Interaction
+from broker.messages.proxies import PROXIES
 from broker.messages.reporting import EventNodeActive
 from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
 
@@ -45,6 +46,7 @@ from . import (
     overdue,
     parties,
     properties,
+    proxies,
     pulls,
     queues,
     reporting,
@@ -85,12 +87,16 @@ _MODULES = (
     operations,
     workbins,
     queues,
+    proxies,
 )
 for _module in _MODULES:
     HANDLERS.update(_module.HANDLERS)
 
 REFUSED_WINDOWS = 10
 """How many dedup windows long a repetition is known as one; the reply itself is kept for the first."""
+
+EVERY_NUMBER = 1 << 62
+"""Above all numbers of a link's requests."""
 
 UNREGISTERED = frozenset({RequestPing, RequestRegisterClient})
 """What is served before registration."""
@@ -208,7 +214,8 @@ class NodeCore:
             return
         if kind is not RequestPing:
             call.session.asked = self.now
-        if call.session.type not in kind.senders and not call.session.link:
+        by_proxy = call.session.link or (call.source[1] and kind.senders == PROXIES)
+        if call.session.type not in kind.senders and not by_proxy:
             raise Refusal(Code.ACCESS_DENIED, f"{call.name} is not for clients of type {call.session.type.value}")
 
     # -- what runs once
@@ -221,7 +228,8 @@ class NodeCore:
             if link is not None:
                 keys.append(answer_key(link.session_id, call.ref))
         if call.request.dedup_id is not None and call.session is not None:
-            keys.append(answer_key(call.session.name, call.request.dedup_id))
+            part = getattr(call.request, "part", 0)
+            keys.append(answer_key(call.session.name, call.request.dedup_id, part))
         return keys
 
     def _repeated(self, call: Call) -> bool:
@@ -262,6 +270,11 @@ class NodeCore:
             self.memory.put(self.memory.answers, key, Answer(us=self.clock.last_us, payload=Raw(payload)))
             if key[0] == "@":
                 self.deadline(self.now + self.settings.dedup_window, _forget_reply, key)
+
+    def forget_link(self, link: str) -> None:
+        """A link is gone: what is kept for it is forgotten when it has not come back for long. A proxy that stood still
+        may come back late, and asks again for what it has no reply to."""
+        self.deadline(self.now + REFUSED_WINDOWS * self.settings.dedup_window, _forget_link, link)
 
     def refuse(self, call: Call, refusal: Refusal) -> None:
         """The negative reply to a call."""
@@ -448,7 +461,10 @@ class NodeCore:
             self.deadline(to_seconds(invitation.deadline_us), invitations.expired, ticket)
         for key, answer in memory.answers.rows.items():
             windows = REFUSED_WINDOWS if answer.payload is UNSET else 1
-            self.deadline(to_seconds(answer.us) + windows * self.settings.dedup_window, _forget_reply, key)
+            if key[0] == "@":
+                self.deadline(to_seconds(answer.us) + windows * self.settings.dedup_window, _forget_reply, key)
+        for link in memory.answers.links:
+            self.forget_link(link)
         waiting = memory.agents.values("session") | {
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
@@ -490,12 +506,18 @@ class NodeCore:
         )
 
 
+def _forget_link(node: NodeCore, link: str) -> None:
+    """A deadline: a link has been gone for long. Nobody asks again for what it has no replies to."""
+    if link not in node.sessions.by_id:
+        node.memory.settle(link, EVERY_NUMBER)
+
+
 def _forget_reply(node: NodeCore, key: str) -> None:
     """A deadline: the dedup window of a stored reply is over. Its key is kept longer, to refuse repetitions by."""
     answer = node.memory.answers.get(key)
     if answer is None:
         return
-    if answer.payload is UNSET or key[0] == "#":
+    if answer.payload is UNSET:
         node.memory.drop(node.memory.answers, key)
     else:
         node.memory.put(node.memory.answers, key, Answer(us=answer.us))

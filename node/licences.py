@@ -105,7 +105,7 @@ def reconfigured(node: NodeCore) -> None:
             _say(node, licence, "changed")
     for licence, limit in state.limits.items():
         for agent in _last_come(node, licence)[: max(used(node, licence) - limit, 0)]:
-            agents.expel(node, agent, "LicenceDecreased")
+            agents.log_out(node, agent, "LicenceDecreased")
 
 
 def _last_come(node: NodeCore, licence: str) -> list[AgentRow]:

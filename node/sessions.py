@@ -109,6 +109,8 @@ def register(node: NodeCore, call: Call) -> EventAck:
     if known is None and len(sessions.by_id) >= node.settings.max_clients:
         raise Refusal(Code.BUSY, f"{len(sessions.by_id)} clients are registered", retry_after=1.0)
     if known is not None:
+        if known.source != call.source:
+            node.pulls.forget(node, known)
         sessions.discard(known)
     session = Session(_session_id(node, call, request), call.source, request, tenants)
     session.heard = node.now
@@ -170,6 +172,7 @@ def end(node: NodeCore, session: Session, why: str, *, vanished: bool = True) ->
     node.sessions.discard(session)
     node.counts[f"session ended: {why}"] += 1
     if session.link:
+        node.forget_link(session.session_id)
         for source in list(node.sessions.clients_of.get(session.source[0], ())):
             client = node.sessions.by_source.get(source)
             if client is not None:

@@ -132,6 +132,7 @@ def force_not_ready(node: NodeCore, agent: AgentRow, media_type: str, why: str) 
             place_id=agent.place_id,
             media_type=media_type,
             media_state_list=changed.media,
+            media_reasons=changed.media_reasons,
             reason=why,
         ),
     )
@@ -270,7 +271,9 @@ def status_of(node: NodeCore, agent: AgentRow) -> EventCurrentAgentStatus:
         place_id=agent.place_id,
         media_state_list=agent.media,
         media_capacity_list=capacity.of(node, agent),
+        media_reasons=agent.media_reasons,
         donot_disturb=agent.donot_disturb,
+        state_reason=agent.state_reason,
     )
 
 

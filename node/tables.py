@@ -125,6 +125,11 @@ class Settling(Table[Row]):
             self._numbers.setdefault(link, deque()).append(number)
         super().set(key, row)
 
+    @property
+    def links(self) -> list[str]:
+        """The links that replies are kept for."""
+        return sorted(self._numbers)
+
     def settled(self, link: str, below: int) -> list[str]:
         """The keys of a link's replies below this number; they are no longer remembered as open."""
         numbers = self._numbers.get(link)
@@ -136,9 +141,14 @@ class Settling(Table[Row]):
         return [key for key in keys if key in self.rows]
 
 
-def answer_key(scope: str, key: str | int) -> str:
-    """The key of a stored reply: of a link's request number, or of a client name's dedup_id."""
-    return f"#{scope}\n{key}" if isinstance(key, int) else f"@{scope}\n{key}"
+def answer_key(scope: str, key: str | int, part: int = 0) -> str:
+    """The key of a stored reply: of a link's request number, or of a client name's dedup_id.
+
+    :param part: of a request that a proxy asks for in several parts
+    """
+    if isinstance(key, int):
+        return f"#{scope}\n{key}"
+    return f"@{scope}\n{key}\n{part}" if part else f"@{scope}\n{key}"
 
 
 def split_answer_key(key: str) -> tuple[str, int | None]:

@@ -3,7 +3,7 @@
     login, readiness …   the speaking node first; when it acks, the other nodes with the flag ECHO; when all ack: done
     logout               the other nodes first (ECHO), the speaking node last
     a node refuses       what was done is undone, the refusal is the answer
-    a node is away       it is left out; when it is back it gets the login, or the changes that it missed (arrears)
+    a node is away       it is left out; when it is back it is brought to the agent's state (arrears)
 
 The node that speaks for an agent is the one whose events the merged stream shows; it is chosen at login (rendezvous of
 the agent over the nodes that are there) and remembered. While a change runs, another one of the same agent is refused
@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, Raw
 
 from broker.errors import Code, Refusal
 from broker.ids import rendezvous
@@ -24,10 +25,11 @@ from broker.messages import encode
 from broker.messages.agents import (
     EventAgentConnectionClosed,
     EventCurrentAgentStatus,
+    EventForcedAgentStateChange,
     RequestAgentLogin,
     RequestAgentLogout,
 )
-from broker.messages.kinds import Request
+from broker.messages.kinds import Document, Request
 from broker.wire import ECHO
 
 from .arrears import Arrears, Doubt
@@ -35,7 +37,7 @@ from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker
 from .merge import lost
-from .roster import ALREADY, EFFECTS, UNDO, UNSURE, Agent, Name, Roster, ids, names_of
+from .roster import ALREADY, EFFECTS, UNSURE, Agent, Name, Roster, State, ids, names_of
 from .route import Nodes, checked_tenant
 from .sessions import Session
 
@@ -46,9 +48,14 @@ class _Change:
     :param call: who is answered; None when the proxy itself logs the agent out
     :param names: what it keeps other changes away from
     :param speaking: the node that speaks for the agent; :param others: the other nodes that are there
+    :param before: the state that the agent was in; :param told: what nodes have said of it since the change began
+    :param left: nodes that have logged it out
     """
 
-    __slots__ = ("agent", "call", "deadline", "head", "names", "others", "payload", "request", "session", "speaking")
+    __slots__ = (
+        "agent", "before", "call", "deadline", "head", "left", "names", "others", "payload", "request", "session",
+        "speaking", "told",
+    )  # fmt: skip
 
     def __init__(self, session: Session, request: type[Request], head: Any, payload: bytes, deadline: float) -> None:
         self.session = session
@@ -61,6 +68,9 @@ class _Change:
         self.names: frozenset[Name] = frozenset()
         self.speaking = ""
         self.others: list[str] = []
+        self.before: State | None = None
+        self.told: dict[str, State] = {}
+        self.left: set[str] = set()
 
     @property
     def is_logout(self) -> bool:
@@ -121,7 +131,10 @@ class Agents:
     def _begin(self, change: _Change, nodes: Nodes) -> None:
         """Chooses who speaks, and asks: the speaking node first, at a logout the others."""
         if change.is_login or change.is_logout:
-            self.arrears.withdraw(change.session, change.agent, change.head)
+            self.arrears.withdraw_doubts(change.session, change.head)
+        if change.agent is not None:
+            self.arrears.withdraw(change.agent)
+            change.before = change.agent.state
         self._locked |= change.names
         self._running.setdefault(change.session.client, []).append(change)
         ready = [node for node in nodes if self._links.is_ready(node)]
@@ -159,12 +172,11 @@ class Agents:
         reply = answers[change.speaking]
         if reply is None or reply.code in UNSURE:
             self._unsure(change, [change.speaking])
-            if change.is_logout:
-                self._logged_out(change)
+            self._logged_out(change)
             self._finish(change, lost(change.request, [change.speaking]) if reply is None else reply.payload)
         elif reply.code:
-            if change.is_logout and reply.code == Code.NOT_LOGGED_IN:
-                self._logged_out(change)
+            if reply.code == Code.NOT_LOGGED_IN:
+                self._not_logged_in(change)
             self._finish(change, reply.payload)
         elif change.others and not change.is_logout:
             self._ask(change.others, change, partial(self._echoed, reply.payload))
@@ -172,37 +184,43 @@ class Agents:
             self._agreed(change, [change.speaking])
             self._finish(change, reply.payload)
 
+    def _not_logged_in(self, change: _Change) -> None:
+        """The speaking node does not have the agent."""
+        if change.is_logout:
+            change.left.add(change.speaking)
+            self._logged_out(change)
+        elif change.agent is not None:
+            change.agent.doubt([change.speaking])
+
     def _echoed(self, ack: bytes, change: _Change, now: float, answers: Answers) -> None:
         """The other nodes have answered, or not: all agree, or all goes back."""
         already = ALREADY.get(change.request, Code.SAME_STATE)
         agreed = [node for node, reply in answers.items() if reply is not None and reply.code in (0, already)]
-        unaware = [node for node, reply in answers.items() if reply is not None and _is_unaware(change, reply.code)]
-        silent = [node for node, reply in answers.items() if reply is None]
-        refused = [node for node in answers if node not in (*agreed, *unaware, *silent)]
-        if refused:
-            reply = answers[refused[0]]
-            assert reply is not None
+        behind = [node for node, reply in answers.items() if reply is None or _is_unaware(change, reply.code)]
+        refusals = [reply.payload for node, reply in answers.items() if reply and node not in (*agreed, *behind)]
+        if refusals:
             self._unsure(change, _unsettled(answers))
-            self._undo(change, agreed, reply.payload)
+            self._undo(change, agreed, refusals[0])
             return
         if change.agent is not None:
-            change.agent.nodes.difference_update(unaware)
+            change.agent.doubt(behind)
         self._agreed(change, [change.speaking, *agreed])
-        for node in (*unaware, *silent):
-            self._miss(change, node)
         self._finish(change, ack)
 
     def _undo(self, change: _Change, done: list[str], refusal: bytes) -> None:
-        """A node has refused: takes back what others did; the speaking node, whose events are seen, comes last."""
-        undo = UNDO.get(change.request)
-        if undo is None:
-            self._finish(change, refusal)
+        """A node has refused. A login is taken back, the speaking node, whose events are seen, comes last; of another
+        change the state before is what all nodes are brought back to."""
+        if change.is_login:
+            change.payload = encode(RequestAgentLogout(**ids(change.head)))
+            if done:
+                self._ask(done, change, partial(self._undo_last, refusal))
+            else:
+                self._undo_last(refusal, change, self._gather.now, {})
             return
-        change.payload = encode(undo(change.head, change.agent))
-        if done:
-            self._ask(done, change, partial(self._undo_last, refusal))
-        else:
-            self._undo_last(refusal, change, self._gather.now, {})
+        if change.agent is not None and change.before is not None:
+            self._hear_told(change, change.agent, [change.speaking, *done])
+            change.agent.state = change.before
+        self._finish(change, refusal)
 
     def _undo_last(self, refusal: bytes, change: _Change, now: float, answers: Answers) -> None:
         self._unsure(change, _unsettled(answers))
@@ -213,57 +231,50 @@ class Agents:
         self._finish(change, refusal)
 
     def _others_left(self, change: _Change, now: float, answers: Answers) -> None:
-        """All but the speaking node have logged the agent out; one that has not is told again."""
+        """All but the speaking node have logged the agent out, if they could."""
         unsettled = _unsettled(answers)
         self._unsure(change, unsettled)
-        if change.agent is not None:
-            change.agent.nodes.difference_update(node for node in answers if node not in unsettled)
+        change.left.update(node for node in answers if node not in unsettled)
         self._ask([change.speaking], change, self._spoken)
 
     def _unsure(self, change: _Change, nodes: list[str]) -> None:
         """These nodes may have made the change, or may not have taken it back: they are brought to what is the case."""
-        undo, who = UNDO.get(change.request), change.agent or change.head
+        who = change.agent or change.head
         if change.is_login or change.is_logout:
             self.arrears.doubt(Doubt(change.session, who.agent_id, who.place_id), nodes, change.speaking)
-        elif undo is not None and change.agent is not None:
-            for node in nodes:
-                change.agent.miss(node, encode(undo(change.head, change.agent)))
+        elif change.agent is not None:
+            change.agent.doubt(nodes)
 
     def _agreed(self, change: _Change, done: list[str]) -> None:
         """All nodes that are there have made the change: it is noted."""
         if change.is_logout:
+            change.left.update(done)
             self._logged_out(change)
             return
         if change.agent is None and change.is_login:
             change.agent = Agent(change.session, change.head, change.speaking)
             self._roster.add(change.agent)
-        agent = change.agent
+        agent, effect = change.agent, EFFECTS.get(change.request)
         if agent is None:
             return
         agent.speaking = change.speaking
-        effect = EFFECTS.get(change.request)
         if effect is not None:
-            effect(agent, change.head)
-        if change.is_login:
-            agent.nodes.update(done)
-        for node in {*agent.nodes, *agent.catching_up}.difference(done, change.others):
-            self._miss(change, node)
+            agent.state = effect(agent.state, change.head)
+        if effect is not None or change.is_login:
+            self._hear_told(change, agent, done)
+
+    def _hear_told(self, change: _Change, agent: Agent, done: list[str]) -> None:
+        """What nodes have said of the agent since a change of it began; of one that has not it is not known."""
+        agent.doubt(done)
+        for node, state in change.told.items():
+            agent.hear(node, state)
 
     def _logged_out(self, change: _Change) -> None:
-        """The agent is logged in nowhere any more, but for nodes that are away: these are told when they are back."""
-        if change.agent is not None:
-            self._unsure(change, sorted(change.agent.nodes - {change.speaking}))
-        self._roster.discard(change.agent)
-
-    def _miss(self, change: _Change, node: str) -> None:
-        """A node has not got the change: it gets it later (:class:`Arrears`), or the whole login."""
-        agent = change.agent
-        if agent is None:
-            return
-        if change.is_login:
-            agent.nodes.discard(node)
-        elif agent.may_be_at(node):
-            agent.miss(node, change.payload)
+        """The agent is logged in nowhere any more, but perhaps at nodes that have not logged it out: these are told."""
+        if change.is_logout and change.agent is not None:
+            nodes = self.arrears.nodes_of(change.agent)
+            self._unsure(change, [node for node in nodes if node not in change.left])
+            self._roster.discard(change.agent)
 
     def _finish(self, change: _Change, answer: bytes | Refusal) -> None:
         """The end of a change, and of the waiting of what comes after it."""
@@ -278,10 +289,14 @@ class Agents:
             self._calls.refuse(change.call, answer)
         else:
             self._calls.answer(change.call, answer)
-        if change.agent is not None and change.agent in self._roster:
-            self.arrears.catch_up(change.agent)
         if change.session.ended:
             self.end(change.session)
+        elif change.agent is not None and change.agent in self._roster:
+            self.arrears.catch_up(change.agent)
+
+    def meant(self, client: int, agent_id: str | None, place_id: str | None) -> list[Agent]:
+        """A client's agents that ids of a request mean."""
+        return self._roster.meant(client, agent_id, place_id)
 
     def is_busy(self, client: int) -> bool:
         """Whether changes of a client's agents, or their end, are under way."""
@@ -334,8 +349,10 @@ class Agents:
     # -- notifications
 
     def lets_pass(self, session: Session, node: str, payload: bytes) -> bool:
-        """Whether a client shall see a notification: every node sends those about agents, one of them is enough."""
-        if not payload.startswith(_ABOUT_AGENTS):
+        """Whether a client shall see a notification: every node sends those about agents, one of them is enough.
+        What it says is noted."""
+        kind = next((kind for kind in _HEARD if payload.startswith(kind)), None)
+        if kind is None:
             return True
         try:
             note = _read_note(payload)
@@ -343,24 +360,55 @@ class Agents:
             return False
         for change in self._running.get(session.client, ()):
             if _is_about(note, change.head):
-                return change.speaking == node
+                if kind is _STATUS:
+                    change.told[node] = note.state
+                return kind is _FORCED or change.speaking == node
         agent = next((agent for agent in self._roster.of(session.client) if _is_about(note, agent)), None)
-        if agent is not None and payload.startswith(_CLOSED):
-            self._roster.discard(agent)
-            return True
-        return agent is not None and agent.speaking == node
+        return kind is _FORCED if agent is None else _HEARD[kind](self, agent, node, note)
+
+    def _hear_closed(self, agent: Agent, node: str, note: _Note) -> bool:
+        """The agent is not this client's any more; nodes that have not heard of that yet are told."""
+        self._roster.discard(agent)
+        self.arrears.withdraw(agent)
+        doubt = Doubt(agent.session, agent.agent_id, agent.place_id)
+        self.arrears.doubt(doubt, [other for other in self.arrears.nodes_of(agent) if other != node], agent.speaking)
+        return True
+
+    def _hear_status(self, agent: Agent, node: str, note: _Note) -> bool:
+        agent.hear(node, note.state)
+        self.arrears.heard(agent)
+        return agent.speaking == node
+
+    def _hear_forced(self, agent: Agent, node: str, note: _Note) -> bool:
+        """A node has changed the agent by itself: that is the agent's state now, at all nodes."""
+        forced = agent.state._replace(media=note.media_state_list, media_reasons=note.media_reasons)
+        agent.said[node] = agent.state = forced
+        self.arrears.heard(agent)
+        return True
 
 
 class _Note(msgspec.Struct):
     agent_id: str | None = None
     place_id: str | None = None
+    media_state_list: dict[str, int] = {}
+    media_reasons: dict[str, Raw] = {}
+    donot_disturb: bool = False
+    state_reason: Document = UNSET
+
+    @property
+    def state(self) -> State:
+        """What it says that the agent is."""
+        return State(self.media_state_list, self.donot_disturb, self.media_reasons, self.state_reason)
 
 
 _read_note = msgspec.json.Decoder(_Note).decode
 
-_CLOSED = b'{"message":"%b"' % EventAgentConnectionClosed.__name__.encode()
-_ABOUT_AGENTS = (_CLOSED, b'{"message":"%b"' % EventCurrentAgentStatus.__name__.encode())
-"""How notifications about agents begin: the name comes first in all that nodes say."""
+_CLOSED, _STATUS, _FORCED = (
+    b'{"message":"%b"' % note.__name__.encode()
+    for note in (EventAgentConnectionClosed, EventCurrentAgentStatus, EventForcedAgentStateChange)
+)
+_HEARD = {_CLOSED: Agents._hear_closed, _STATUS: Agents._hear_status, _FORCED: Agents._hear_forced}
+"""How notifications about agents begin (the name comes first in all that nodes say), and what is made of them."""
 
 
 _TEXTS = {int(code): code.text for code in Code}

@@ -27,6 +27,7 @@ from broker.messages.connection import RequestRegisterClient
 from broker.messages.kinds import Request, Route
 from broker.messages.pulls import BY_IDS
 from broker.messages.reporting import RequestReplayEvents, RequestStartPlaceAgentStateReportingAll
+from broker.messages.routing import RequestDeliver
 from broker.wire import PackedEvents, PackedReplies, PackedRequest
 
 from .agents import Agents
@@ -37,9 +38,12 @@ from .forward import Forward
 from .gather import Done, Gather
 from .heads import HEADS, as_answered, decode_head, request_of
 from .links import SILENCE_S, Links
+from .loads import TAKING, Loads
 from .own import Own, Self
 from .pulls import Pulls
+from .recalls import Recalls
 from .replays import Replays
+from .reservations import Reservations
 from .route import Routes
 from .sessions import Session, Sessions, hello
 from .states import States
@@ -101,7 +105,10 @@ class ProxyCore:
         )
         self.forward = Forward(desk)
         self.agents = Agents(desk)
+        self.loads = Loads(desk, self.agents.meant)
+        self.reservations = Reservations(desk)
         self.pulls = Pulls(desk)
+        self.recalls = Recalls(desk)
         self.byids = ByIds(desk)
         self.workbins = Workbins(desk)
         self.own = Own(Self(name, member, pid), desk, self.sessions, self.agents)
@@ -116,12 +123,13 @@ class ProxyCore:
         """Who takes a request, by its route."""
         return {
             Route.HERE: self.own.answer,
-            Route.INTERACTION: self.forward.to_interaction,
+            Route.INTERACTION: self._to_interaction,
             Route.AGENT: self.agents.request,
-            Route.SUBMIT: self.forward.submit,
+            Route.SUBMIT: partial(self.loads.take, take=self.forward.submit),
             Route.SCATTER: self.forward.scatter,
             Route.SNAPSHOT: self.forward.to_snapshot,
-            Route.PULL: self._pull,
+            Route.PULL: partial(self.loads.take, take=self._pull),
+            Route.RESERVE: self.reservations.request,
             Route.STREAM: self._stream,
             Route.NODE: self.forward.to_node,
         }
@@ -173,14 +181,26 @@ class ProxyCore:
     def _introduction(self, client: int) -> bytes | None:
         return self.own.introduction(client)
 
+    def _to_interaction(self, call: Call) -> None:
+        """Route INTERACTION; some of these requests mean something for the agent besides."""
+        if call.request is RequestDeliver:
+            self.reservations.delivering(call)
+            self.forward.to_interaction(call)
+        elif call.request in TAKING:
+            self.loads.take(call, self.forward.to_interaction)
+        else:
+            self.forward.to_interaction(call)
+
     def _pull(self, call: Call) -> None:
         """Route PULL: from a view, from a workbin, or by ids."""
         if call.head.view_id == BY_IDS:
             self.byids.request(call)
-        elif self.workbins.has(call.head.view_id):
-            self.workbins.request(call)
+            return
+        pull = self.workbins.request if self.workbins.has(call.head.view_id) else self.pulls.request
+        if call.head.dedup_id is None:
+            pull(call)
         else:
-            self.pulls.request(call)
+            self.recalls.request(call, pull)
 
     def _stream(self, call: Call) -> None:
         """Route STREAM: what the merged stream has, or has had."""
@@ -212,17 +232,21 @@ class ProxyCore:
         """What came on a link. What the node says of heads of views counts before what it gave from them."""
         self._live(now)
         for reply in self.links.replies(self.now, node, member, packed):
-            if not reply.client and reply.payload.startswith(_VIEW_HEAD):
-                self._learn_head(node, reply.payload)
+            if not reply.client:
+                self._learn(node, reply.payload)
             if reply.number:
                 self.gather.answer(node, reply)
             elif reply.client:
                 self._notify(node, reply.client, reply.payload)
         self._settle()
 
-    def _learn_head(self, node: str, payload: bytes) -> None:
+    def _learn(self, node: str, payload: bytes) -> None:
+        """What a node tells the proxy itself."""
         try:
-            self.pulls.learn(node, payload)
+            if payload.startswith(_VIEW_HEAD):
+                self.pulls.learn(node, payload)
+            elif payload.startswith(_AGENT_LOAD):
+                self.loads.learn(node, payload)
         except (ValueError, RecursionError):
             self.counts["garbage"] += 1
 
@@ -253,6 +277,7 @@ class ProxyCore:
             for node in went:
                 self.pulls.went(node)
             for node, forgot in ready:
+                self.loads.ready(node)
                 self.agents.arrears.ready(node, forgot)
                 self.pulls.ready(node)
                 self.forward.ready()
@@ -317,6 +342,7 @@ def _name(request: type[Request] | None) -> str | None:
 
 
 _VIEW_HEAD = b'{"message":"EventViewHead"'
+_AGENT_LOAD = b'{"message":"EventAgentLoad"'
 
 _STREAM: dict[type[Request], Callable[[ProxyCore], Callable[..., None]]] = {
     RequestReplayEvents: lambda core: core.replays.replay,

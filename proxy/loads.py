@@ -126,14 +126,14 @@ class Loads:
         return meant[0].tenant, meant[0].agent_id, meant[0].place_id
 
     def _start(self, key: Key, call: Call, take: Take) -> None:
-        call.after = partial(self._next, key)
+        call.after, call.limited = partial(self._next, key), True
         try:
             take(call)
         except Refusal:
             self._next(key)
             raise
 
-    def _next(self, key: Key) -> None:
+    def _next(self, key: Key, done: bool = False) -> None:
         """A request is answered: the next one has its turn."""
         waiting = self._waiting[key]
         if not waiting:

@@ -322,5 +322,6 @@ MERGES: dict[Merge, Merger] = {
     Merge.ORDERED: ordered,
     Merge.COUNTS: counted,
     Merge.SNAPSHOT: snapshot,
+    Merge.AGENT: agent,
 }
 """The merges of requests that go to their nodes once. Agents, pulls and the stream merge in steps of their own."""

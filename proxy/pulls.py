@@ -103,7 +103,7 @@ class Pulls:
         now = self._gather.now
         self._turn = next(self._turns)
         until = now + self._settings.pull_hold_timeout if holds else call.deadline
-        pull = Pull(call, call.head, self._turn, call.head.count, until, holds, [], set())
+        pull = Pull(call, call.head, self._turn, call.head.count, until, holds, [])
         self._open[pull.turn] = view, pull
         heappush(self._due, (until, pull.turn))
         if len(self._due) > 2 * len(self._open) + 1000:
@@ -238,7 +238,6 @@ class Pulls:
         else:
             self._rotation += 1
         payload = encode(pull.request_for(node, below, wanted))
-        pull.asked.add(node)
         pull.tries += 1
         pull.away = True
         view.at = node
@@ -257,6 +256,7 @@ class Pulls:
         view.landed(pull, granted is not None and len(granted) == wanted)
         if granted is not None:
             pull.got += granted
+            pull.parts[node] += bool(granted)
             pull.wanted -= len(granted)
             if not granted and view.heads.get(node) is head and head is not None:
                 view.forget(node)

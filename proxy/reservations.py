@@ -70,7 +70,7 @@ class Reservations:
         """The deciding node has answered, or not."""
         reply = answers[deciding]
         if reply is None:
-            self._give_back(call, (deciding,))
+            self._give_back(call, call.head.tenant_id, (deciding,))
             self._calls.refuse(call, lost(call.request, answers))
         elif reply.code or not others:
             self._end(call, reply.payload, () if reply.code else (deciding,))
@@ -83,7 +83,7 @@ class Reservations:
         refused = [reply.payload for reply in answers.values() if reply is not None and reply.code not in _FINE]
         asked = (deciding, *answers)
         if refused:
-            self._give_back(call, asked)
+            self._give_back(call, call.head.tenant_id, asked)
             self._end(call, refused[0], ())
         else:
             self._end(call, granted, asked)
@@ -104,12 +104,10 @@ class Reservations:
         else:
             self._calls.answer(call, best.payload)
 
-    def _give_back(self, call: Call, nodes: Iterable[str]) -> None:
+    def _give_back(self, call: Call, tenant_id: int, nodes: Iterable[str]) -> None:
         """Nodes that have or may have a reservation for the client forget it; nobody waits for that."""
-        head = call.head
-        payload = encode(
-            RequestCancelAgentReservation(tenant_id=head.tenant_id, agent_id=head.agent_id, place_id=head.place_id)
-        )
+        who = {"agent_id": call.head.agent_id, "place_id": call.head.place_id}
+        payload = encode(RequestCancelAgentReservation(tenant_id=tenant_id, **who))
         self._gather.ask(list(nodes), payload, self._gather.now + self._timeout, _forget, _echo(call))
 
     def delivering(self, call: Call) -> None:
@@ -118,15 +116,10 @@ class Reservations:
         if key in self._standing:
             call.after = partial(self._delivered, call, key)
 
-    def _delivered(self, call: Call, key: Key) -> None:
-        if call.code == 0 and key in self._standing:
-            call.head.tenant_id, nodes = self._standing.pop(key)
-            self._give_back(call, nodes)
-
-    def ended(self, client: int) -> None:
-        """A client's session is over; the nodes know what that means."""
-        for key in [key for key in self._standing if key[0] == client]:
-            del self._standing[key]
+    def _delivered(self, call: Call, key: Key, done: bool) -> None:
+        if done and key in self._standing:
+            tenant_id, nodes = self._standing.pop(key)
+            self._give_back(call, tenant_id, nodes)
 
 
 def _key(call: Call) -> Key:

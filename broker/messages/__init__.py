@@ -22,6 +22,7 @@ from . import (
     loads,
     operations,
     parties,
+    proxies,
     pulls,
     reporting,
     reservations,
@@ -48,6 +49,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     snapshots,
     reporting,
     operations,
+    proxies,
 )
 
 M = TypeVar("M", bound=Message)

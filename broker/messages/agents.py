@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from msgspec import UNSET, Meta
+from msgspec import UNSET, Meta, Raw
 
 from broker.errors import Code
 
-from .kinds import AGENTS, ClientType, Merge, Notification, ReportingEvent, Request, Route
+from .kinds import AGENTS, ClientType, Document, Merge, Notification, ReportingEvent, Request, Route
 from .objects import AgentId, Flag, MediaList, MediaType, PlaceId, Reason, TenantId
 
 
@@ -140,6 +140,8 @@ class EventCurrentAgentStatus(Notification):
 
     :param media_state_list: each media type with 0 not ready, 1 ready
     :param media_capacity_list: how many interactions the agent may handle at once, of its media types that have a limit
+    :param media_reasons: the reasons of the media states
+    :param state_reason: the reason of the agent's state as a whole
     """
 
     tenant_id: int
@@ -147,7 +149,9 @@ class EventCurrentAgentStatus(Notification):
     place_id: str | None = None
     media_state_list: dict[str, int] = {}
     media_capacity_list: dict[str, int] = {}
+    media_reasons: dict[str, Raw] = {}
     donot_disturb: bool = False
+    state_reason: Document = UNSET
 
 
 class EventForcedAgentStateChange(Notification):
@@ -160,11 +164,15 @@ class EventForcedAgentStateChange(Notification):
     place_id: str | None = None
     media_type: str
     media_state_list: dict[str, int] = {}
+    media_reasons: dict[str, Raw] = {}
     reason: str
 
 
 class EventAgentConnectionClosed(Notification):
-    """The agent was taken over by another connection, or logged out by the server."""
+    """The agent was taken over by another connection, or logged out.
+
+    :param reason: such as `LicenceDecreased`, or a sentence
+    """
 
     agent_id: str | None = None
     place_id: str | None = None

@@ -61,7 +61,8 @@ class FakeNode:
     """A node that answers as it was told to.
 
     ``script[message]`` is a reply (dict or bytes), a function of the request that gives one, or None for silence. What
-    is not in the script is acknowledged. ``log`` has the clients' requests, ``seen`` the link's own.
+    is not in the script is acknowledged. ``log`` has the clients' requests, ``seen`` the link's own. ``agents`` is what
+    it has acknowledged of agents, by client and ids; it tells their applications, as nodes do.
     """
 
     def __init__(self, name: str) -> None:
@@ -73,6 +74,7 @@ class FakeNode:
         self.log: list[tuple[PackedRequest, dict[str, Any]]] = []
         self.seen: list[tuple[PackedRequest, dict[str, Any]]] = []
         self.known: set[int] = set()
+        self.agents: dict[tuple[int, Any, Any], dict[str, Any]] = {}
         self.heads: dict[str, list[Any] | None] = {}
         self.outgoing: list[PackedReply] = []
 
@@ -102,6 +104,8 @@ class FakeNode:
             return said(request) if callable(said) else said
         if message == "RequestWatchView":
             return self.head(request["view_id"])
+        if message == "RequestRecall":
+            return {"message": "EventRecalled"}
         return {"message": "EventAck"}
 
     def head(self, view_id: str) -> dict[str, Any]:
@@ -112,7 +116,26 @@ class FakeNode:
         """Answers a request, now or again."""
         payload = answer if isinstance(answer, bytes) else json.dumps(answer, separators=(",", ":")).encode()
         code = answer.get("code", 0) if isinstance(answer, dict) and answer["message"] == "EventError" else 0
+        if isinstance(answer, dict) and answer["message"] == "EventAck":
+            self._follow(entry.client, json.loads(entry.payload))
         self.outgoing.append(PackedReply(entry.number, entry.client, code, payload))
+
+    def _follow(self, client: int, request: dict[str, Any]) -> None:
+        """What an acknowledged request makes of an agent, and the word about it."""
+        message, who = request["message"], (request.get("agent_id"), request.get("place_id"))
+        if message in ("RequestAgentLogin", "RequestAlignAgent"):
+            disturb = request.get("donot_disturb", False)
+            self.agents[client, *who] = {"media": dict(request.get("media_list", {})), "donot_disturb": disturb}
+        key = next((key for key in self.agents if key[0] == client and who in (key[1:], (None, None))), None)
+        if key is None:
+            return
+        if message == "RequestAgentLogout":
+            del self.agents[key]
+        elif message in (*CHANGES, "RequestAgentLogin", "RequestAlignAgent"):
+            state = self.agents[key]
+            CHANGES.get(message, lambda *_: None)(state, request)
+            note = {"media_state_list": state["media"], "donot_disturb": state["donot_disturb"], "by": self.name}
+            self.notify(client, message="EventCurrentAgentStatus", agent_id=key[1], place_id=key[2], **note)
 
     def push(self, view_id: str, head: list[Any] | None) -> None:
         """Tells the proxy of a new head."""
@@ -152,6 +175,16 @@ class FakeNode:
         """The flags they came with."""
         return [entry.flags for entry, request in self.log if request["message"] == message]
 
+
+CHANGES: dict[str, Callable[[dict[str, Any], dict[str, Any]], Any]] = {
+    "RequestAddMedia": lambda agent, request: agent["media"].update({request["media_type"]: request.get("state", 1)}),
+    "RequestRemoveMedia": lambda agent, request: agent["media"].pop(request["media_type"], None),
+    "RequestNotReadyForMedia": lambda agent, request: agent["media"].update({request["media_type"]: 0}),
+    "RequestCancelNotReadyForMedia": lambda agent, request: agent["media"].update({request["media_type"]: 1}),
+    "RequestDoNotDisturbOn": lambda agent, request: agent.update(donot_disturb=True),
+    "RequestDoNotDisturbOff": lambda agent, request: agent.update(donot_disturb=False),
+}
+"""What requests change of an agent."""
 
 OWN = ("RequestRegisterClient", "RequestUnregisterClient", "RequestWatchView", "RequestGetStatus")
 

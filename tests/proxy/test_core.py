@@ -49,7 +49,7 @@ REPLIES: dict[str, dict[str, Any]] = {
     "EventPlaceAgentState": {"cursor": "0000000000000000-n1", "agents": [], "queues": {}},
 }
 FORWARDED = [name for name, request in REQUESTS.items() if request.route is not Route.HERE]
-BETWEEN = {"RequestWatchView"}
+BETWEEN = {name for name, request in REQUESTS.items() if request.senders == {ClientType.PROXY}}
 """Requests between a proxy and its nodes: not for clients."""
 
 

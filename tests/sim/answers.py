@@ -62,6 +62,17 @@ def _pull_faults(operation: Operation, done: list[Execution]) -> Faults:
             yield f"{ident} was granted before it was taken: {operation}"
 
 
+def repeated_pulls_got_the_same(world: World) -> Faults:
+    """What is pulled again under its dedup_id, wherever, gets the first reply, if the node that gave it can be asked."""
+    for operation in world.operations():
+        again = operation.again
+        if again is None or again.outcome != OK:
+            continue
+        nodes = {one.node for model in world.models.values() for one in model.executions.get(operation.name, ())}
+        if again.reply != operation.reply and nodes and nodes.isdisjoint(again.gone):
+            yield f"asked again, another reply: {operation} {operation.reply} {again} {again.reply}"
+
+
 def grants_are_unique(world: World) -> Faults:
     """A token is granted once, and to whom the journal says."""
     seen: dict[tuple[str, int], str] = {}

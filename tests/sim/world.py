@@ -269,6 +269,14 @@ class World:
             if process.running and name == f"{process.name}.{process.pid}"
         }
 
+    def gone(self, server: str) -> set[str]:
+        """The nodes that a proxy does not wait for now."""
+        process = self.processes[server]
+        if server not in self.configuration.proxies or not process.running:
+            return set()
+        core = process.shell.core
+        return set(core.links.gone(core.now, list(self.models)))
+
     def trace(self, who: str, what: str, more: str = "") -> None:
         """A line of the trace."""
         if self.traced:
