@@ -32,7 +32,7 @@ from broker.messages.agents import (
 from broker.messages.connection import EventAck
 from broker.messages.kinds import Document
 
-from . import holdings, invitations, licences, reservations, states
+from . import capacity, holdings, invitations, licences, reservations, states
 from .calls import Call, Cause
 from .records import AgentRow
 
@@ -62,8 +62,9 @@ def login(node: NodeCore, call: Call) -> EventAck:
         agent = states.resume(node, call, known, reason)
     else:
         agent = _join(node, call, known)
-    node.memory.touched.add(agent.key)
+    capacity.introduce(node, agent)
     node.tell_agent(agent.key, states.status_of(node, agent))
+    invitations.tell_again(node, call.session.session_id)
     return EventAck()
 
 
@@ -218,8 +219,8 @@ def _over(node: NodeCore, what: tuple[str, int]) -> None:
 def returned(node: NodeCore, session: Session) -> None:
     """A client has come back with its session. A proxy's client logs its agents in again; another one's are here."""
     for key in node.memory.agents.keys("session", session.session_id):
-        node.memory.touched.add(key)
         agent = node.memory.agents.rows[key]
+        capacity.introduce(node, agent)
         if agent.vanished_us and not session.source[1]:
             back = replace(agent, vanished_us=0)
             node.memory.put(node.memory.agents, key, back)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .core import NodeCore
 
 NONE = (0, 0)
+_UNKNOWN: Load = {"": NONE}
+"""Like no agent's load."""
 Told = tuple[Load, frozenset[Source], AgentRow]
 """What of an agent was told last, to which proxies."""
 
@@ -170,6 +172,14 @@ def told(node: NodeCore, call: Call) -> EventAck:
     else:
         node.capacity.elsewhere.pop(agent.key, None)
     return EventAck()
+
+
+def introduce(node: NodeCore, agent: AgentRow) -> None:
+    """A client has come or come back, perhaps through another proxy: that one is told the agent's load even if there
+    is none, for it may know of an older one."""
+    if node.capacity.rules.of(agent.tenant_id, agent.agent_id):
+        node.capacity.told[agent.key] = (_UNKNOWN, frozenset(), agent)
+        node.memory.touched.add(agent.key)
 
 
 def settle(node: NodeCore) -> None:

@@ -90,8 +90,6 @@ def check_invitable(node: NodeCore, agent: AgentRow, interaction: Interaction) -
 def invite(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow, offer: Offer) -> int:
     """Invites the agent; returns the ticket. The interaction's holding is not touched."""
     ticket = node.clock.next(node.now)
-    holding = node.memory.holdings.rows[interaction.interaction_id]
-    joins = offer.purpose in (Purpose.CONFERENCE, Purpose.INTRUDE)
     invitation = Invitation(
         ticket_id=ticket,
         interaction_id=interaction.interaction_id,
@@ -107,20 +105,35 @@ def invite(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow
         node.memory.update(interaction, delivered_at=to_seconds(ticket))
     cause = call.cause(holdings.as_actor(offer.asker) if offer.asker else None)
     node.event(EventAgentInvited, interaction, cause, party=agent.party())
-    node.tell_agent(
-        agent.key,
-        EventInvite(
-            ticket_id=ticket,
-            token=holding.token if joins else ticket,
-            agent_id=agent.agent_id,
-            place_id=agent.place_id,
-            interaction=interaction,
-            visibility_mode=offer.visibility_mode,
-            timeout=offer.timeout,
-        ),
-    )
+    node.tell_agent(agent.key, _note(node, invitation, agent, offer.timeout))
     node.deadline(node.now + offer.timeout, expired, str(ticket))
     return ticket
+
+
+def _note(node: NodeCore, invitation: Invitation, agent: AgentRow, timeout: float) -> EventInvite:
+    """What the invited agent is told. :param timeout: seconds that the invitation still stands"""
+    holding = node.memory.holdings.rows[invitation.interaction_id]
+    joins = invitation.purpose in (Purpose.CONFERENCE, Purpose.INTRUDE)
+    return EventInvite(
+        ticket_id=invitation.ticket_id,
+        token=holding.token if joins else invitation.ticket_id,
+        agent_id=agent.agent_id,
+        place_id=agent.place_id,
+        interaction=node.memory.interactions[invitation.interaction_id],
+        visibility_mode=invitation.visibility_mode,
+        timeout=timeout,
+    )
+
+
+def tell_again(node: NodeCore, session_id: str) -> None:
+    """Tells a client that is back, or has an agent that another one has too, of the invitations that stand: it may not
+    have heard of them."""
+    for key in node.memory.agents.keys("session", session_id):
+        for ticket in node.memory.invitations.keys("agent", key):
+            invitation = node.memory.invitations.rows[ticket]
+            left = to_seconds(invitation.deadline_us) - node.now
+            if left > 0:
+                node.tell(session_id, _note(node, invitation, node.memory.agents.rows[key], left))
 
 
 def accept(node: NodeCore, call: Call) -> EventAck:

@@ -19,7 +19,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, holdings, reservations, snapshots, workbins
+from . import agents, holdings, invitations, reservations, snapshots, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ def register(node: NodeCore, call: Call) -> EventAck:
         if known.source != call.source:
             node.pulls.forget(node, known)
         sessions.discard(known)
-    session = Session(_session_id(node, call, request), call.source, request, tenants)
+    session_id = known.session_id if known is not None else _session_id(node, call, request)
+    session = Session(session_id, call.source, request, tenants)
     session.heard = node.now
     if known is not None:
         session.watches, session.settled = known.watches, known.settled
@@ -120,6 +121,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
     node.orphans.discard(session.session_id)
     agents.returned(node, session)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
+    invitations.tell_again(node, session.session_id)
     return EventAck(
         server=node.name,
         kind=KIND,
@@ -130,14 +132,13 @@ def register(node: NodeCore, call: Call) -> EventAck:
 
 
 def _session_id(node: NodeCore, call: Call, request: RequestRegisterClient) -> str:
-    """A resumed session keeps its id; a proxy names the sessions it brings; all others get one from the node.
-
-    A direct client may resume a session that the node's tables still wait for, under the name that made it."""
+    """A proxy names the sessions it brings; all others get one from the node. A direct client may resume a session that
+    the node's tables still wait for, under the name that made it."""
     if request.session_id is not None:
         link = node.sessions.link_of(call.source)
         by_proxy = request.client_type is ClientType.PROXY or (call.source[1] and link is not None)
         waited_for = request.session_id in node.orphans or node.memory.agents.count("session", request.session_id)
-        if by_proxy or request.session_id in node.sessions.by_id or waited_for:
+        if by_proxy or waited_for:
             return request.session_id
     return f"{node.name}.{node.clock.next(node.now):x}"
 

@@ -6,8 +6,8 @@ row to the values it is to be found by. Rows are replaced, never changed in plac
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from heapq import heappop, heappush
 from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -113,16 +113,20 @@ class Watched(Table[Row]):
 
 
 class Settling(Table[Row]):
-    """The stored replies: those to a link's numbers are also kept in their order, to be let go of together."""
+    """The stored replies: those to a link's numbers are also kept in their order, to be let go of together.
+
+    They nearly always come in that order, but for those that a start finds in tables that are ahead of the journal.
+    """
 
     def __init__(self, name: str, kind: Kind[Row]) -> None:
         super().__init__(name, kind)
-        self._numbers: dict[str, deque[int]] = {}
+        self._numbers: dict[str, list[int]] = {}
+        """Of each link a heap."""
 
     def set(self, key: str, row: Row) -> None:
         link, number = split_answer_key(key)
         if number is not None and key not in self.rows:
-            self._numbers.setdefault(link, deque()).append(number)
+            heappush(self._numbers.setdefault(link, []), number)
         super().set(key, row)
 
     @property
@@ -135,7 +139,7 @@ class Settling(Table[Row]):
         numbers = self._numbers.get(link)
         keys = []
         while numbers and numbers[0] < below:
-            keys.append(answer_key(link, numbers.popleft()))
+            keys.append(answer_key(link, heappop(numbers)))
         if not numbers:
             self._numbers.pop(link, None)
         return [key for key in keys if key in self.rows]

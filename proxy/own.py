@@ -9,6 +9,7 @@ from broker.errors import Code, Refusal
 from broker.messages import encode
 from broker.messages.connection import (
     EventAck,
+    EventForcedDisconnect,
     EventPong,
     RequestPing,
     RequestRegisterClient,
@@ -104,6 +105,7 @@ class Own:
         """Ends the sessions of silent clients; forgets ended ones whose nodes have been told."""
         for session in self._sessions.silent(now):
             self._counts["silent client"] += 1
+            self._calls.tell(session, _SILENT)
             self.end(session)
         for client in [client for client in self._ending if not self._agents.is_busy(client)]:
             del self._ending[client]
@@ -139,6 +141,8 @@ class Own:
         proxies = {self._self.name: {"state": "healthy", "members": {self._self.member: member}}}
         return self._status.payload(call.session.heard, proxies)
 
+
+_SILENT = encode(EventForcedDisconnect(reason="nothing was heard for three keepalive intervals"))
 
 HANDLERS: dict[type[Request], Callable[[Own, Call], bytes]] = {
     RequestRegisterClient: Own._register_again,

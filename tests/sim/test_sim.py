@@ -24,11 +24,6 @@ def simulate(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.xfail(
-    reason="open: in seed 6 the state that a proxy answers counts one taken interaction that the events up to its cursor"
-    " do not have; replay with python -m tests.sim --seed 6 --trace",
-    strict=False,
-)
 @pytest.mark.timeout(240)
 def test_whatever_happens_nothing_is_lost_doubled_or_owned_twice() -> None:
     # given clusters of all kinds, each with its own accidents
