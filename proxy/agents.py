@@ -26,14 +26,14 @@ from broker.messages.agents import (
     EventAgentConnectionClosed,
     EventCurrentAgentStatus,
     EventForcedAgentStateChange,
-    RequestAgentLogin,
     RequestAgentLogout,
 )
-from broker.messages.kinds import Document, Request
+from broker.messages.kinds import Document
 from broker.wire import ECHO
 
 from .arrears import Arrears, Doubt
 from .calls import Call
+from .change import Change, is_unaware, may_be_same, unsettled
 from .desk import Desk
 from .gather import Answers, Asker
 from .merge import lost
@@ -41,49 +41,7 @@ from .roster import ALREADY, EFFECTS, UNSURE, Agent, Name, Roster, State, ids, n
 from .route import Nodes, checked_tenant
 from .sessions import Session
 
-
-class _Change:
-    """One change of one agent under way.
-
-    :param call: who is answered; None when the proxy itself logs the agent out
-    :param names: what it keeps other changes away from
-    :param speaking: the node that speaks for the agent; :param others: the other nodes that are there
-    :param before: the state that the agent was in; :param told: what nodes have said of it since the change began
-    :param left: nodes that have logged it out
-    """
-
-    __slots__ = (
-        "agent", "before", "call", "deadline", "head", "left", "names", "others", "payload", "request", "session",
-        "speaking", "told",
-    )  # fmt: skip
-
-    def __init__(self, session: Session, request: type[Request], head: Any, payload: bytes, deadline: float) -> None:
-        self.session = session
-        self.request = request
-        self.head = head
-        self.payload = payload
-        self.deadline = deadline
-        self.call: Call | None = None
-        self.agent: Agent | None = None
-        self.names: frozenset[Name] = frozenset()
-        self.speaking = ""
-        self.others: list[str] = []
-        self.before: State | None = None
-        self.told: dict[str, State] = {}
-        self.left: set[str] = set()
-
-    @property
-    def is_logout(self) -> bool:
-        """Whether the other nodes come first."""
-        return self.request is RequestAgentLogout
-
-    @property
-    def is_login(self) -> bool:
-        """Whether it brings the agent to nodes that do not have it."""
-        return self.request is RequestAgentLogin
-
-
-Step = Callable[[_Change, float, Answers], None]
+Step = Callable[[Change, float, Answers], None]
 
 
 class Agents:
@@ -97,7 +55,9 @@ class Agents:
         self._routes = desk.routes
         self._roster = Roster()
         self._locked: set[Name] = set()
-        self._running: dict[int, list[_Change]] = {}
+        self._running: dict[int, list[Change]] = {}
+        nodes = desk.configuration.nodes.values()
+        self._ignores_place = any(node.settings.agent_login_control == "ignore" for node in nodes)
         self._parting: set[int] = set()
         self.arrears = Arrears(desk, self._roster, self._expel, self._is_changing)
 
@@ -106,7 +66,9 @@ class Agents:
     def request(self, call: Call) -> None:
         """A client's change of an agent. :raises Refusal: it cannot be routed, or another change of it is under way"""
         head, session = call.head, call.session
-        change = _Change(session, call.request, head, call.payload, call.deadline)
+        if self._ignores_place and head.agent_id is not None:
+            head.place_id = None  # agent-login-control: nodes put the agent's id for it
+        change = Change(session, call.request, head, call.payload, call.deadline)
         meant = self._roster.meant(session.client, head.agent_id, head.place_id)
         if len(meant) > 1:
             raise Refusal(Code.MISSING_ATTRIBUTE, "this session has several agents", field="agent_id")
@@ -117,8 +79,10 @@ class Agents:
             change.names |= agent.names
         if not change.names and change.is_login:
             raise Refusal(Code.MISSING_ATTRIBUTE, "agent_id, place_id or both", field="agent_id")
+        if change.is_login and self._is_being_left(head):
+            raise Refusal(Code.LOGOUT_IN_PROGRESS, f"place {head.place_id} is just being left")
         under_way = self._running.get(session.client, ())
-        if not change.names.isdisjoint(self._locked) or any(_may_be_same(head, other.head) for other in under_way):
+        if not change.names.isdisjoint(self._locked) or any(may_be_same(head, other.head) for other in under_way):
             raise Refusal(Code.IN_PROGRESS, "a change of this agent is under way")
         if agent is None and call.request.once and not change.is_login and not change.is_logout:
             who = head.agent_id or head.place_id or "the session"
@@ -128,7 +92,15 @@ class Agents:
         change.call = call
         self._begin(change, nodes)
 
-    def _begin(self, change: _Change, nodes: Nodes) -> None:
+    def _is_being_left(self, head: Any) -> bool:
+        """Whether the place of a login is just being left by another agent."""
+        place, agent = (head.tenant_id, "place", head.place_id), (head.tenant_id, "agent", head.agent_id)
+        if place not in self._locked:
+            return False
+        leaving = (change for changes in self._running.values() for change in changes if change.is_logout)
+        return any(place in change.names and agent not in change.names for change in leaving)
+
+    def _begin(self, change: Change, nodes: Nodes) -> None:
         """Chooses who speaks, and asks: the speaking node first, at a logout the others."""
         if change.is_login or change.is_logout:
             self.arrears.withdraw_doubts(change.session, change.head)
@@ -145,11 +117,11 @@ class Agents:
         else:
             self._ask([change.speaking], change, self._spoken)
 
-    def _takes_part(self, change: _Change, node: str) -> bool:
+    def _takes_part(self, change: Change, node: str) -> bool:
         """Whether a node makes the change with the others; one that is behind gets it in its order, later."""
         return change.is_login or change.is_logout or change.agent is None or not change.agent.is_behind(node)
 
-    def _speaking(self, change: _Change, nodes: Nodes, ready: list[str]) -> str:
+    def _speaking(self, change: Change, nodes: Nodes, ready: list[str]) -> str:
         """The agent's own node while it can be expected to answer; else one that is there, rather with the agent."""
         gone = self._links.gone(self._gather.now, nodes)
         agent = change.agent
@@ -160,14 +132,14 @@ class Agents:
         candidates = informed or ready or [node for node in nodes if node not in gone] or list(nodes)
         return rendezvous(repr(min(change.names, default="")), candidates)[0]
 
-    def _ask(self, nodes: Sequence[str], change: _Change, done: Step) -> None:
+    def _ask(self, nodes: Sequence[str], change: Change, done: Step) -> None:
         """Asks nodes for a step of a change: the speaking node, or others, whose events are echoes."""
         asker = Asker(change.session.client, 0 if change.speaking in nodes else ECHO)
         self._gather.ask(nodes, change.payload, change.deadline, partial(done, change), asker)
 
     # -- a change goes on
 
-    def _spoken(self, change: _Change, now: float, answers: Answers) -> None:
+    def _spoken(self, change: Change, now: float, answers: Answers) -> None:
         """The speaking node has answered, or not."""
         reply = answers[change.speaking]
         if reply is None or reply.code in UNSURE:
@@ -184,7 +156,7 @@ class Agents:
             self._agreed(change, [change.speaking])
             self._finish(change, reply.payload)
 
-    def _not_logged_in(self, change: _Change) -> None:
+    def _not_logged_in(self, change: Change) -> None:
         """The speaking node does not have the agent."""
         if change.is_logout:
             change.left.add(change.speaking)
@@ -192,14 +164,14 @@ class Agents:
         elif change.agent is not None:
             change.agent.doubt([change.speaking])
 
-    def _echoed(self, ack: bytes, change: _Change, now: float, answers: Answers) -> None:
+    def _echoed(self, ack: bytes, change: Change, now: float, answers: Answers) -> None:
         """The other nodes have answered, or not: all agree, or all goes back."""
         already = ALREADY.get(change.request, Code.SAME_STATE)
         agreed = [node for node, reply in answers.items() if reply is not None and reply.code in (0, already)]
-        behind = [node for node, reply in answers.items() if reply is None or _is_unaware(change, reply.code)]
+        behind = [node for node, reply in answers.items() if reply is None or is_unaware(change, reply.code)]
         refusals = [reply.payload for node, reply in answers.items() if reply and node not in (*agreed, *behind)]
         if refusals:
-            self._unsure(change, _unsettled(answers))
+            self._unsure(change, unsettled(answers))
             self._undo(change, agreed, refusals[0])
             return
         if change.agent is not None:
@@ -207,10 +179,11 @@ class Agents:
         self._agreed(change, [change.speaking, *agreed])
         self._finish(change, ack)
 
-    def _undo(self, change: _Change, done: list[str], refusal: bytes) -> None:
+    def _undo(self, change: Change, done: list[str], refusal: bytes) -> None:
         """A node has refused. A login is taken back, the speaking node, whose events are seen, comes last; of another
         change the state before is what all nodes are brought back to."""
         if change.is_login:
+            self._roster.discard(change.agent)
             change.payload = encode(RequestAgentLogout(**ids(change.head)))
             if done:
                 self._ask(done, change, partial(self._undo_last, refusal))
@@ -222,22 +195,22 @@ class Agents:
             change.agent.state = change.before
         self._finish(change, refusal)
 
-    def _undo_last(self, refusal: bytes, change: _Change, now: float, answers: Answers) -> None:
-        self._unsure(change, _unsettled(answers))
+    def _undo_last(self, refusal: bytes, change: Change, now: float, answers: Answers) -> None:
+        self._unsure(change, unsettled(answers))
         self._ask([change.speaking], change, partial(self._undone, refusal))
 
-    def _undone(self, refusal: bytes, change: _Change, now: float, answers: Answers) -> None:
-        self._unsure(change, _unsettled(answers))
+    def _undone(self, refusal: bytes, change: Change, now: float, answers: Answers) -> None:
+        self._unsure(change, unsettled(answers))
         self._finish(change, refusal)
 
-    def _others_left(self, change: _Change, now: float, answers: Answers) -> None:
+    def _others_left(self, change: Change, now: float, answers: Answers) -> None:
         """All but the speaking node have logged the agent out, if they could."""
-        unsettled = _unsettled(answers)
-        self._unsure(change, unsettled)
-        change.left.update(node for node in answers if node not in unsettled)
+        unsure = unsettled(answers)
+        self._unsure(change, unsure)
+        change.left.update(node for node in answers if node not in unsure)
         self._ask([change.speaking], change, self._spoken)
 
-    def _unsure(self, change: _Change, nodes: list[str]) -> None:
+    def _unsure(self, change: Change, nodes: list[str]) -> None:
         """These nodes may have made the change, or may not have taken it back: they are brought to what is the case."""
         who = change.agent or change.head
         if change.is_login or change.is_logout:
@@ -245,7 +218,7 @@ class Agents:
         elif change.agent is not None:
             change.agent.doubt(nodes)
 
-    def _agreed(self, change: _Change, done: list[str]) -> None:
+    def _agreed(self, change: Change, done: list[str]) -> None:
         """All nodes that are there have made the change: it is noted."""
         if change.is_logout:
             change.left.update(done)
@@ -263,20 +236,20 @@ class Agents:
         if effect is not None or change.is_login:
             self._hear_told(change, agent, done)
 
-    def _hear_told(self, change: _Change, agent: Agent, done: list[str]) -> None:
+    def _hear_told(self, change: Change, agent: Agent, done: list[str]) -> None:
         """What nodes have said of the agent since a change of it began; of one that has not it is not known."""
         agent.doubt(done)
         for node, state in change.told.items():
             agent.hear(node, state)
 
-    def _logged_out(self, change: _Change) -> None:
+    def _logged_out(self, change: Change) -> None:
         """The agent is logged in nowhere any more, but perhaps at nodes that have not logged it out: these are told."""
         if change.is_logout and change.agent is not None:
             nodes = self.arrears.nodes_of(change.agent)
             self._unsure(change, [node for node in nodes if node not in change.left])
             self._roster.discard(change.agent)
 
-    def _finish(self, change: _Change, answer: bytes | Refusal) -> None:
+    def _finish(self, change: Change, answer: bytes | Refusal) -> None:
         """The end of a change, and of the waiting of what comes after it."""
         self._locked -= change.names
         running = self._running[change.session.client]
@@ -331,7 +304,7 @@ class Agents:
     def _log_out(self, agent: Agent) -> None:
         """Logs an agent out everywhere, unasked."""
         payload = encode(RequestAgentLogout(**ids(agent)))
-        change = _Change(agent.session, RequestAgentLogout, agent, payload, self._gather.now + self._timeout)
+        change = Change(agent.session, RequestAgentLogout, agent, payload, self._gather.now + self._timeout)
         change.agent = agent
         change.names = agent.names
         self._begin(change, self._routes.serving(frozenset({agent.tenant})))
@@ -358,11 +331,11 @@ class Agents:
             note = _read_note(payload)
         except (ValueError, RecursionError):
             return False
-        for change in self._running.get(session.client, ()):
+        for change in self._running.get(session.client, ()) if kind is not _FORCED else ():
             if _is_about(note, change.head):
                 if kind is _STATUS:
                     change.told[node] = note.state
-                return kind is _FORCED or change.speaking == node
+                return change.speaking == node
         agent = next((agent for agent in self._roster.of(session.client) if _is_about(note, agent)), None)
         return kind is _FORCED if agent is None else _HEARD[kind](self, agent, node, note)
 
@@ -414,18 +387,6 @@ _HEARD = {_CLOSED: Agents._hear_closed, _STATUS: Agents._hear_status, _FORCED: A
 _TEXTS = {int(code): code.text for code in Code}
 
 
-def _unsettled(answers: Answers) -> list[str]:
-    """The nodes that may not have done what they were asked."""
-    return [node for node, reply in answers.items() if reply is None or reply.code in UNSURE]
-
-
-def _may_be_same(head: Any, other: Any) -> bool:
-    """Whether two requests of one client may mean the same agent."""
-    if head.agent_id is None and head.place_id is None:
-        return True
-    return head.agent_id in (None, other.agent_id) and head.place_id in (None, other.place_id)
-
-
 def _is_about(note: _Note, who: Any) -> bool:
     """Whether a notification is about these ids; it may say more than they do."""
     return who.agent_id in (None, note.agent_id) and who.place_id in (None, note.place_id)
@@ -437,8 +398,3 @@ def _tenants(call: Call, agent: Agent | None) -> frozenset[int]:
     if tenant is not None:
         return checked_tenant(tenant, call.session.tenants)
     return call.session.tenants if agent is None else frozenset({agent.tenant})
-
-
-def _is_unaware(change: _Change, code: int) -> bool:
-    """Whether a node does not know the agent that the speaking node knows: it missed the login."""
-    return code == Code.NOT_LOGGED_IN and not change.is_login and not change.is_logout

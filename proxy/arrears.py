@@ -60,6 +60,8 @@ class Arrears:
         self._roster = roster
         self._expel = expel
         self._is_changing = is_changing
+        self._due: dict[Agent, None] = {}
+        """Agents that nodes are behind with, for the next try."""
         self._doubts: dict[str, dict[Doubt, int]] = {}
         self._resolving: dict[tuple[str, Doubt], int] = {}
         self.wake_at = float("inf")
@@ -86,8 +88,14 @@ class Arrears:
         self.wake_at = float("inf")
         for node in list(self._doubts):
             self._resolve(node)
-        for agent in list(self._roster):
-            self.catch_up(agent)
+        due, self._due = self._due, {}
+        for agent in due:
+            if agent in self._roster:
+                self.catch_up(agent)
+
+    def _catch_up_later(self, agent: Agent) -> None:
+        self._due[agent] = None
+        self._later()
 
     def _later(self) -> None:
         self.wake_at = min(self.wake_at, self._gather.now + RETRY_S)
@@ -104,7 +112,7 @@ class Arrears:
         if node in agent.catching_up or not self._links.is_ready(node) or not agent.is_behind(node):
             return
         if self._is_silent(agent.session):
-            self._later()
+            self._catch_up_later(agent)
         elif not self._is_changing(agent):
             asker = Asker(agent.session.client, 0 if node == agent.speaking else ECHO)
             done = partial(self._caught_up, agent, node)
@@ -120,12 +128,12 @@ class Arrears:
             if not self._is_changing(agent):
                 self._expel(agent, node, reply.code)
         elif agent.is_behind(node):
-            self._later()
+            self._catch_up_later(agent)
 
     def heard(self, agent: Agent) -> None:
         """A node has said something of the agent: others may have to be told, if they do not say so soon themselves."""
         if any(map(agent.is_behind, self.nodes_of(agent))):
-            self._later()
+            self._catch_up_later(agent)
 
     def _is_silent(self, session: Session) -> bool:
         """Whether a client has not been heard lately: its agent may be logged in through another proxy by now."""

@@ -194,9 +194,9 @@ class ProxyCore:
     def _pull(self, call: Call) -> None:
         """Route PULL: from a view, from a workbin, or by ids."""
         if call.head.view_id == BY_IDS:
-            self.byids.request(call)
-            return
-        pull = self.workbins.request if self.workbins.has(call.head.view_id) else self.pulls.request
+            pull = self.byids.request
+        else:
+            pull = self.workbins.request if self.workbins.has(call.head.view_id) else self.pulls.request
         if call.head.dedup_id is None:
             pull(call)
         else:

@@ -350,9 +350,10 @@ class Pulls:
         return min(due[0][0] if due else float("inf"), self._look_at)
 
 
-def granted_payload(interactions: list[Raw]) -> bytes:
-    """The reply with these interactions, byte for byte."""
-    return b'{"message":"EventPulledInteractions","interactions":[%b]}' % b",".join(interactions)
+def granted_payload(interactions: list[Raw], errors: Mapping[str, Any] | None = None) -> bytes:
+    """The reply with these interactions, byte for byte. :param errors: of a pull by ids, what became of the others"""
+    payload = b'{"message":"EventPulledInteractions","interactions":[%b]}' % b",".join(interactions)
+    return payload[:-1] + b',"errors":' + msgspec.json.encode(errors) + b"}" if errors else payload
 
 
 def holds_on(call: Call) -> bool:

@@ -77,7 +77,7 @@ class Agent:
 
     def hear(self, node: str, state: State) -> None:
         """A node says what the agent is there."""
-        self.said[node] = state
+        self.said[node] = self.state if state == self.state else state
         if node == self.speaking:
             self.state = state
 

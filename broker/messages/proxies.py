@@ -6,8 +6,6 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Raw
 
-from broker.errors import Code
-
 from .agents import RequestAgentLogin
 from .kinds import ClientType, Merge, Reply, Request, Route
 
@@ -33,7 +31,6 @@ class RequestAlignAgent(RequestAgentLogin):
         "EventMediaStateReasonChanged",
         "EventAgentStateReasonChanged",
     )
-    refuses: ClassVar[tuple[Code, ...]] = (Code.MISSING_ATTRIBUTE,)
     example: ClassVar[dict[str, Any]] = {
         "tenant_id": 101,
         "agent_id": "VICKY",
@@ -42,7 +39,7 @@ class RequestAlignAgent(RequestAgentLogin):
     }
 
     media_reasons: Annotated[dict[str, Raw], Meta(description="why it is ready or not ready for media types")] = {}
-    donot_disturb: bool = False
+    donot_disturb: Annotated[bool, Meta(description="whether it is not to be disturbed")] = False
 
 
 class RequestRecall(Request):

@@ -347,3 +347,15 @@ def test_a_client_that_a_proxy_says_has_vanished(driver):
         ("EventNotReadyForMedia", "VICKY"),
         ("EventAgentLogout", "ANAT"),
     ]
+
+
+def test_a_logout_is_told_to_the_agents_other_connections(driver):
+    # given an agent with two applications
+    first, second = driver.client("first", "AgentApplication"), driver.client("second", "AgentApplication")
+    login(first, agent_id="VICKY")
+    login(second, agent_id="VICKY")
+    first.told(), second.told()
+    # when it logs out at one of them
+    second.ask("RequestAgentLogout")
+    # then the other one hears of it
+    assert (first.told(), second.told()) == (["EventAgentConnectionClosed"], [])

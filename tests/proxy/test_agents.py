@@ -738,3 +738,87 @@ def test_the_logout_that_makes_up_for_a_login_is_seen_where_the_login_was(world:
     # then that is no echo
     (first,) = (node for node in world.nodes.values() if node.log)
     assert first.flags("RequestAgentLogout") == [0]
+
+
+# -- the nodes' words about an agent
+
+
+def test_nodes_that_say_different_things_are_brought_to_the_speaking_nodes_word(world: Any) -> None:
+    # given an agent that is logged in at one node already, not ready, by an earlier session of its application
+    client, first, others = logged_in(world)
+    world.ask(client, "RequestAgentLogout")
+    for node in world.nodes.values():
+        node.script["RequestAgentLogin"] = None
+    ref = world.send(client, "RequestAgentLogin", **LOGIN)
+    world.flow()
+    (entry,) = [entry for entry, request in world[first].log if request["message"] == "RequestAgentLogin"]
+    number = world.number_of(client)
+    for node in world.nodes.values():
+        node.script.clear()
+    # when it logs in, and that node says what it is there
+    world[first].reply(entry, {"message": "EventAck"})
+    world[first].agents[number, "V", None]["media"] = {"voice": 0}
+    world[first].notify(number, message="EventCurrentAgentStatus", agent_id="V", media_state_list={"voice": 0})
+    world.flow()
+    # then it is so at all nodes
+    assert world.reply(client, ref)["message"] == "EventAck"
+    assert states(world) == [{"media": {"voice": 0}, "donot_disturb": False}] * 3
+
+
+def test_a_change_that_another_proxy_makes_is_noted(world: Any) -> None:
+    # given an agent that has a connection through another proxy as well
+    client, first, others = logged_in(world)
+    number = world.number_of(client)
+    # when it changes there, of which all nodes tell, and then a node loses it
+    for name in (first, *others):
+        world[name].notify(number, message="EventCurrentAgentStatus", agent_id="V", donot_disturb=True)
+    world.flow()
+    world[others[0]].known.clear()
+    world[others[0]].agents.clear()
+    world.run(1.3)
+    # then that node gets the agent as it is now, and the others nothing
+    assert [row for row in history(world) if row[0] != others[0]] == []
+    assert [agent["donot_disturb"] for agent in world[others[0]].agents.values()] == [True]
+
+
+def test_what_one_node_has_changed_by_itself_is_so_everywhere(world: Any) -> None:
+    # given an agent
+    client, first, others = logged_in(world)
+    number = world.number_of(client)
+    world.notes.clear()
+    # when a node that does not speak for it makes it not ready, for it has not answered an invitation
+    forced = {"message": "EventForcedAgentStateChange", "agent_id": "V", "media_type": "voice", "reason": "expired"}
+    world[others[0]].agents[number, "V", None]["media"] = {"voice": 0}
+    world[others[0]].notify(number, **forced, media_state_list={"voice": 0})
+    world.run(1.1)
+    # then the application is told, and the other nodes make it not ready too
+    assert world.notes[client][0]["message"] == "EventForcedAgentStateChange"
+    assert states(world) == [{"media": {"voice": 0}, "donot_disturb": False}] * 3
+
+
+def test_an_agent_that_was_closed_by_one_node_is_nowhere(world: Any) -> None:
+    # given an agent that was logged out through another proxy, which could not reach one of the nodes
+    client, first, others = logged_in(world)
+    number = world.number_of(client)
+    world[first].notify(number, message="EventAgentConnectionClosed", agent_id="V", reason="logout")
+    world.flow()
+    # when a moment has passed
+    world.run(1.1)
+    # then the proxy has told the nodes that have not said so, and brings it back nowhere
+    assert sorted(history(world)) == [(name, "AgentLogout", "echo") for name in sorted(others)]
+
+
+def test_an_agent_is_logged_out_where_a_login_may_be_on_its_way(world: Any) -> None:
+    # given a node that has lost the agent, and is told to log it in again, but does not answer
+    client, _, others = logged_in(world)
+    world[others[0]].script["RequestAlignAgent"] = None
+    world[others[0]].known.clear()
+    world.run(1.3)
+    assert world[others[0]].asked("RequestAlignAgent")
+    # when the agent logs out, while that node is away
+    world.kill(others[0])
+    world.run(1.1)
+    assert world.ask(client, "RequestAgentLogout")["message"] == "EventAck"
+    come_back(world, others[0])
+    # then it is told to log it out
+    assert world[others[0]].asked()[-1]["message"] == "RequestAgentLogout"

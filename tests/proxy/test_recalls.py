@@ -179,3 +179,29 @@ def test_a_pull_that_cannot_be_is_refused_as_ever(world: World) -> None:
     # then it is told so
     assert [answer["code"] for answer in answers] == [Code.UNKNOWN_VIEW, Code.NO_SERVERS]
     assert len(world.proxies["p1"].calls) == 0
+
+
+def test_a_pull_by_ids_asked_again_gets_the_same(world: World) -> None:
+    # given a pull by ids, of which one is held by somebody else, who then gives it back
+    other = world.client(ClientType.ROUTING, "p1")
+    (mine,) = pull(other, dedup_id="x")["interactions"]
+    waiting = [
+        ident
+        for pair in world.pairs.values()
+        if pair.core is not None
+        for ident in pair.core.memory.interactions
+        if ident != mine["interaction_id"]
+    ]
+    ids = {"view_id": "_system_", "pull_parameters": {"interaction_ids": [mine["interaction_id"], *waiting[::4]]}}
+    first = pull(engine(world, "p1"), **ids)
+    assert len(first["interactions"]) == 3 and first["errors"].keys() == {mine["interaction_id"]}
+    other.ask("RequestPlaceInQueue", interaction_id=mine["interaction_id"], queue="Inbound", token=mine["token"])
+    # when it is asked again through another proxy
+    second = pull(engine(world, "p2"), **ids)
+
+    # then it gets what it got, and nothing that can be had now
+    def granted(reply: dict[str, Any]) -> list[str]:
+        return sorted(one["interaction_id"] for one in reply["interactions"])
+
+    assert granted(second) == granted(first)
+    assert taken(world) == 3
