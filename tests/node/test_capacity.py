@@ -177,6 +177,18 @@ def test_what_is_on_hold_does_not_count_and_is_not_resumed_by_one_that_is_full(f
     assert floor.take(floor.vicky, floor.chats[2])["code"] == 52
 
 
+def test_what_is_on_hold_can_be_taken_by_one_that_is_full(floor):
+    # given a full agent, and a chat that waits on hold
+    first, second, *_ = floor.chats
+    floor.take(floor.vicky, first)
+    floor.media.ask("RequestHold", interaction_id=second)
+    # when the agent takes it as it is
+    taken = floor.take(floor.vicky, second, ignore_hold=True)
+    # then it has it, but cannot resume it
+    assert [one["interaction_id"] for one in taken["interactions"]] == [second]
+    assert floor.vicky.ask("RequestResume", interaction_id=second)["code"] == 52
+
+
 def test_a_capacity_of_nought(make_driver):
     def none(configuration):
         configuration.agents = {"VICKY": Agent(capacity={"chat": 0})}
@@ -263,6 +275,16 @@ def test_a_proxy_is_told_before_the_reply_what_its_agent_has(link):
     # and when it is done with it, the proxy is told that, too
     sent = link.ask(7, {"message": "RequestStopProcessing", "interaction_id": link.ident})
     assert sent[0][1] == {"message": "EventAgentLoad", **VICKY}
+
+
+def test_a_proxy_is_told_what_is_put_on_hold_and_resumed(link):
+    # given an agent of a proxy's client that has taken a chat
+    wanted = {"interaction_ids": [link.ident]}
+    link.ask(7, {"message": "RequestPull", "tenant_id": 101, "view_id": "_system_", "pull_parameters": wanted})
+    # when it puts it on hold, and resumes it
+    sent = [link.ask(7, {"message": name, "interaction_id": link.ident}) for name in ("RequestHold", "RequestResume")]
+    # then the proxy knows that it has it no more, and again
+    assert [one.get("load") for said in sent for client, one in said if client == 0] == [None, {"chat": [1, 0]}]
 
 
 def test_what_an_agent_has_elsewhere_counts(link):

@@ -231,6 +231,23 @@ def test_a_reservation_outlasts_a_failover_and_ends_at_its_time(contest):
     assert after.deliver("two") == 0
 
 
+def test_who_waits_after_a_failover_has_the_agent_when_the_reservation_ends(make_contest):
+    # given a reserved agent, and engines that wait
+    contest = make_contest(reject_subsequent_request=False)
+    contest.want("one")
+    contest.driver.wait(5)
+    # when the pair fails over, and an engine asks the next member
+    after = Contest.__new__(Contest)
+    after.driver, after.refs = contest.driver.reopened(), {}
+    after.engines = {"two": after.driver.client("two", "RoutingEngine")}
+    after.want("two")
+    after.driver.wait(4)
+    waiting = after.answer("two")
+    after.driver.wait(1.2)
+    # then it has it when the time of the first one is over
+    assert (waiting, after.answer("two")) == (None, 0)
+
+
 def test_a_node_that_does_not_decide_takes_it_down_or_refuses(contest):
     # given a node that is told what another has decided
     contest.want("one", flags=ECHO)
