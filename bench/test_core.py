@@ -41,7 +41,7 @@ class Link:
         self.core = NodeCore("n1", one_node())
         self.core.activate(NOW, 1, "bench")
         self.numbers = count(1)
-        for client, kind in ((0, "Proxy"), (1, "MediaServer"), (2, "RoutingEngine")):
+        for client, kind in ((0, "Proxy"), (1, "MediaServer"), (2, "RoutingEngine"), (3, "Monitor")):
             hello = {"message": "RequestRegisterClient", "client_name": f"c{client}", "client_type": kind}
             self.batch([json.dumps({**hello, "session_id": f"s{client}"}).encode()], client)
 
@@ -115,6 +115,52 @@ def test_pull_by_backlog(benchmark: Any, backlog: int) -> None:
         return (link.packed([PULL], 2),), {}
 
     benchmark.pedantic(link.exchange, setup=prepare, rounds=200, warmup_rounds=10)
+
+
+LOAD = b'{"message":"RequestLoadStrategy","tenant_id":101,"strategy_id":"S","view_ids":["Inbound/all"]%s}'
+PAUSE = b'{"message":"RequestPauseQueue","queue":"Inbound"}'
+RESUME = b'{"message":"RequestResumeQueue","queue":"Inbound"}'
+
+
+@pytest.mark.benchmark(group="core: an interaction pushed to a routing engine and stopped by it", timer=process_time)
+@pytest.mark.parametrize("size", [1, 64])
+def test_push(benchmark: Any, size: int) -> None:
+    """``size`` interactions begin to flow: one batch pushes them, the next one has the engine's answers. The queue is
+    paused and resumed around it, which is a request more."""
+    link = Link()
+    link.batch([LOAD % b""], 2)
+
+    def prepare() -> tuple[tuple[bytes, bytes], dict[str, Any]]:
+        link.batch([PAUSE], 3)
+        stops = [STOP % ident for ident in submitted(link, size)]
+        return (link.packed([RESUME], 3), link.packed(stops, 2)), {}
+
+    def push(resume: bytes, stops: bytes) -> None:
+        assert len(link.exchange(resume)) == size + 1
+        link.exchange(stops)
+
+    benchmark.pedantic(push, setup=prepare, rounds=200, warmup_rounds=10)
+    benchmark.extra_info["us_per_request"] = round(benchmark.stats["median"] / size * 1e6, 1)
+
+
+@pytest.mark.benchmark(group="core: a push by backlog", timer=process_time)
+@pytest.mark.parametrize("backlog", [1_000, 100_000])
+def test_push_by_backlog(benchmark: Any, backlog: int) -> None:
+    """An engine that may hold one stops it and is sent the next of ``backlog``: flat, as pulls are."""
+    link = Link()
+    for _ in range(backlog // 1000):
+        link.batch([SUBMIT] * 1000, 1)
+    sent = link.exchange(link.packed([LOAD % b',"max_submitted":1'], 2))
+
+    def prepare() -> tuple[tuple[bytes], dict[str, Any]]:
+        submitted(link, 1)
+        (note,) = [json.loads(payload) for _, ref, payload, _ in sent if ref is None]
+        return (link.packed([STOP % note["interaction"]["interaction_id"].encode()], 2),), {}
+
+    def stop(frame: bytes) -> None:
+        sent[:] = link.exchange(frame)
+
+    benchmark.pedantic(stop, setup=prepare, rounds=200, warmup_rounds=10)
 
 
 FIND = b'{"message":"RequestFindInteractions","tenant_id":101,"condition":"external_id = \'x\'"}'

@@ -36,6 +36,7 @@ class Code(IntEnum):
     MEDIA_DISABLED = 15, "Media type is disabled"
     UNKNOWN_AGENT = 16, "Unknown agent or place"
     QUEUE_DISABLED = 17, "Queue is disabled"
+    UNKNOWN_STRATEGY = 18, "Unknown strategy", "not configured, or not loaded by this engine"
 
     PLACE_OCCUPIED = 20, "Place is occupied"
     AGENT_ELSEWHERE = 21, "Agent is logged in elsewhere"

@@ -165,7 +165,7 @@ def log_out(node: NodeCore, agent: AgentRow, why: str, call: Call | None = None)
     invitations.leaving(node, agent.key, why)
     holdings.give_back(node, agent.key, why)
     node.memory.drop(node.memory.agents, agent.key)
-    node.memory.touched.add(agent.key)
+    node.capacity.touched.add(agent.key)
     reservations.left(node, agent.key)
     report(node, EventAgentLogout, agent, call or why)
     for other in agent.sessions:
@@ -188,7 +188,7 @@ def disconnect(node: NodeCore, session_id: str, why: str, *, vanished: bool) -> 
             continue
         if left:
             node.memory.put(node.memory.agents, key, replace(agent, sessions=left))
-            node.memory.touched.add(key)
+            node.capacity.touched.add(key)
         elif vanished and node.settings.login_session_timeout:
             _vanish(node, agent, why)
         else:

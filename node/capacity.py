@@ -1,7 +1,7 @@
 """How much agents can take: nothing is offered or given to one that handles as much of a media type as it may.
 
 What counts is what the agent handles and is invited to; what is on hold does not. A node counts its own. Over a cluster
-the agent's proxy tells each node what the agent has at the others (:class:`proxy.loads.Loads`), as the nodes tell it:
+its proxy tells each node what the agent has at the others (:class:`proxy.capacity.Capacity`), as the nodes tell it:
 :func:`settle` puts that before the replies of the same batch, so a proxy knows it when it has the reply.
 """
 
@@ -14,8 +14,8 @@ from broker.capacity import CapacityRules
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.messages import encode
+from broker.messages.capacity import EventAgentLoad, Load, RequestAgentLoad
 from broker.messages.connection import EventAck
-from broker.messages.loads import EventAgentLoad, Load, RequestAgentLoad
 from broker.messages.objects import Interaction
 
 from . import agents
@@ -34,12 +34,13 @@ Told = tuple[Load, frozenset[Source], AgentRow]
 
 class Capacity:
     """The rules, and by the agent's key what is elsewhere and what proxies were told. Nothing here is durable: after a
-    take-over both sides tell it again."""
+    take-over both sides tell it again. ``touched`` are the keys of agents whose load may be another one."""
 
     def __init__(self, configuration: Configuration) -> None:
         self.rules = CapacityRules(configuration)
         self.elsewhere: dict[str, Load] = {}
         self.told: dict[str, Told] = {}
+        self.touched: set[str] = set()
 
 
 def of(node: NodeCore, agent: AgentRow) -> dict[str, int]:
@@ -150,12 +151,12 @@ def moved(node: NodeCore, interaction: Interaction) -> None:
     """An interaction was put on hold or resumed: its agents' loads are others."""
     holding = node.memory.holdings.get(interaction.interaction_id)
     if holding is not None:
-        node.memory.touched.update(holder.name for holder in holding.holders)
+        node.capacity.touched.update(holder.name for holder in holding.holders)
     rows = node.memory.invitations.rows
     standing: list[Invitation] = [
         rows[ticket] for ticket in node.memory.invitations.keys("interaction", interaction.interaction_id)
     ]
-    node.memory.touched.update(invitation.agent for invitation in standing)
+    node.capacity.touched.update(invitation.agent for invitation in standing)
 
 
 # -- between nodes
@@ -179,20 +180,21 @@ def introduce(node: NodeCore, agent: AgentRow) -> None:
     is none, for it may know of an older one."""
     if node.capacity.rules.of(agent.tenant_id, agent.agent_id):
         node.capacity.told[agent.key] = (_UNKNOWN, frozenset(), agent)
-        node.memory.touched.add(agent.key)
+        node.capacity.touched.add(agent.key)
 
 
 def settle(node: NodeCore) -> None:
     """At the end of a batch: tells proxies what their agents have here, where that has changed; ahead of replies."""
-    touched = node.memory.touched
-    if not touched:
-        return
-    if node.capacity.rules.any:
+    for touched in (node.memory.holdings.touched, node.memory.invitations.touched):
+        if node.capacity.rules.any:
+            node.capacity.touched |= touched
+        touched.clear()
+    if node.capacity.touched:
         notes: list[Outgoing] = []
-        for key in sorted(map(str, touched)):
+        for key in sorted(node.capacity.touched):
             notes += _notes(node, key)
+        node.capacity.touched.clear()
         node.outgoing[:0] = notes
-    touched.clear()
 
 
 def _notes(node: NodeCore, key: str) -> Iterable[Outgoing]:
@@ -230,7 +232,7 @@ def _links(node: NodeCore, agent: AgentRow) -> frozenset[Source]:
 def reconfigured(node: NodeCore) -> None:
     """The node's configuration is another one: its capacities hold for what is offered from now on."""
     node.capacity.rules = CapacityRules(node.configuration)
-    node.memory.touched.update(node.memory.agents.rows)
+    node.capacity.touched.update(node.memory.agents.rows)
 
 
 HANDLERS = {RequestAgentLoad: told}

@@ -55,6 +55,7 @@ from . import (
     sessions,
     snapshots,
     states,
+    strategies,
     workbins,
 )
 from .calls import UNASKED, Batch, Call, Cause, Outgoing, Read, Source
@@ -88,6 +89,7 @@ _MODULES = (
     workbins,
     queues,
     proxies,
+    strategies,
 )
 for _module in _MODULES:
     HANDLERS.update(_module.HANDLERS)
@@ -131,6 +133,7 @@ class NodeCore:
         self.sessions = Sessions()
         self.orphans: set[str] = set()
         self.pulls = pulls.Pulls()
+        self.strategies = strategies.Strategies()
         self.offers: dict[str, Call] = {}
         """By ticket: the calls that wait for an invited agent."""
         self.active_since = 0.0
@@ -377,7 +380,7 @@ class NodeCore:
     @property
     def wake_at(self) -> float:
         """When :meth:`tick` wants to be called next, in seconds; 0 is at once."""
-        if self.searches:
+        if self.searches or self.strategies.is_busy(self):
             return 0.0
         return min(self._deadlines[0][0] if self._deadlines else float("inf"), self.memory.views.wake_at)
 
@@ -416,6 +419,7 @@ class NodeCore:
     def take(self, now: float) -> Batch:
         """Closes the batch: what to commit, and what to send when that is done."""
         self.now = now
+        self.strategies.settle(self)
         self.pulls.settle(self)
         workbins.settle(self)
         licences.settle(self)
@@ -454,9 +458,10 @@ class NodeCore:
             self.watch(holding)
         memory.views.wake(now)
         memory.views.touched.clear()
-        memory.touched.clear()
+        memory.forget_touched()
         agents.resume(self)
         reservations.resume(self)
+        self.strategies.restore(self)
         for ticket, invitation in memory.invitations.rows.items():
             self.deadline(to_seconds(invitation.deadline_us), invitations.expired, ticket)
         for key, answer in memory.answers.rows.items():
@@ -468,7 +473,7 @@ class NodeCore:
         waiting = memory.agents.values("session") | {
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
-        waiting |= memory.subscriptions.values("session")
+        waiting |= memory.subscriptions.values("session") | memory.loads.values("session")
         waiting |= snapshots.resume(self)
         for session_id in sorted(map(str, waiting)):
             self.orphans.add(session_id)
@@ -483,6 +488,7 @@ class NodeCore:
         self.sessions = Sessions()
         self.orphans = set()
         self.pulls = pulls.Pulls()
+        self.strategies = strategies.Strategies()
         self.searches.clear()
         self.snapshot_uses.clear()
         self.offers.clear()

@@ -86,10 +86,17 @@ def holder_of(node: NodeCore, call: Call, holding: Holding) -> Holder | None:
     return None
 
 
-def grant(node: NodeCore, interaction: Interaction, holder: Holder, origin: Holding | None = None) -> Holding:
+def grant(
+    node: NodeCore,
+    interaction: Interaction,
+    holder: Holder,
+    origin: Holding | None = None,
+    view_id: str | None = None,
+) -> Holding:
     """The interaction is held by ``holder`` from node.now on, under a fresh token.
 
     :param origin: the earlier holding whose place of return goes on; None: it is taken from where it is
+    :param view_id: the view that it is pushed from; None: somebody has asked for it
     """
     token = node.clock.next(node.now)
     holding = Holding(
@@ -99,6 +106,7 @@ def grant(node: NodeCore, interaction: Interaction, holder: Holder, origin: Hold
         holders=[holder],
         queue=origin.queue if origin else interaction.queue,
         workbin=origin.workbin if origin else interaction.workbin,
+        view_id=view_id,
     )
     node.memory.put(node.memory.holdings, interaction.interaction_id, holding)
     node.watch(holding)
@@ -202,6 +210,17 @@ def _return(node: NodeCore, interaction: Interaction, holding: Holding, cause: C
         place(node, interaction, holding.queue or interaction.queue or "", cause)
 
 
+def put_back(node: NodeCore, interaction: Interaction, holding: Holding, cause: Cause) -> None:
+    """Puts an interaction back as if it had not been taken: in its old place in its queue. Its parties are told."""
+    node.memory.drop(node.memory.holdings, interaction.interaction_id)
+    if holding.workbin is not None or holding.queue is None:
+        _return(node, interaction, holding, cause)
+        return
+    queue, state = interaction.queue, interaction.interaction_state
+    node.memory.update(interaction, interaction_state=QUEUED, queue=holding.queue)
+    node.event(EventPlacedInQueue, interaction, cause, old_queue=queue, old_state=state)
+
+
 def revoke(node: NodeCore, interaction: Interaction, holding: Holding, why: str, asking: Call | None = None) -> None:
     """Tells every holder but the one who asks that the interaction is taken from it."""
     own = holder_of(node, asking, holding) if asking is not None else None
@@ -212,7 +231,9 @@ def revoke(node: NodeCore, interaction: Interaction, holding: Holding, why: str,
         if agent is not None:
             tell_revoked(node, interaction, agent, why)
         elif not holder.agent:
-            node.tell(holder.session_id, EventAbandoned(interaction_id=interaction.interaction_id, reason=why))
+            strategy_id = holder.party.strategy_id
+            note = EventAbandoned(interaction_id=interaction.interaction_id, reason=why, strategy_id=strategy_id)
+            node.tell(holder.session_id, note)
 
 
 def tell_revoked(
@@ -233,9 +254,9 @@ def end(node: NodeCore, interaction: Interaction, holding: Holding, why: str) ->
 
 
 def give_back(node: NodeCore, name: str, why: str) -> None:
-    """All that a session (strategy) or an agent held returns to where it was taken from, if nobody else holds it.
+    """All that an agent held returns to where it was taken from, if nobody else holds it.
 
-    :param name: the session's id or the agent's key
+    :param name: the agent's key
     """
     for interaction_id in node.memory.holdings.keys("holder", name):
         interaction = node.memory.interactions[interaction_id]

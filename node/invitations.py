@@ -281,7 +281,8 @@ def _come_to_nothing(
         node.memory.drop(node.memory.holdings, interaction.interaction_id)
         holdings.place_back(node, interaction, holding, why)
         if invitation.asker is not None:
-            note = EventAbandoned(interaction_id=interaction.interaction_id, reason=why)
+            strategy_id = invitation.asker.party.strategy_id
+            note = EventAbandoned(interaction_id=interaction.interaction_id, reason=why, strategy_id=strategy_id)
             node.tell(invitation.asker.session_id, note)
     else:
         _refuse_asker(node, invitation, code, why)

@@ -7,7 +7,7 @@ and note the change for the journal. A standby and a starting member apply the s
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from copy import copy
 from typing import Any, cast
 
@@ -25,8 +25,8 @@ from .records import (
     AgentRow,
     Answer,
     Counters,
-    Holding,
     Invitation,
+    Load,
     Lock,
     Move,
     Page,
@@ -36,14 +36,17 @@ from .records import (
     Subscription,
 )
 from .tables import Row, Settling, Table, Watched
+from .taken import Taken
 from .views import Views
+
+_KINDS: dict[str, type[Table[Any]]] = {"answers": Settling, "holdings": Taken, "invitations": Watched}
+"""Tables that keep more than rows and indexes."""
 
 
 class Memory:
     """A node's durable state.
 
     :param changes: what was changed since the last :meth:`take_changes`, for the journal
-    :param touched: agents (keys) and sessions whose holdings or invitations were changed; whoever looks empties it
     """
 
     def __init__(self, configuration: Configuration) -> None:
@@ -51,15 +54,14 @@ class Memory:
         self.by_external_id: dict[str, set[str]] = {}
         self.views = Views(configuration)
         self.contents = Contents(configuration)
-        self.touched: set[Hashable] = set()
-        self.tables: dict[str, Table[Any]] = {name: Table(name, kind) for name, kind in TABLES.items()}
-        self.tables["answers"] = Settling("answers", TABLES["answers"])
-        for name, index in (("holdings", "holder"), ("invitations", "agent")):
-            self.tables[name] = Watched(name, TABLES[name], index, self.touched)
+        self.tables: dict[str, Table[Any]] = {
+            name: _KINDS.get(name, Table)(name, kind) for name, kind in TABLES.items()
+        }
         self.agents: Table[AgentRow] = self.tables["agents"]
         self.reservations: Table[Reservation] = self.tables["reservations"]
-        self.holdings: Table[Holding] = self.tables["holdings"]
-        self.invitations: Table[Invitation] = self.tables["invitations"]
+        self.holdings: Taken = cast("Taken", self.tables["holdings"])
+        self.loads: Table[Load] = self.tables["loads"]
+        self.invitations: Watched[Invitation] = cast("Watched[Invitation]", self.tables["invitations"])
         self.queues: Table[QueueRow] = self.tables["queues"]
         self.subscriptions: Table[Subscription] = self.tables["subscriptions"]
         self.answers: Settling[Answer] = cast("Settling[Answer]", self.tables["answers"])
@@ -191,7 +193,13 @@ class Memory:
         for change in changes:
             _APPLY[type(change)](self, change)
         self.contents.moves.clear()
-        self.touched.clear()
+        self.forget_touched()
+
+    def forget_touched(self) -> None:
+        """What tables have noted was noted for nobody: this member does not serve, or not yet."""
+        self.holdings.freed.clear()
+        self.holdings.touched.clear()
+        self.invitations.touched.clear()
 
     def load_interaction(self, interaction: Interaction) -> None:
         """An interaction from the tables, at start."""

@@ -37,6 +37,7 @@ def figures(node: NodeCore) -> dict[str, Any]:
         "agents": len(memory.agents),
         "clients": len(node.sessions.by_id),
         "held_pulls": node.pulls.held,
+        "loads": len(memory.loads),
         "next_seq": memory.counters.next_seq,
         "refused": node.counts["refused"],
         "licences": licences.usage(node),

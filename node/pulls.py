@@ -81,6 +81,14 @@ class Pulls:
         self._shrink(view_id)
         return call
 
+    def serve_first(self, node: NodeCore, view: View) -> bool:
+        """Gives what it wants to the pull that waits longest for a view that is not empty. False: none waits."""
+        call = self.next(view.view_id)
+        if call is None:
+            return False
+        node.finish(call, _take(node, call, view, call.request.count, None))
+        return True
+
     def _shrink(self, view_id: str) -> None:
         self.held -= 1
         if not self.waiting[view_id]:

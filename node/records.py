@@ -86,6 +86,7 @@ class Holding(Record):
 
     :param token: of the grant; a request with an older one is refused
     :param queue: it was taken from here and returns here
+    :param view_id: of one that was pushed to a routing engine: the view it came from
     """
 
     interaction_id: str
@@ -94,6 +95,35 @@ class Holding(Record):
     holders: list[Holder]
     queue: str | None = None
     workbin: Workbin | None = None
+    view_id: str | None = None
+
+
+class Load(Record):
+    """A routing engine has loaded a strategy.
+
+    :param client_name: the engine's
+    :param view_ids: the views that it has named; None: those of the configuration
+    :param us: when it was first loaded
+    """
+
+    session_id: str
+    client_name: str
+    tenant_id: int
+    strategy_id: str
+    us: int
+    view_ids: list[str] | None = None
+    max_submitted: int | None = None
+    submission_rate: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The row's key in the table of loads."""
+        return load_key(self.session_id, self.tenant_id, self.strategy_id)
+
+
+def load_key(session_id: str, tenant_id: int, strategy_id: str) -> str:
+    """Where the load of a strategy by an engine's session stands in its table."""
+    return f"{session_id}\n{tenant_id}\n{strategy_id}"
 
 
 class Purpose(StrEnum):
@@ -234,7 +264,17 @@ TABLES: dict[str, Kind[Any]] = {
         },
     ),
     "reservations": Kind(Reservation, {"session": lambda row: [row.session_id]}),
-    "holdings": Kind(Holding, {"holder": lambda row: [holder.name for holder in row.holders]}),
+    "holdings": Kind(
+        Holding,
+        {
+            "holder": lambda row: [holder.name for holder in row.holders],
+            "strategy": lambda row: [
+                (holder.session_id, holder.party.strategy_id) for holder in row.holders if holder.party.strategy_id
+            ],
+        },
+        "holder",
+    ),
+    "loads": Kind(Load, {"session": lambda row: [row.session_id]}),
     "invitations": Kind(
         Invitation,
         {
@@ -242,6 +282,7 @@ TABLES: dict[str, Kind[Any]] = {
             "agent": lambda row: [row.agent],
             "asked": lambda row: row.asked,
         },
+        "agent",
     ),
     "queues": Kind(QueueRow),
     "subscriptions": Kind(

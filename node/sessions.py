@@ -19,7 +19,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, holdings, invitations, reservations, snapshots, workbins
+from . import agents, invitations, reservations, snapshots, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
     sessions.add(session)
     node.orphans.discard(session.session_id)
     agents.returned(node, session)
+    node.strategies.resumed(node, session)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
     invitations.tell_again(node, session.session_id)
     return EventAck(
@@ -187,7 +188,7 @@ def release(node: NodeCore, session_id: str, why: str, *, vanished: bool) -> Non
     for it to come back; grants and reservations return."""
     agents.disconnect(node, session_id, why, vanished=vanished)
     reservations.forget(node, session_id)
-    holdings.give_back(node, session_id, why)
+    node.strategies.release(node, session_id, why)
     workbins.forget(node, session_id)
     snapshots.forget(node, session_id)
 

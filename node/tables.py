@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from heapq import heappop, heappush
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,10 +19,14 @@ Find = Callable[[Row], Iterable[Hashable]]
 
 
 class Kind(NamedTuple, Generic[Row]):
-    """What a table is of. :param indexes: name -> what its rows are found by"""
+    """What a table is of.
+
+    :param indexes: name -> what its rows are found by; :param watched: the index that a :class:`Watched` table notes
+    """
 
     row: type[Row]
     indexes: dict[str, Find[Row]] = {}
+    watched: str = ""
 
 
 class Table(Generic[Row]):
@@ -87,29 +91,23 @@ class Table(Generic[Row]):
 
 
 class Watched(Table[Row]):
-    """A table that notes what its rows are found by when they come, change or go.
+    """A table that notes what its rows are found by when they come, change or go, by the index that its kind names.
 
-    :param index: which of the indexes; :param touched: the set that it notes them in
+    :param touched: what was noted; whoever looks at it empties it
     """
 
-    def __init__(self, name: str, kind: Kind[Row], index: str, touched: set[Hashable]) -> None:
+    def __init__(self, name: str, kind: Kind[Row]) -> None:
         super().__init__(name, kind)
-        self._watched = kind.indexes[index]
-        self._touched = touched
+        self.touched: set[Any] = set()
+        self._watched = kind.indexes[kind.watched]
 
     def set(self, key: str, row: Row) -> None:
-        self._touch(key)
-        self._touched.update(self._watched(row))
         super().set(key, row)
+        self.touched.update(self._watched(row))
 
-    def delete(self, key: str) -> None:
-        self._touch(key)
-        super().delete(key)
-
-    def _touch(self, key: str) -> None:
-        old = self.rows.get(key)
-        if old is not None:
-            self._touched.update(self._watched(old))
+    def _leave(self, key: str, row: Row) -> None:
+        super()._leave(key, row)
+        self.touched.update(self._watched(row))
 
 
 class Settling(Table[Row]):

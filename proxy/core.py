@@ -20,6 +20,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+from msgspec.json import Decoder
+
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.messages import error_payload
@@ -33,12 +36,12 @@ from broker.wire import PackedEvents, PackedReplies, PackedRequest
 from .agents import Agents
 from .byids import ByIds
 from .calls import Answered, Call, Calls
+from .capacity import TAKING, Capacity
 from .desk import Desk
 from .forward import Forward
 from .gather import Done, Gather
 from .heads import HEADS, as_answered, decode_head, request_of
 from .links import SILENCE_S, Links
-from .loads import TAKING, Loads
 from .own import Own, Self
 from .pulls import Pulls
 from .recalls import Recalls
@@ -47,6 +50,7 @@ from .reservations import Reservations
 from .route import Routes
 from .sessions import Session, Sessions, hello
 from .states import States
+from .strategies import Strategies
 from .stream import MergeStream
 from .whereis import WhereIs
 from .workbins import Workbins
@@ -93,6 +97,7 @@ class ProxyCore:
         self.links.silence_s = max(SILENCE_S, 4 * slowest)
         self.gather = Gather(self.links, self.counts)
         self.calls = Calls(settings.max_pending, self.counts)
+        self.whereis = whereis = WhereIs(nodes, settings.interaction_cache_size)
         desk = Desk(
             configuration=configuration,
             settings=settings,
@@ -101,17 +106,18 @@ class ProxyCore:
             gather=self.gather,
             calls=self.calls,
             routes=Routes(configuration, nodes),
-            whereis=WhereIs(nodes, settings.interaction_cache_size),
+            whereis=whereis,
         )
         self.forward = Forward(desk)
         self.agents = Agents(desk)
-        self.loads = Loads(desk, self.agents.meant)
+        self.capacity = Capacity(desk, self.agents.meant)
         self.reservations = Reservations(desk)
         self.pulls = Pulls(desk)
         self.recalls = Recalls(desk)
         self.byids = ByIds(desk)
         self.workbins = Workbins(desk)
-        self.own = Own(Self(name, member, pid), desk, self.sessions, self.agents)
+        self.strategies = Strategies(desk)
+        self.own = Own(Self(name, member, pid), desk, self.sessions, self.agents, self.strategies)
         self.stream = MergeStream(name, nodes, settings.stream_stall_timeout, settings.stream_buffer)
         self.replays = Replays(self.stream, self.ask, nodes, settings)
         self.states = States(self.stream, self.ask, nodes, settings)
@@ -125,11 +131,12 @@ class ProxyCore:
             Route.HERE: self.own.answer,
             Route.INTERACTION: self._to_interaction,
             Route.AGENT: self.agents.request,
-            Route.SUBMIT: partial(self.loads.take, take=self.forward.submit),
+            Route.SUBMIT: partial(self.capacity.take, take=self.forward.submit),
             Route.SCATTER: self.forward.scatter,
             Route.SNAPSHOT: self.forward.to_snapshot,
-            Route.PULL: partial(self.loads.take, take=self._pull),
+            Route.PULL: partial(self.capacity.take, take=self._pull),
             Route.RESERVE: self.reservations.request,
+            Route.ENGINE: self.strategies.request,
             Route.STREAM: self._stream,
             Route.NODE: self.forward.to_node,
         }
@@ -176,7 +183,7 @@ class ProxyCore:
     def lost(self, now: float, source: bytes) -> None:
         """A client cannot be reached any more. Its session waits for it as long as for any silent one."""
         self._live(now)
-        self.sessions.lost(source)
+        self.strategies.lost(self.sessions.lost(source))
 
     def _introduction(self, client: int) -> bytes | None:
         return self.own.introduction(client)
@@ -187,7 +194,7 @@ class ProxyCore:
             self.reservations.delivering(call)
             self.forward.to_interaction(call)
         elif call.request in TAKING:
-            self.loads.take(call, self.forward.to_interaction)
+            self.capacity.take(call, self.forward.to_interaction)
         else:
             self.forward.to_interaction(call)
 
@@ -246,7 +253,7 @@ class ProxyCore:
             if payload.startswith(_VIEW_HEAD):
                 self.pulls.learn(node, payload)
             elif payload.startswith(_AGENT_LOAD):
-                self.loads.learn(node, payload)
+                self.capacity.learn(node, payload)
         except (ValueError, RecursionError):
             self.counts["garbage"] += 1
 
@@ -256,7 +263,16 @@ class ProxyCore:
         if session is None:
             self.counts["client gone"] += 1
         elif self.agents.lets_pass(session, node, payload):
+            if payload.startswith(_ROUTE_REQUEST):
+                self._learn_place(node, payload)
             self.calls.tell(session, payload)
+
+    def _learn_place(self, node: str, payload: bytes) -> None:
+        """A node sends an engine an interaction: requests about it go there."""
+        try:
+            self.whereis.learn(_read_sent(payload).interaction.interaction_id, node)
+        except (ValueError, RecursionError):
+            self.counts["garbage"] += 1
 
     def unsent(self, now: float, node: str, member: str, requests: list[PackedRequest]) -> None:
         """The shell could not send these to a member; they are tried again."""
@@ -277,8 +293,9 @@ class ProxyCore:
             for node in went:
                 self.pulls.went(node)
             for node, forgot in ready:
-                self.loads.ready(node)
+                self.capacity.ready(node)
                 self.agents.arrears.ready(node, forgot)
+                self.strategies.ready(node, forgot)
                 self.pulls.ready(node)
                 self.forward.ready()
             for node, number in given_up:
@@ -313,6 +330,7 @@ class ProxyCore:
         self.pulls.tick(now)
         self.forward.tick(now)
         self.agents.arrears.tick(now)
+        self.strategies.tick(now)
         self.own.tick(now)
         self.stream.tick(now)
 
@@ -320,8 +338,8 @@ class ProxyCore:
     def wake_at(self) -> float:
         """When :meth:`tick` wants to be called next, in seconds of the caller's clock."""
         parts = (
-            self.links, self.gather, self.pulls, self.forward, self.sessions, self.agents.arrears, self.stream,
-            self.replays, self.states,
+            self.links, self.gather, self.pulls, self.forward, self.sessions, self.agents.arrears, self.strategies,
+            self.stream, self.replays, self.states,
         )  # fmt: skip
         return min([part.wake_at for part in parts]) - self.now + (self._wall or 0.0)
 
@@ -341,6 +359,16 @@ def _name(request: type[Request] | None) -> str | None:
     return None if request is None else str(request.__struct_config__.tag)
 
 
+class _Known(Struct, gc=False):
+    interaction_id: str
+
+
+class _Sent(Struct, gc=False):
+    interaction: _Known
+
+
+_read_sent = Decoder(_Sent).decode
+_ROUTE_REQUEST = b'{"message":"EventRouteRequest"'
 _VIEW_HEAD = b'{"message":"EventViewHead"'
 _AGENT_LOAD = b'{"message":"EventAgentLoad"'
 

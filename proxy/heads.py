@@ -30,6 +30,7 @@ ASKED_FOR: dict[Route, dict[str, Code]] = {
     Route.INTERACTION: {"interaction_id": Code.NOT_ACCESSIBLE},
     Route.SUBMIT: {"tenant_id": Code.NO_SERVERS, "media_type": Code.NO_SERVERS},
     Route.SCATTER: {"tenant_id": Code.NO_SERVERS, "media_type": Code.NO_SERVERS},
+    Route.ENGINE: {"tenant_id": Code.NO_SERVERS},
     Route.PULL: {
         "tenant_id": Code.NO_SERVERS,
         "media_type": Code.NO_SERVERS,

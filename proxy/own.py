@@ -24,6 +24,7 @@ from .calls import Call
 from .desk import Desk
 from .sessions import Session, Sessions
 from .status import Status
+from .strategies import Strategies
 
 KIND = "Interaction Server Proxy"
 PROTOCOL = 1
@@ -40,7 +41,9 @@ class Self(NamedTuple):
 class Own:
     """The proxy's own answers."""
 
-    def __init__(self, self_: Self, desk: Desk, sessions: Sessions, agents: Agents) -> None:
+    def __init__(  # noqa: PLR0913 - what it answers for
+        self, self_: Self, desk: Desk, sessions: Sessions, agents: Agents, strategies: Strategies
+    ) -> None:
         self._self = self_
         self._calls = desk.calls
         self._links = desk.links
@@ -49,6 +52,7 @@ class Own:
         self._status = Status(desk.configuration, desk.links)
         self._sessions = sessions
         self._agents = agents
+        self._strategies = strategies
         self._ending: dict[int, Session] = {}
 
     def answer(self, call: Call) -> None:
@@ -73,7 +77,8 @@ class Own:
         session, replaced = self._sessions.register(now, source, request)
         if replaced is not None:
             self.end(replaced)
-        if session.changed:
+        engine = self._strategies.resumed(session)
+        if session.changed or engine:
             self._links.introduce_again(session.client)
             session.changed = False
         return encode(
@@ -99,6 +104,7 @@ class Own:
     def end(self, session: Session) -> None:
         """A session is over: its agents are logged out, then the nodes are told."""
         self._ending[session.client] = session
+        self._strategies.end(session)
         self._agents.end(session)
 
     def tick(self, now: float) -> None:

@@ -58,6 +58,7 @@ BEFORE: dict[str, list[Step]] = {
     "RequestMoveInteractions": [SNAPSHOT],
     "RequestUnlockInteraction": [LOCK],
     "RequestReject": [PULL, DELIVER],
+    "RequestUnloadStrategy": [(ENGINE, "RequestLoadStrategy", REQUESTS["RequestLoadStrategy"].example)],
     "RequestHold": [],
     "RequestResume": [(MEDIA, "RequestHold", {"interaction_id": HELD})],
     "RequestUpdateActivity": [TAKE],
@@ -351,7 +352,7 @@ class TestOneLost:
         elif answer["message"] == "EventError":
             # what has to be done on all nodes is not done on some of them
             on_all = route is Route.SCATTER and request.merge is Merge.ALL
-            assert on_all or (route in (Route.SUBMIT, Route.AGENT, Route.PULL) and not known)
+            assert on_all or (route in (Route.SUBMIT, Route.AGENT, Route.PULL, Route.RESERVE) and not known)
             assert (answer["code"], answer["missing"]) == (Code.LOST_CONNECTION, [lost])
         else:
             assert answer["message"] == request.reply

@@ -214,6 +214,32 @@ def capacities(configuration: Configuration, findings: Findings) -> None:
                 _refer((section, name, "capacity", media), ("media type", media), known, "", findings)
 
 
+def strategies(configuration: Configuration, findings: Findings) -> None:
+    """The views of a strategy exist, each once, all of one tenant; one that two strategies have is warned of."""
+    owners: dict[str, str] = {}
+    for name, strategy in configuration.strategies.items():
+        views: list[tuple[Path, str]] = [
+            (("strategies", name, "views", at), it) for at, it in enumerate(strategy.views)
+        ]
+        for path, view in views:
+            _refer(path, ("view", view), configuration.views, "", findings)
+            if owners.setdefault(view, name) != name:
+                findings.warn(path, f"the strategy {quoted(owners[view])} has it, too: their engines take turns")
+        for path, first in _doubles(views):
+            findings.add(path, f"is the same as {key_of(first)}")
+        known = [(path, tenant) for path, view in views if (tenant := _tenant_of(view, configuration)) is not None]
+        for path, tenant in known:
+            if tenant != known[0][1]:
+                findings.add(path, f"is of tenant {tenant}, the first view is of tenant {known[0][1]}")
+
+
+def _tenant_of(view: str, configuration: Configuration) -> int | None:
+    """Whose view it is; None: it is nobody's, or there is none."""
+    known = configuration.views.get(view)
+    queue = configuration.queues.get(known.queue) if known is not None else None
+    return queue.tenant if queue is not None else None
+
+
 def workbin_views(configuration: Configuration, findings: Findings) -> None:
     """No view has the name of a workbin's own."""
     for name in configuration.workbins:
@@ -284,6 +310,7 @@ CHECKS: tuple[Check, ...] = (
     queues,
     groups,
     capacities,
+    strategies,
     workbin_views,
     custom_properties,
     conditions,

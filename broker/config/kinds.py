@@ -56,7 +56,7 @@ def expected(annotation: Any) -> str:
         return f"an array of {_PLURALS[kind_of(arguments[0]).core]}{least}"
     if origin is dict or options_class(core):
         return "a table" + _needed(options_class(core))
-    return _WORDS[core] + _range(meta)
+    return _WORDS[core] + _range(meta) + _such_as(meta)
 
 
 def _needed(cls: type[Struct] | None) -> str:
@@ -73,6 +73,11 @@ def _range(meta: Meta) -> str:
     if meta.ge is None or meta.le is None:
         return ""
     return f" from {number(meta.ge)} to {number(meta.le)}"
+
+
+def _such_as(meta: Meta) -> str:
+    """What a string with a spelling of its own looks like."""
+    return f" such as {', '.join(quoted(one) for one in meta.examples)}" if meta.examples else ""
 
 
 def number(value: float) -> str:

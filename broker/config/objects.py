@@ -1,4 +1,5 @@
-"""The configuration as typed objects: tenants, nodes, proxies, clusters, queues, views, workbins, and their options.
+"""The configuration as typed objects: tenants, nodes, proxies, clusters, queues, views, workbins, strategies, and their
+options.
 
 Every option stands here once, under its published name (kebab-case in the file), with its unit, range, default and
 meaning; :mod:`broker.config.load` reads a file into these classes and :mod:`broker.config.page` makes the
@@ -10,6 +11,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
+
+from broker.rates import RATE
 
 AGENT_SEAT = "ics_multi_media_agent_seat"
 OPEN_MEDIA_SEAT = "ics_open_media_seat"
@@ -35,6 +38,28 @@ Capacities = dict[str, Annotated[int, Meta(ge=0, le=MOST_CAPACITY)]]
 
 class Options(Struct, kw_only=True, rename="kebab", forbid_unknown_fields=True):
     """A section of options."""
+
+
+MAX_SUBMITTED = 50_000
+"""The published upper end of limits of submitted interactions."""
+
+Submitted = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=MAX_SUBMITTED,
+        description="interactions that an engine may hold at a node at once; 0: none are sent; not set: no limit of its"
+        " own",
+    ),
+]
+Rate = Annotated[
+    str,
+    Meta(
+        pattern=RATE,
+        examples=["10/second", "90/minute", "500/hour", "0"],
+        description="how many interactions a node sends an engine at most; `0`: none; not set: no limit of its own",
+    ),
+]
 
 
 class MediaType(Options):
@@ -109,6 +134,27 @@ class NodeSettings(Limits):
     routing_timeout: Annotated[
         int, Meta(ge=20, le=525_600, description="minutes a strategy may hold an interaction; then it goes back")
     ] = 720
+    default_max_submitted_per_router: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=MAX_SUBMITTED,
+            description="interactions that one routing engine may hold here, over all its strategies;"
+            " `[routing-engines.NAME]` overrides it",
+        ),
+    ] = 500
+    default_max_submission_rate: (
+        Annotated[
+            str,
+            Meta(
+                pattern=RATE,
+                examples=["10/second", "90/minute", "500/hour", "0"],
+                description="how many interactions are sent to one routing engine at most, over all its strategies;"
+                " `0`: none; not set: as many as it takes; `[routing-engines.NAME]` overrides it",
+            ),
+        ]
+        | None
+    ) = None
     not_ready_on_invitation_timeout: Annotated[
         bool, Meta(description="an agent that lets an invitation expire is made not ready; false in a cluster (guide)")
     ] = False
@@ -272,6 +318,23 @@ class View(Options):
     ] = ""
 
 
+class Strategy(Options):
+    """A strategy: the views whose interactions nodes send to the routing engines that load it, and what each of these
+    engines may have of it."""
+
+    views: Annotated[list[str], Meta(min_length=1, description="views, all of one tenant")]
+    max_submitted_interactions: Submitted | None = None
+    max_submission_rate: Rate | None = None
+
+
+class RoutingEngine(Options):
+    """What one routing engine may have at a node, over all its strategies; its name is the `client_name` that it
+    registers with. What is not set here is as the node's `default-max-…` options have it."""
+
+    max_submitted_interactions: Submitted | None = None
+    max_submission_rate: Rate | None = None
+
+
 class WorkbinType(Options):
     """A workbin type."""
 
@@ -330,6 +393,8 @@ class Configuration(Options):
     agents: dict[str, Agent] = {}
     agent_groups: dict[str, AgentGroup] = {}
     place_groups: dict[str, PlaceGroup] = {}
+    strategies: dict[str, Strategy] = {}
+    routing_engines: dict[str, RoutingEngine] = {}
     custom_properties: dict[str, CustomProperty] = {}
 
     def nodes_of(self, proxy: str) -> list[str]:

@@ -16,10 +16,10 @@ from broker.errors import Code, Refusal
 
 from . import (
     agents,
+    capacity,
     connection,
     interactions,
     licences,
-    loads,
     operations,
     parties,
     proxies,
@@ -29,6 +29,7 @@ from . import (
     routing,
     snapshots,
     states,
+    strategies,
     workbins,
 )
 from .connection import EventError
@@ -42,8 +43,9 @@ FAMILIES: tuple[ModuleType, ...] = (
     pulls,
     routing,
     reservations,
-    loads,
+    capacity,
     licences,
+    strategies,
     parties,
     workbins,
     snapshots,

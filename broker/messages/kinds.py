@@ -50,6 +50,7 @@ class Route(Enum):
     SUBMIT = "one node that serves tenant and media type and accepts submits"
     SCATTER = "all nodes that serve the tenant and, if given, the media type"
     SNAPSHOT = "the nodes that the snapshot id names"
+    ENGINE = "every node of the tenant that is there; one that is away gets it when it is back"
     PULL = "the node whose head of the view comes first"
     STREAM = "all nodes, through the merged stream"
     NODE = "the node that `node` names"

@@ -98,8 +98,10 @@ class EventRejected(ReportingEvent):
 class EventAbandoned(Notification):
     """A routing engine's interaction was taken from it, or the agent it was delivered to has not taken it.
 
-    :param reason: such as `Stopped`, `Rejected`, `Expired`
+    :param reason: such as `Stopped`, `PlacedInQueue`, `Rejected`, `Expired`, `RoutingTimeout`, `Unloaded`
+    :param strategy_id: of the strategy that had it
     """
 
     interaction_id: str
     reason: str
+    strategy_id: str | None = None

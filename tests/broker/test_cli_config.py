@@ -148,7 +148,7 @@ def test_show(file: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert parse(result.stdout) == parse(file.read_text())
     settings = result.stdout.partition("[nodes.n1.settings]")[2].partition("\n\n")[0].splitlines()
-    assert [line.split() for line in settings if "default" in line] == [
+    assert [line.split() for line in settings if "# default:" in line] == [
         ["lease-timeout", "=", "2.5", "#", "default:", "2"]
     ]
     assert "delivering-timeout = 30" in settings
@@ -172,6 +172,8 @@ def test_show_as_json(file: Path) -> None:
         "nodes.n1.cluster-settings.media-types",
         "nodes.n2.cluster-settings.media-types",
         *(f'views."{name}/all".order' for name in ("Inbound", "PS", "PE", "IN", "NE", "NW", "TT")),
+        "strategies.Greeting.max-submitted-interactions",
+        "strategies.Greeting.max-submission-rate",
     ]
 
 

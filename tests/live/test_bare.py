@@ -19,6 +19,7 @@ pytestmark = pytest.mark.timeout(120)
 CLIENT = ROOT / "examples" / "bare_client.py"
 NODE_CLIENT = ROOT / "examples" / "bare_client.mjs"
 READER = ROOT / "examples" / "bare_events.py"
+ENGINE = ROOT / "examples" / "bare_engine.py"
 PATIENCE_MS = 5000
 
 
@@ -252,7 +253,7 @@ class TestExamples:
             reader.kill()
             reader.wait()
 
-    @pytest.mark.parametrize("path", [CLIENT, READER], ids=lambda path: path.name)
+    @pytest.mark.parametrize("path", [CLIENT, READER, ENGINE], ids=lambda path: path.name)
     def test_they_import_nothing_of_the_project(self, path):
         found = [
             node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)

@@ -326,7 +326,7 @@ def test_capacity_is_known_to_a_proxy_that_the_agent_moves_to() -> None:
     accept(first, idents[0])
     desk(world, "VICKY", "p2")
     # when a node fails over, and only the second proxy can tell it
-    world.proxies["p1"].loads._parts.clear()
+    world.proxies["p1"].capacity._parts.clear()
     world.lose("n2")
     world.run(1.5)
     world.take_over("n2")

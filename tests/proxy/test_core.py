@@ -265,7 +265,7 @@ def test_wrong_routing_attributes(make_world: Any, name: str, field: str, value:
     route = REQUESTS[name].route
     if route is Route.INTERACTION and field == "interaction_id":
         expected = 2003
-    elif route in (Route.SUBMIT, Route.PULL, Route.SCATTER) and field in ("tenant_id", "media_type"):
+    elif route in (Route.SUBMIT, Route.PULL, Route.SCATTER, Route.ENGINE) and field in ("tenant_id", "media_type"):
         expected = 2001
     else:
         expected = 3

@@ -61,7 +61,7 @@ def test_what_is_over_is_forgotten(limited: Any) -> None:
     tell(limited, "n1")
     # then the others are told, and nothing is kept
     assert told(limited, "n2") == [{"email": [1, 0]}, {}]
-    assert limited.core.loads._parts == {}
+    assert limited.core.capacity._parts == {}
 
 
 def test_a_node_that_is_back_is_told_what_is_elsewhere(limited: Any) -> None:
@@ -157,7 +157,7 @@ def test_a_refusal_lets_the_next_one_go_on(limited: Any) -> None:
     assert waiting == [False, False, False]
     assert [limited.reply(b"vicky", ref).get("code", 0) for ref in (first, wrong, third)][:2] == [2003, 15]
     assert limited.is_answered(b"vicky", third)
-    assert limited.core.loads._waiting == {}
+    assert limited.core.capacity._waiting == {}
 
 
 def test_how_many_wait_is_bounded(limited: Any) -> None:

@@ -21,9 +21,9 @@ import msgspec
 from broker.capacity import CapacityRules
 from broker.errors import Code, Refusal
 from broker.messages import encode, error_payload
+from broker.messages.capacity import EventAgentLoad, Load, RequestAgentLoad
 from broker.messages.interactions import RequestSubmit
 from broker.messages.kinds import Request
-from broker.messages.loads import EventAgentLoad, Load, RequestAgentLoad
 from broker.messages.parties import RequestResume
 from broker.messages.pulls import RequestPull
 from broker.messages.routing import RequestAccept
@@ -45,7 +45,7 @@ Take = Callable[[Call], None]
 _read = msgspec.json.Decoder(EventAgentLoad).decode
 
 
-class Loads:
+class Capacity:
     """All limited agents' loads, and their requests that wait.
 
     :param meant: a client's agents that ids mean
