@@ -126,7 +126,10 @@ def _begin(node: NodeCore, call: Call, place_id: str | None, reason: Document, y
 
 
 def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
-    """One more connection of a logged-in agent, as ``allow-multiple-agent-connections`` has it."""
+    """One more connection of a logged-in agent, as ``allow-multiple-agent-connections`` has it.
+
+    Whether this node speaks for the agent is from now on as this request has it.
+    """
     session_id = call.session.session_id
     if session_id in agent.sessions:
         return agent
@@ -139,7 +142,7 @@ def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
         for other in others:
             node.tell(other, _closed(agent, "logged in from another connection"))
         sessions = [session_id]
-    joined = replace(agent, sessions=sessions)
+    joined = replace(agent, sessions=sessions, echo=call.echo)
     node.memory.put(node.memory.agents, agent.key, joined)
     return joined
 

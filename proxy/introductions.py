@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
+from broker.errors import Code
 from broker.wire import PackedReply, PackedRequest
 
 from .link import Farewell, Link, Numbers
@@ -74,7 +75,16 @@ class Introductions:
         link.parting.update(link.leaving)
         link.leaving.clear()
 
+    def try_again(self, link: Link) -> None:
+        """Dismisses those whose sessions the node could not end."""
+        link.leaving.update(link.lingering)
+        link.lingering.clear()
+        self.go_on(link)
+
     def _dismissed(self, now: float, link: Link, reply: PackedReply) -> None:
+        if reply.code not in (0, Code.NOT_REGISTERED):
+            link.lingering[reply.client] = link.parting.pop(reply.client)
+            return
         for clients in (link.known, link.introduced):
             clients.discard(reply.client)
         link.parting.pop(reply.client, None)

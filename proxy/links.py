@@ -351,6 +351,8 @@ class Links:
         if reply.code or reply.number != link.probe or not link.flowing:
             return
         link.answered_at = link.probe_at - _pause_s(link)
+        if link.lingering:
+            self._introductions.try_again(link)
         for number in list(link.order):
             if number >= reply.number:
                 break

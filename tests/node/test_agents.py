@@ -359,3 +359,14 @@ def test_a_logout_is_told_to_the_agents_other_connections(driver):
     second.ask("RequestAgentLogout")
     # then the other one hears of it
     assert (first.told(), second.told()) == (["EventAgentConnectionClosed"], [])
+
+
+def test_with_a_further_connection_this_node_speaks_for_the_agent_or_not(driver):
+    # given an agent of whom another node speaks
+    first, second = driver.client("first", "AgentApplication"), driver.client("second", "AgentApplication")
+    driver.ask(first.source, LOGIN, ECHO)
+    # when it logs in from elsewhere, and this node is to speak
+    driver.ask(second.source, LOGIN)
+    # then it does
+    (agent,) = driver.core.memory.agents.rows.values()
+    assert agent.echo is False

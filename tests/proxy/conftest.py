@@ -97,7 +97,7 @@ class FakeNode:
             return {"message": "EventAck"}
         if entry.client not in self.known:
             return {"message": "EventError", "code": 1, "text": "Client is not registered"}
-        if message == "RequestUnregisterClient":
+        if message == "RequestUnregisterClient" and message not in self.script:
             self.known.discard(entry.client)
         if message in self.script:
             said = self.script[message]

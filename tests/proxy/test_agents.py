@@ -822,3 +822,48 @@ def test_an_agent_is_logged_out_where_a_login_may_be_on_its_way(world: Any) -> N
     come_back(world, others[0])
     # then it is told to log it out
     assert world[others[0]].asked()[-1]["message"] == "RequestAgentLogout"
+
+
+def test_a_change_that_is_taken_back_where_the_word_about_it_was_lost(world: Any) -> None:
+    # given a node that makes a change, but whose word about it is lost, and one that refuses it
+    client, _, others = logged_in(world)
+    world[others[0]].script["RequestDoNotDisturbOn"] = {"message": "EventError", "code": 30, "text": "Licence limit"}
+    world[others[1]].notify = lambda *given, **named: None
+    world.ask(client, "RequestDoNotDisturbOn")
+    # when words are heard again
+    del world[others[1]].notify
+    world.run(1.1)
+    # then it is as it was there too
+    assert states(world) == [{"media": {"voice": 1}, "donot_disturb": False}] * 3
+
+
+def test_a_node_is_told_of_no_agent_of_a_silent_client(make_world: Any) -> None:
+    # given an agent, whose client is silent from then on: the agent may be elsewhere by now
+    world = make_world(("n1", "n2"), keepalive_interval=5.0)
+    client = world.client(b"desk")
+    world.ask(client, "RequestAgentLogin", **LOGIN)
+    world.run(6.0)
+    # when a node has lost it
+    world["n2"].known.clear()
+    world.run(3.0)
+    # then it is not logged in there again, until the client is heard
+    assert world["n2"].asked("RequestAlignAgent") == []
+    world.ask(client, "RequestPing")
+    world.run(1.1)
+    assert len(world["n2"].asked("RequestAlignAgent")) == 1
+
+
+def test_a_node_that_cannot_end_a_session_now_is_told_again(world: Any) -> None:
+    # given a client whose agent a node has, and whose database fails
+    client, _, others = logged_in(world)
+    world[others[0]].script["RequestUnregisterClient"] = UNSURE
+    # when the client's session ends, and later the database is well
+    world.ask(client, "RequestUnregisterClient")
+    world.run(2.5)
+    tried = ends(world).count(others[0])
+    world[others[0]].script.clear()
+    world.run(2.5)
+    # then the node is told again until it has ended it, and not more than once a second
+    assert 2 <= tried <= 5
+    assert ends(world).count(others[0]) == tried + 1
+    assert not world.core.links.links[others[0]].lingering

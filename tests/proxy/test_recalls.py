@@ -134,7 +134,7 @@ def test_a_node_that_has_been_away_for_long_keeps_nobody_from_pulling(world: Wor
 
 
 def test_a_reply_that_is_kept_no_longer_is_not_made_up_for() -> None:
-    # given a pull whose window has passed
+    # given a pull whose window has passed, and another node that has the first interaction now
     world = World(make_configuration(2, 2))
     for pair in world.pairs.values():
         pair.core.settings.dedup_window = 1.0  # type: ignore[union-attr]
@@ -142,6 +142,9 @@ def test_a_reply_that_is_kept_no_longer_is_not_made_up_for() -> None:
     for _ in range(4):
         media.ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound")
     pull(engine(world, "p1"))
+    (holder,) = holders(world)
+    direct = world.client(ClientType.MEDIA, "n2" if holder == "n1" else "n1")
+    direct.ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound", priority=9)
     world.run(1.5)
     # when it is asked again through the other proxy
     answer = pull(engine(world, "p2"))
@@ -205,3 +208,15 @@ def test_a_pull_by_ids_asked_again_gets_the_same(world: World) -> None:
 
     assert granted(second) == granted(first)
     assert taken(world) == 3
+
+
+def test_a_held_pull_is_recalled_although_the_view_is_empty_now() -> None:
+    # given one node, whose only interaction a pull has taken
+    world = World(make_configuration(1, 2))
+    world.client(ClientType.MEDIA).ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound")
+    hold = {"extension": {"pull-for-strategy": 1}}
+    first = pull(engine(world, "p1"), **hold)
+    assert len(first["interactions"]) == 1
+    # when it is asked again through another proxy, which would hold it
+    # then the same is answered at once
+    assert pull(engine(world, "p2"), **hold) == first

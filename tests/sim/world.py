@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from broker.errors import Code
 from broker.loop import Stalls
@@ -35,6 +35,21 @@ from tests.sim.sockets import Port, Publisher
 from tests.sim.store import Disk
 
 Published = tuple[bytes, bytes, bytes]
+
+
+class Stream(NamedTuple):
+    """What one process of a proxy has published. :param since: when the process began"""
+
+    process: Process
+    since: float
+    published: list[Published]
+
+    @property
+    def began_us(self) -> int | None:
+        """When its stream began."""
+        began_us: int | None = self.process.shell.core.stream.began_us
+        return began_us
+
 
 PEACE_S = 5.0
 """After this long in peace, every request is answered at once and well."""
@@ -104,7 +119,7 @@ class World:
         self.pids: dict[int, Process] = {}
         self.processes = {process.name: process for process in self._processes()}
         self.doors: dict[str, Door] = {}
-        self.published: dict[str, tuple[Any, list[Published]]] = {}
+        self.published: dict[str, Stream] = {}
         self.switchovers: list[str] = []
         self.healed = self.closing = False
         self.healed_at = float("inf")
@@ -170,11 +185,10 @@ class World:
         """A bound XPUB. A proxy's has a listener from the start, to see its whole stream."""
         if process.name not in self.configuration.proxies:
             return Publisher(self.network, process, address, self._said, [PACKED_TOPIC])
-        published: list[Published] = []
-        self.published[f"{process.name}.{process.pid}"] = (process, published)
+        stream = self.published[f"{process.name}.{process.pid}"] = Stream(process, self.heap.now, [])
 
         def heard(frames: Sequence[bytes]) -> None:
-            published.append((frames[0], frames[1], frames[2]))
+            stream.published.append((frames[0], frames[1], frames[2]))
 
         return Publisher(self.network, process, address, heard, [b""])
 
@@ -261,12 +275,12 @@ class World:
         cores = [process.shell.core for process in self.members(node) if process.running]
         return next((core for core in cores if core.active), None)
 
-    def streams(self) -> dict[str, tuple[int | None, list[Published]]]:
-        """What each running proxy has published, and when its stream began."""
+    def streams(self) -> dict[str, Stream]:
+        """What each running proxy has published."""
         return {
-            name: (process.shell.core.stream.began_us, published)
-            for name, (process, published) in self.published.items()
-            if process.running and name == f"{process.name}.{process.pid}"
+            name: stream
+            for name, stream in self.published.items()
+            if stream.process.running and name == f"{stream.process.name}.{stream.process.pid}"
         }
 
     def gone(self, server: str) -> set[str]:
@@ -344,7 +358,7 @@ class World:
     def _tally(self) -> dict[str, int]:
         """How much there was of what."""
         operations = list(self.operations())
-        published = [message for _, some in self.published.values() for message in some]
+        published = [message for stream in self.published.values() for message in stream.published]
         return {
             "histories": 1,
             "operations": len(operations),
