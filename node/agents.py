@@ -187,7 +187,7 @@ def disconnect(node: NodeCore, session_id: str, why: str, *, vanished: bool) -> 
     for key in node.memory.agents.keys("session", session_id):
         agent = node.memory.agents.rows[key]
         left = [name for name in agent.sessions if name != session_id]
-        if agent.vanished_us:
+        if agent.vanished_us and vanished:
             continue
         if left:
             node.memory.put(node.memory.agents, key, replace(agent, sessions=left))

@@ -370,3 +370,17 @@ def test_with_a_further_connection_this_node_speaks_for_the_agent_or_not(driver)
     # then it does
     (agent,) = driver.core.memory.agents.rows.values()
     assert agent.echo is False
+
+
+def test_a_client_that_has_vanished_and_then_says_that_it_goes(driver):
+    # given an agent of a proxy's client, of which nothing was heard any more
+    hello = {"message": "RequestRegisterClient", "client_name": "p1", "client_type": "Proxy", "session_id": "p1.b"}
+    desk = {**hello, "client_name": "VICKY", "client_type": "AgentApplication", "session_id": "p1.b.7"}
+    gone, goes = ({"message": "RequestUnregisterClient", "vanished": vanished} for vanished in (True, False))
+    # when the proxy brings it back only to say that it goes
+    said = [(0, hello), *((7, one) for one in (desk, LOGIN, gone, desk, goes))]
+    entries = [PackedRequest(at + 1, client, 0, json.dumps(one).encode()) for at, (client, one) in enumerate(said)]
+    driver.core.receive_link(driver.now, b"proxy", PackedRequests(1, entries))
+    events = [json.loads(event.payload)["message"] for event in driver.core.take(driver.now).events.events]
+    # then it is logged out
+    assert events == ["EventAgentLogin", "EventAgentLogout"]
