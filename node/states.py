@@ -40,6 +40,7 @@ from broker.messages.states import (
     RequestChangeAgentStateReason,
     RequestChangeMediaStateReason,
 )
+from broker.wire import ECHO
 
 from . import agents, capacity, licences, reservations
 from .calls import Call
@@ -216,6 +217,9 @@ def kept_reason(reason: Document) -> Document:
 def resume(node: NodeCore, call: Call, agent: AgentRow, reason: Document) -> AgentRow:
     """A vanished agent has logged in again: its session goes on, its media types are as the login says.
 
+    Who speaks for the agent from now on, the login says; the differences are said by who has spoken for it so far, for
+    the stream has what that node made of it when the client vanished, and perhaps no other did.
+
     :raises Refusal: no seat is left for a media type that it did not have before
     """
     request: RequestAgentLogin = call.request
@@ -231,8 +235,9 @@ def resume(node: NodeCore, call: Call, agent: AgentRow, reason: Document) -> Age
         vanished_us=0,
     )
     node.memory.put(node.memory.agents, back.key, back)
+    said = Call(call.source, call.ref, ECHO if agent.echo else 0, call.session, request)
     for event, media_type in _differences(agent, back):
-        agents.report(node, event, back, call, media_type)
+        agents.report(node, event, back, said, media_type)
     return back
 
 
@@ -245,8 +250,12 @@ def _differences(old: AgentRow, new: AgentRow) -> list[tuple[type[AgentEvent], s
             said.append((EventMediaAdded, name))
         elif old.media[name] != state:
             said.append((EventReadyForMedia if state else EventNotReadyForMedia, name))
+        elif old.media_reasons.get(name) != new.media_reasons.get(name):
+            said.append((EventMediaStateReasonChanged, name))
     if old.donot_disturb:
         said.append((EventDoNotDisturbOff, None))
+    elif old.state_reason != new.state_reason:
+        said.append((EventAgentStateReasonChanged, None))
     return said
 
 

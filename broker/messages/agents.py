@@ -50,6 +50,8 @@ class RequestAgentLogin(AgentRequest):
         "EventReadyForMedia",
         "EventNotReadyForMedia",
         "EventDoNotDisturbOff",
+        "EventMediaStateReasonChanged",
+        "EventAgentStateReasonChanged",
         "EventLicenceUsage",
     )
     example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "agent_id": "VICKY", "media_list": {"voice": 1}}

@@ -275,6 +275,27 @@ def test_a_vanished_agent_that_logs_in_again_goes_on_with_its_session(driver):
     assert "LoginSessionTimeout" not in json.dumps(driver.said)
 
 
+def test_the_differences_are_said_by_the_node_that_has_spoken_so_far(driver):
+    # given a vanished agent that this node has spoken for, and one that it has not
+    said = {}
+    for agent, flags, later in (("VICKY", 0, ECHO), ("ANAT", ECHO, 0)):
+        desk, back = driver.client(f"{agent}1", "AgentApplication"), driver.client(f"{agent}2", "AgentApplication")
+        message = {**LOGIN, "agent_id": agent, "media_list": {"voice": 1}}
+        driver.ask(desk.source, message, flags)
+        driver.core.lost(driver.now, desk.source[0])
+        driver.settle()
+        driver.events()
+        # when the login that brings it back says the opposite
+        driver.ask(back.source, message, later)
+        driver.ask(back.source, {"message": "RequestDoNotDisturbOn"}, later)
+        said[agent] = [(event["message"], event.get("echo", False)) for event in driver.said]
+    # then that holds for what comes after the return
+    assert said == {
+        "VICKY": [("EventReadyForMedia", False), ("EventDoNotDisturbOn", True)],
+        "ANAT": [("EventReadyForMedia", True), ("EventDoNotDisturbOn", False)],
+    }
+
+
 def test_a_vanished_client_that_comes_back_with_its_session_has_its_agent(driver):
     # given a vanished agent
     scene = Vanished(driver)

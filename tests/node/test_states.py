@@ -154,6 +154,21 @@ def test_an_invitation_that_expires_makes_not_ready_where_that_is_set(make_drive
     assert state(driver)["media_reasons"] == {"voice": {"reason_system_name": "InvitationExpired"}}
 
 
+def test_an_agent_that_comes_back_has_the_reasons_of_its_login(driver):
+    # given an agent with reasons, whose client has vanished
+    vicky = driver.agent("VICKY", voice=0)
+    vicky.ask("RequestChangeMediaStateReason", media_type="voice", reason=LUNCH)
+    driver.core.lost(driver.now, b"VICKY")
+    driver.settle()
+    driver.events()
+    # when it logs in again as it was
+    desk = driver.client("desk", "AgentApplication")
+    desk.ask("RequestAgentLogin", tenant_id=101, agent_id="VICKY", media_list={"voice": 0}, reason=CLERICAL)
+    # then reporting hears that its reasons are others
+    assert driver.events() == ["EventMediaStateReasonChanged", "EventAgentStateReasonChanged"]
+    assert "media_reasons" not in state(driver)
+
+
 def test_the_board_of_a_reporting_client_shows_reasons(driver):
     # given an agent with reasons
     vicky = driver.agent("VICKY")
