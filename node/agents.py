@@ -142,7 +142,7 @@ def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
         for other in others:
             node.tell(other, _closed(agent, "logged in from another connection"))
         sessions = [session_id]
-    joined = replace(agent, sessions=sessions, echo=call.echo)
+    joined = replace(agent, sessions=sessions, echo=call.echo, returned=False)
     node.memory.put(node.memory.agents, agent.key, joined)
     return joined
 

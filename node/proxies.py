@@ -42,13 +42,14 @@ def align(node: NodeCore, call: Call) -> EventAck:
         login = RequestAgentLogin(
             **_ids(request), tenant_id=request.tenant_id, media_list=request.media_list, reason=request.reason
         )
-        _do(node, call, login)
+        _do(node, call, login, call.flags)
         agent = agents.asking(node, call)
+    flags = 0 if agent.returned else call.flags
     for step in _steps(agent, request):
-        _do(node, call, step)
+        _do(node, call, step, flags)
     agent = agents.asking(node, call)
-    if agent.echo is not call.echo:
-        agent = replace(agent, echo=call.echo)
+    if agent.echo is not call.echo or agent.returned:
+        agent = replace(agent, echo=call.echo, returned=False)
         node.memory.put(node.memory.agents, agent.key, agent)
     node.tell(call.session.session_id, states.status_of(node, agent))
     return EventAck()
@@ -88,9 +89,9 @@ def _ids(request: AgentRequest) -> dict[str, Any]:
     return {"agent_id": request.agent_id, "place_id": request.place_id}
 
 
-def _do(node: NodeCore, call: Call, step: AgentRequest) -> None:
+def _do(node: NodeCore, call: Call, step: AgentRequest, flags: int) -> None:
     """One of the agent's own requests, asked by the same client."""
-    _STEPS[type(step)](node, Call(call.source, call.ref, call.flags, call.session, step))
+    _STEPS[type(step)](node, Call(call.source, call.ref, flags, call.session, step))
 
 
 def recall(node: NodeCore, call: Call) -> EventRecalled:

@@ -23,6 +23,8 @@ class AgentRow(Record):
     :param seats: the licences of media types that it has taken since its login, besides its agent seat
     :param vanished_us: since when it has no client, 0 while it has one
     :param echo: another node speaks for this agent; changes made by this server itself are echoes
+    :param returned: it has come back when another node speaks for it, but the stream's last word is this node's: what
+        brings it to the other node's state is said by this one
     """
 
     tenant_id: int
@@ -38,6 +40,7 @@ class AgentRow(Record):
     echo: bool = False
     login_us: int = 0
     vanished_us: int = 0
+    returned: bool = False
 
     @property
     def key(self) -> str:

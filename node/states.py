@@ -232,6 +232,7 @@ def resume(node: NodeCore, call: Call, agent: AgentRow, reason: Document) -> Age
         state_reason=reason,
         seats=licences.check_media(node, agent, request.media_list),
         echo=call.echo,
+        returned=call.echo and not agent.echo,
         vanished_us=0,
     )
     node.memory.put(node.memory.agents, back.key, back)
@@ -265,7 +266,7 @@ def _differences(old: AgentRow, new: AgentRow) -> list[tuple[type[AgentEvent], s
 def _change(
     node: NodeCore, call: Call, agent: AgentRow, event: type[AgentEvent], media_type: str | None = None
 ) -> EventAck:
-    changed = replace(agent, echo=call.echo)
+    changed = replace(agent, echo=call.echo, returned=False)
     node.memory.put(node.memory.agents, changed.key, changed)
     agents.report(node, event, changed, call, media_type)
     node.tell_agent(changed.key, status_of(node, changed))
