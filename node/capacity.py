@@ -230,7 +230,7 @@ def _links(node: NodeCore, agent: AgentRow) -> frozenset[Source]:
 
 
 def reconfigured(node: NodeCore) -> None:
-    """The node's configuration is another one: its capacities hold for what is offered from now on."""
+    """``node.configuration`` is another one: its capacities hold for what is offered from now on."""
     node.capacity.rules = CapacityRules(node.configuration)
     node.capacity.touched.update(node.memory.agents.rows)
 

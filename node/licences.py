@@ -88,22 +88,28 @@ def settle(node: NodeCore) -> None:
 
 
 def resume(node: NodeCore) -> None:
-    """This member begins to serve: limits that are reached were said to be; those that this member's configuration has
-    lowered hold."""
-    limits = node.licences.limits
-    node.licences.reached = {licence for licence, limit in limits.items() if used(node, licence) >= limit}
-    reconfigured(node)
+    """This member begins to serve: limits that are reached were said to be; those that its configuration has lowered
+    hold."""
+    limits = dict(node.configuration.nodes[node.name].licenses)
+    reached = {licence for licence, limit in limits.items() if used(node, licence) >= limit}
+    node.licences.limits, node.licences.reached = limits, reached
+    _log_out_surplus(node)
 
 
 def reconfigured(node: NodeCore) -> None:
-    """The node's configuration is another one: its limits hold from now on."""
+    """The active member's ``node.configuration`` is another one: its limits hold from now on."""
     state = node.licences
     old, state.limits = state.limits, dict(node.configuration.nodes[node.name].licenses)
     state.reached &= state.limits.keys()
     for licence in sorted({*old, *state.limits}):
         if old.get(licence) != state.limits.get(licence):
             _say(node, licence, "changed")
-    for licence, limit in state.limits.items():
+    _log_out_surplus(node)
+
+
+def _log_out_surplus(node: NodeCore) -> None:
+    """Whoever came last, while more seats are in use than there are."""
+    for licence, limit in node.licences.limits.items():
         for agent in _last_come(node, licence)[: max(used(node, licence) - limit, 0)]:
             agents.log_out(node, agent, "LicenceDecreased")
 
