@@ -65,6 +65,7 @@ def configure(folder: Path, plan: Plan, domain: Configuration) -> Configuration:
             database=f"sqlite:///{folder}/n{number}.db",
             primary=addresses(),
             backup=addresses() if plan.backups else None,
+            connections=list(domain.esp_servers),
             settings=plan.node_settings,
         )
         for number in range(1, plan.nodes + 1)

@@ -68,8 +68,8 @@ class Code(IntEnum):
 
     UNKNOWN_SNAPSHOT = 70, "Unknown snapshot"
 
-    NO_SERVICE = 80, "ESP server is not available"
-    SERVICE_TIMEOUT = 81, "ESP server did not answer in time"
+    NO_SERVICE = 80, "ESP server is not available", "no server has got the request, or it may be repeated: ask again"
+    SERVICE_TIMEOUT = 81, "ESP server did not answer in time", "or was lost before it answered: it may have been done"
 
     NOT_PRIMARY = 90, "This server is not the active member of its pair"
     BUSY = 91, "Server is busy, try again", "`retry_after` says in how many seconds"

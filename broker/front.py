@@ -50,6 +50,7 @@ class Front:
         self.counts = counts
         self._message = count(1)
         self._lost: set[bytes] = set()
+        self._undelivered: dict[bytes, list[bytes]] = {}
         self._in_a_rest = False
 
     def messages(self, limit: int) -> Iterator[tuple[bytes, list[bytes]]]:
@@ -109,13 +110,16 @@ class Front:
                 raise
             self.counts["reply to a full peer" if fault.errno == zmq.EAGAIN else "reply to a lost peer"] += 1
             self._lost.add(peer)
+            if frames[0] == NOTIFICATION and len(frames) > 1:
+                self._undelivered.setdefault(peer, []).append(frames[1])
 
     @property
     def waiting(self) -> bool:
         """Peers that could not be reached wait for :meth:`lost`."""
         return bool(self._lost)
 
-    def lost(self) -> list[bytes]:
-        """The peers that could not be reached since the last call."""
+    def lost(self) -> list[tuple[bytes, list[bytes]]]:
+        """The peers that could not be reached since the last call, each with the notifications that did not leave."""
         lost, self._lost = sorted(self._lost), set()
-        return lost
+        undelivered, self._undelivered = self._undelivered, {}
+        return [(peer, undelivered.get(peer, [])) for peer in lost]

@@ -74,16 +74,19 @@ def router(context: Context, address: str, limits: Limits) -> Socket:
     return _bind(socket, address)
 
 
-def dealer(context: Context, address: str, linger_ms: int = 0) -> Socket:
+def dealer(context: Context, address: str, linger_ms: int = 0, *, longest: int = -1, connected: bool = True) -> Socket:
     """A DEALER that connects (and connects again) to ``address``. Without a connection a send raises ``zmq.Again``.
 
     :param linger_ms: how long closing may wait for what was sent last; for those whose last word matters
+    :param longest: bytes of the longest frame that is taken, the sender of a longer one is disconnected; -1: any
+    :param connected: false: it is left to the caller to connect, who watches the connection from its beginning
     """
     socket = _socket(context, zmq.DEALER, address)
+    socket.maxmsgsize = longest
     socket.linger = linger_ms
     socket.rcvhwm, socket.sndhwm = REQUESTS_IN, REPLIES_OUT
     socket.setsockopt(zmq.IMMEDIATE, 1)
-    return _connect(socket, address)
+    return _connect(socket, address) if connected else socket
 
 
 def xpub(context: Context, address: str, manual: bool = False) -> Socket:

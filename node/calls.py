@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import UNSET
 
 from broker.errors import Code, Refusal
-from broker.messages.kinds import Actor, ClientType, Document
+from broker.messages.kinds import Actor, ClientType, Document, Reply
 from broker.wire import ECHO, Events, pack
 
 if TYPE_CHECKING:
@@ -38,15 +39,17 @@ class Call:
 
     :param ref: the shell's own, given back with the reply; an int is a number of a proxy's link
     :param keys: under which its reply is kept, if it runs once
+    :param dress: makes the reply that is sent of the reply that is given, for a request inside another one
     """
 
-    __slots__ = ("flags", "keys", "ref", "request", "session", "source")
+    __slots__ = ("dress", "flags", "keys", "ref", "request", "session", "source")
 
     def __init__(self, source: Source, ref: Any, flags: int, session: Session | None, request: Any) -> None:
         self.source = source
         self.ref = ref
         self.flags = flags
         self.keys: list[str] = []
+        self.dress: Callable[[Reply], Reply] | None = None
         self.session: Session = session  # type: ignore[assignment]
         self.request = request
 
@@ -91,6 +94,14 @@ class Read(NamedTuple):
     tenants: frozenset[int] | None
 
 
+class Dialled(NamedTuple):
+    """For an ESP server that the node connects to. :param refid: the frame that its answer brings back"""
+
+    name: str
+    refid: str
+    payload: bytes
+
+
 class Batch(NamedTuple):
     """What a node decided on: commit changes and events first, then send."""
 
@@ -99,6 +110,7 @@ class Batch(NamedTuple):
     events: Events
     replies: list[Outgoing]
     reads: list[Read]
+    dialled: list[Dialled]
 
     def packed_events(self) -> bytes:
         """The events as they stand in the journal; empty when there are none."""

@@ -14,7 +14,7 @@ later (:meth:`NodeCore.finish`). It refuses by raising :class:`broker.errors.Ref
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -27,15 +27,27 @@ from broker.errors import Code, Refusal
 from broker.ids import node_code
 from broker.messages import decode_request, encode, error_payload
 from broker.messages.connection import EventPong, RequestPing, RequestRegisterClient
-from broker.messages.kinds import AgentPart, Document, InteractionPart, Notification, Reply, ReportingEvent, Request
+from broker.messages.kinds import (
+    AgentPart,
+    Document,
+    InteractionPart,
+    Notification,
+    Party,
+    Reply,
+    ReportingEvent,
+    Request,
+)
 from broker.messages.objects import Interaction
 from broker.messages.proxies import PROXIES
 from broker.messages.reporting import EventNodeActive
+from broker.messages.services import refid_of
 from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
 
 from . import (
     agents,
+    attendance,
     capacity,
+    customs,
     finding,
     holds,
     interactions,
@@ -52,13 +64,16 @@ from . import (
     reporting,
     reservations,
     routing,
+    servers,
+    services,
     sessions,
     snapshots,
     states,
     strategies,
+    topics,
     workbins,
 )
-from .calls import UNASKED, Batch, Call, Cause, Outgoing, Read, Source
+from .calls import UNASKED, Batch, Call, Cause, Dialled, Outgoing, Read, Source
 from .journal import decode_changes
 from .memory import Memory
 from .records import Answer, Holder, Holding
@@ -81,6 +96,7 @@ _MODULES = (
     invitations,
     parties,
     holds,
+    customs,
     finding,
     snapshots,
     locks,
@@ -89,6 +105,9 @@ _MODULES = (
     workbins,
     queues,
     proxies,
+    services,
+    attendance,
+    topics,
     strategies,
 )
 for _module in _MODULES:
@@ -136,6 +155,8 @@ class NodeCore:
         self.strategies = strategies.Strategies()
         self.offers: dict[str, Call] = {}
         """By ticket: the calls that wait for an invited agent."""
+        self.services = servers.Services()
+        self.dialled: list[Dialled] = []
         self.active_since = 0.0
         self.searches: deque[finding.Task] = deque()
         self.snapshot_uses: dict[str, float] = {}
@@ -194,12 +215,21 @@ class NodeCore:
                 return
             if request.once and self.journal_full:
                 raise Refusal(Code.BUSY, f"the journal of {self.name} has max-journal-rows", retry_after=5.0)
-            before = len(self.memory.changes)
-            reply = HANDLERS[type(request)](self, call)
+            before = self._done
+            reply = self.do(call)
             if reply is not None:
-                self.finish(call, reply, changed=len(self.memory.changes) > before)
+                self.finish(call, reply, changed=self._done > before)
         except Refusal as refusal:
             self.refuse(call, refusal)
+
+    @property
+    def _done(self) -> int:
+        """What this batch has changed and said so far."""
+        return len(self.memory.changes) + len(self.events)
+
+    def do(self, call: Call) -> Reply | None:
+        """A request by its handler. :returns: the reply, None when it comes later. :raises Refusal: it is refused"""
+        return HANDLERS[type(call.request)](self, call)
 
     def _decode(self, payload: bytes) -> Request:
         """:raises Refusal: too long, no JSON, no request, a field that is missing or wrong"""
@@ -247,7 +277,9 @@ class NodeCore:
                 if answer.payload is UNSET:
                     raise Refusal(Code.DUPLICATE_EXPIRED, f"dedup_id {call.request.dedup_id}", field="dedup_id")
                 self.counts["repeated"] += 1
-                self.outgoing.append((call.source, call.ref, bytes(answer.payload), 0))
+                self.outgoing.append((call.source, call.ref, bytes(answer.payload), answer.code))
+                return True
+            if services.waits(self, key, call):
                 return True
             waiting = self.memory.invitations.one("asked", key)
             if waiting is not None:
@@ -259,7 +291,7 @@ class NodeCore:
 
     def finish(self, call: Call, reply: Reply, *, changed: bool = True) -> None:
         """The positive reply to a call; kept for repetitions when the call changed something."""
-        payload = encode(reply)
+        payload = encode(reply if call.dress is None else call.dress(reply))
         self.outgoing.append((call.source, call.ref, payload, 0))
         if changed and call.request.once:
             self._keep(call.keys, payload)
@@ -268,9 +300,13 @@ class NodeCore:
         """Keeps the reply to a call that is not here (any more), for when it is asked again."""
         self._keep(keys, encode(reply))
 
-    def _keep(self, keys: list[str], payload: bytes) -> None:
+    def keep_refusal(self, keys: list[str], refusal: Refusal, name: str) -> None:
+        """Keeps a refusal like a reply: what was asked may have been done, and is not to be done a second time."""
+        self._keep(keys, error_payload(refusal, name), int(refusal.code))
+
+    def _keep(self, keys: list[str], payload: bytes, code: int = 0) -> None:
         for key in keys:
-            self.memory.put(self.memory.answers, key, Answer(us=self.clock.last_us, payload=Raw(payload)))
+            self.memory.put(self.memory.answers, key, Answer(us=self.clock.last_us, payload=Raw(payload), code=code))
             if key[0] == "@":
                 self.deadline(self.now + self.settings.dedup_window, _forget_reply, key)
 
@@ -345,9 +381,17 @@ class NodeCore:
         """A reporting event about an agent. :param echo: another node speaks for it"""
         self._say(kind, tenant_id, cause, echo=echo, agent=agent)
 
-    def custom_event(self, kind: type[ReportingEvent], tenant_id: int, cause: Cause, body: Document) -> None:
-        """A reporting event about neither an interaction nor an agent."""
-        self._say(kind, tenant_id, cause, body=body)
+    def custom_event(
+        self,
+        kind: type[ReportingEvent],
+        tenant_id: int,
+        cause: Cause,
+        body: Document,
+        *,
+        party: Party | None = None,
+    ) -> None:
+        """A reporting event about no interaction."""
+        self._say(kind, tenant_id, cause, body=body, party=party)
 
     def system_event(self, kind: type[ReportingEvent], cause: Cause, body: Document) -> None:
         """A reporting event about the node itself."""
@@ -373,7 +417,10 @@ class NodeCore:
         counters.next_seq += 1
         counters.echo_run = counters.echo_run + 1 if echo else 0
         topic = f"{tenant_id}/{kind.topic}/{kind.__name__}".encode()
-        self.events.append(PackedEvent(us, ECHO if echo else 0, topic, encode(event)))
+        payload = encode(event)
+        self.events.append(PackedEvent(us, ECHO if echo else 0, topic, payload))
+        if self.memory.topics.rows:
+            topics.tell(self, event, payload)
 
     # -- time
 
@@ -406,13 +453,32 @@ class NodeCore:
             else:
                 self.searches.append(search)
 
-    def lost(self, now: float, peer: bytes) -> None:
-        """A peer cannot be reached any more: its sessions end."""
+    def lost(self, now: float, peer: bytes, undelivered: Sequence[bytes] = ()) -> None:
+        """A peer cannot be reached any more: its sessions end. :param undelivered: notifications that did not leave"""
         self.now = now
+        for payload in undelivered:
+            attendance.undelivered(self, peer, refid_of(payload))
         for source in list(self.sessions.clients_of.get(peer, ())):
             session = self.sessions.by_source.get(source)
             if session is not None:
                 sessions.end(self, session, "connection lost")
+
+    # -- ESP servers that the shell connects to
+
+    def connected(self, now: float, name: str) -> None:
+        """There is a connection to a listed ESP server."""
+        self.now = now
+        attendance.connected(self, name)
+
+    def disconnected(self, now: float, name: str, unsent: list[str]) -> None:
+        """There is no connection to a listed ESP server (any more). :param unsent: references that it has not got"""
+        self.now = now
+        attendance.disconnected(self, name, unsent)
+
+    def answered(self, now: float, name: str, refid: bytes, payload: bytes) -> None:
+        """What a listed ESP server has sent: its answer to a reference, or garbage."""
+        self.now = now
+        attendance.answered(self, name, refid, payload)
 
     # -- the batch
 
@@ -427,9 +493,10 @@ class NodeCore:
         events, self.events = self.events, []
         outgoing, self.outgoing = self.outgoing, []
         reads, self.reads = self.reads, []
+        dialled, self.dialled = self.dialled, []
         changes = self.memory.take_changes()
         first_seq = self.memory.counters.next_seq - len(events)
-        return Batch(self.clock.last_us, changes, Events(first_seq, events), outgoing, reads)
+        return Batch(self.clock.last_us, changes, Events(first_seq, events), outgoing, reads, dialled)
 
     # -- the journal's side
 
@@ -474,6 +541,8 @@ class NodeCore:
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
         waiting |= memory.subscriptions.values("session") | memory.loads.values("session")
+        waiting |= memory.topics.values("session")
+        waiting |= attendance.resume(self)
         waiting |= snapshots.resume(self)
         for session_id in sorted(map(str, waiting)):
             self.orphans.add(session_id)
@@ -494,7 +563,8 @@ class NodeCore:
         self.offers.clear()
         self.wishes.clear()
         self.capacity = capacity.Capacity(self.configuration)
-        self.events, self.outgoing, self.reads = [], [], []
+        self.services = servers.Services()
+        self.events, self.outgoing, self.reads, self.dialled = [], [], [], []
         self._deadlines.clear()
 
     def pong(self) -> EventPong:

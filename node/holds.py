@@ -1,21 +1,16 @@
-"""Hold and resume; custom events."""
+"""Hold and resume."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET, Raw
-
 from broker.errors import Code, Refusal
-from broker.messages import encode
 from broker.messages.connection import EventAck
 from broker.messages.kinds import ClientType
 from broker.messages.objects import QUEUED
 from broker.messages.parties import (
-    EventCustomReporting,
     EventHeld,
     EventResumed,
-    RequestDistributeEvent,
     RequestHold,
     RequestResume,
 )
@@ -51,13 +46,4 @@ def _set_held(node: NodeCore, call: Call, held: int) -> EventAck:
     return EventAck(interaction_id=interaction.interaction_id)
 
 
-def distribute(node: NodeCore, call: Call) -> EventAck:
-    """RequestDistributeEvent."""
-    request: RequestDistributeEvent = call.request
-    call.tenant(request.tenant_id)
-    content = {"event_id": request.event_id} | ({} if request.body is UNSET else {"content": request.body})
-    node.custom_event(EventCustomReporting, request.tenant_id, call.cause(), Raw(encode(content)))
-    return EventAck()
-
-
-HANDLERS = {RequestHold: hold, RequestResume: resume, RequestDistributeEvent: distribute}
+HANDLERS = {RequestHold: hold, RequestResume: resume}

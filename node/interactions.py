@@ -68,7 +68,7 @@ def submit(node: NodeCore, call: Call) -> EventAck:
         scheduled_at=request.scheduled_at,
         service_type=request.service_type,
         service_objective=request.service_objective,
-        user_data=_object(request.user_data, "user_data"),
+        user_data=json_object(request.user_data, "user_data"),
     )
     memory.add(interaction)
     node.event(EventInteractionSubmitted, interaction, call.cause(agent.actor() if agent else None), shows_data=True)
@@ -167,7 +167,7 @@ def get_properties(node: NodeCore, call: Call) -> EventInteractionProperties:
     return EventInteractionProperties(interaction=holdings.find(node, call))
 
 
-def _object(raw: Raw, field: str) -> Raw:
+def json_object(raw: Raw, field: str) -> Raw:
     """A JSON object as its own bytes (the request's buffer is let go). :raises Refusal: it is not an object"""
     if raw is EMPTY:
         return raw

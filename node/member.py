@@ -36,6 +36,7 @@ from broker.wire import PackedEvent, PackedEvents, unpack_requests
 from .calls import Batch, Read
 from .core import NodeCore
 from .journal import encode_changes
+from .lines import Lines
 from .operations import figures
 from .outbox import Outbox
 from .pair import Event
@@ -92,6 +93,7 @@ class NodeMember:
         self.outbox = Outbox(name, self.front, self.audience, max_packed_size(self.settings))
         self.store = open_store(node.database, node=name, synchronous=self.settings.synchronous)
         self.tenure = Tenure(self.store, configuration, name, member)
+        self.lines = Lines(self.context, configuration, name, lambda: self.core)
         self.finished = False
         self._links: set[bytes] = set()
         self._held: Held | None = None
@@ -108,7 +110,8 @@ class NodeMember:
     # -- in
 
     def sockets(self) -> list[Polled]:
-        return [(self.front.socket, self._drain_requests), (self.audience.socket, self.audience.drain)]
+        lines = self.lines.sockets() if self._serving else []
+        return [(self.front.socket, self._drain_requests), (self.audience.socket, self.audience.drain), *lines]
 
     def _drain_requests(self) -> None:
         now = time.time()
@@ -183,6 +186,7 @@ class NodeMember:
         except StoreFailure as fault:
             self.counts["store failures"] += 1
             log.error("the database did not do it", reason=str(fault))
+        self.lines.keep(open_=self.core.active)
         self._heartbeat(now)
         return self._next_turn(now)
 
@@ -193,9 +197,9 @@ class NodeMember:
         core = self.core
         core.tick(now)
         self._commit_and_send(now, core.take(now))
-        for peer in self.front.lost():
+        for peer, undelivered in self.front.lost():
             self._links.discard(peer)
-            core.lost(now, peer)
+            core.lost(now, peer, undelivered)
         if self._held is None:
             self._keep_house(now)
             self._hand_over(now)
@@ -245,6 +249,8 @@ class NodeMember:
             self.outbox.replies(batch.replies, self._links, self.core.epoch)
         for read in batch.reads:
             self._answer_read(now, read)
+        if batch.dialled:
+            self.lines.send(now, batch.dialled)
 
     def _hold_back(self, now: float, row: Row | None, batch: Batch, why: str) -> None:
         """Nobody hears of the batch until it is committed and the lease is known to be this member's."""
@@ -392,6 +398,7 @@ class NodeMember:
         log.warning("this release does not reload a node's configuration: restart its members one after the other")
 
     def close(self) -> None:
+        self.lines.keep(open_=False)
         self.context.destroy(linger=0)
         with suppress(StoreFailure):
             self.store.close()

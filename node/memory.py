@@ -32,8 +32,10 @@ from .records import (
     Page,
     QueueRow,
     Reservation,
+    ServiceCall,
     Snapshot,
     Subscription,
+    TopicRow,
 )
 from .tables import Row, Settling, Table, Watched
 from .taken import Taken
@@ -64,6 +66,8 @@ class Memory:
         self.invitations: Watched[Invitation] = cast("Watched[Invitation]", self.tables["invitations"])
         self.queues: Table[QueueRow] = self.tables["queues"]
         self.subscriptions: Table[Subscription] = self.tables["subscriptions"]
+        self.topics: Table[TopicRow] = self.tables["topics"]
+        self.services: Table[ServiceCall] = self.tables["services"]
         self.answers: Settling[Answer] = cast("Settling[Answer]", self.tables["answers"])
         self.snapshots: Table[Snapshot] = self.tables["snapshots"]
         self.pages: Table[Page] = self.tables["pages"]

@@ -37,6 +37,8 @@ def figures(node: NodeCore) -> dict[str, Any]:
         "agents": len(memory.agents),
         "clients": len(node.sessions.by_id),
         "held_pulls": node.pulls.held,
+        "esp_servers": len(node.services.servers),
+        "esp_requests": len(memory.services),
         "loads": len(memory.loads),
         "next_seq": memory.counters.next_seq,
         "refused": node.counts["refused"],

@@ -111,4 +111,17 @@ def report_change(
     node.event(EventPropertiesChanged, interaction, cause, shows_data=True, body=Raw(encode(body)))
 
 
+def merge_user_data(node: NodeCore, interaction: Interaction, data: Raw, cause: Cause) -> None:
+    """Writes keys into the user data of an interaction, none of them a fixed property, and says so to all who handle
+    it. :param data: a JSON object, known to be one"""
+    added = _members(data)
+    request = RequestChangeProperties(interaction_id=interaction.interaction_id, added_properties=dict(added))
+    merged = Raw(encode(_members(interaction.user_data) | added))
+    report_change(node, interaction, request, {"user_data": merged}, cause)
+    holding = node.memory.holdings.get(interaction.interaction_id)
+    note = InteractionChanged(interaction_id=interaction.interaction_id, interaction=interaction)
+    for holder in holding.holders if holding is not None else ():
+        node.tell_holder(holder, note)
+
+
 HANDLERS = {RequestChangeProperties: change_properties}

@@ -9,6 +9,8 @@ from typing import Any
 from msgspec import UNSET, Raw, Struct
 
 from broker.messages.kinds import AGENT, Actor, AgentPart, Document, Party, Record, Workbin
+from broker.messages.services import ServiceCalled
+from broker.topics import Key
 
 from .tables import Kind
 
@@ -183,11 +185,54 @@ class Subscription(Record):
     workbin: Workbin
 
 
+class TopicRow(Record):
+    """A client's session wants to be told of the events of a topic.
+
+    :param kind: and ``name``: as in :class:`broker.topics.Key`
+    :param reporting: it reports on this agent or place, rather than having subscribed
+    """
+
+    session_id: str
+    tenant_id: int
+    kind: str
+    name: str
+    reporting: bool = False
+
+    @property
+    def name_of(self) -> str:
+        """The row's key in the table of topics."""
+        return f"{self.session_id}\n{self.tenant_id}\n{self.kind}\n{self.name}\n{int(self.reporting)}"
+
+
 class Answer(Record):
-    """The stored positive reply to a request that runs once. ``payload`` is dropped when the window has passed."""
+    """The stored reply to a request that runs once. ``payload`` is dropped when the window has passed.
+
+    :param code: 0, or of an error that is as final as a reply: a service may have done what nobody will ever hear of
+    """
 
     us: int
     payload: Document = UNSET
+    code: int = 0
+
+
+class ServiceCall(Record):
+    """A request to an ESP server that is not answered yet; its key is the reference at the server.
+
+    :param note: what the server was sent
+    :param server: the key of the server that has it (:class:`node.servers.Server`); :param server_name: its name
+    :param actor: who asked; :param cause: by which request
+    :param asked: keys of the reply that waits for the answer (:attr:`node.calls.Call.keys`)
+    """
+
+    note: ServiceCalled
+    server: str
+    server_name: str
+    application_type: str | None = None
+    deadline_us: int
+    repeatable: bool = False
+    actor: Actor | None = None
+    cause: str
+    asked: list[str] = []
 
 
 class Snapshot(Record):
@@ -292,6 +337,11 @@ TABLES: dict[str, Kind[Any]] = {
         Subscription,
         {"session": lambda row: [row.session_id], "workbin": lambda row: [(row.tenant_id, row.workbin)]},
     ),
+    "topics": Kind(
+        TopicRow,
+        {"session": lambda row: [row.session_id], "key": lambda row: [Key(row.tenant_id, row.kind, row.name)]},
+    ),
+    "services": Kind(ServiceCall, {"server": lambda row: [row.server], "asked": lambda row: row.asked}),
     "answers": Kind(Answer),
     "snapshots": Kind(Snapshot, {"session": lambda row: [row.session_id]}),
     "pages": Kind(Page),

@@ -11,11 +11,15 @@ from broker.messages.reporting import (
     AgentState,
     EventPlaceAgentState,
     RequestReplayEvents,
+    RequestStartPlaceAgentStateReporting,
     RequestStartPlaceAgentStateReportingAll,
+    RequestStopPlaceAgentStateReporting,
     RequestStopPlaceAgentStateReportingAll,
 )
+from broker.topics import key_of_one
 from broker.wire import make_cursor, parse_cursor
 
+from . import topics
 from .calls import Call, Read
 from .records import AgentRow
 
@@ -61,7 +65,29 @@ def _queues(node: NodeCore, tenants: frozenset[int] | set[int]) -> dict[str, dic
 
 
 def stop(node: NodeCore, call: Call) -> EventAck:
-    """RequestStopPlaceAgentStateReportingAll: nothing is kept for it."""
+    """RequestStopPlaceAgentStateReportingAll."""
+    topics.forget(node, call.session.session_id, reporting=True)
+    return EventAck()
+
+
+def start_one(node: NodeCore, call: Call) -> EventPlaceAgentState:
+    """RequestStartPlaceAgentStateReporting: the state now; every event from now on is told."""
+    request: RequestStartPlaceAgentStateReporting = call.request
+    key = key_of_one(request.tenant_id, request.agent_id, request.place_id, call.session.tenants)
+    topics.want(node, call, [key], reporting=True)
+    rows = [node.memory.agents.rows[name] for name in node.memory.agents.keys(key.kind, (key.tenant_id, key.name))]
+    return EventPlaceAgentState(
+        cursor=make_cursor(node.clock.promise(node.now), node.name),
+        agents=[_agent_state(row, row.echo and call.session.link) for row in rows],
+        queues={},
+    )
+
+
+def stop_one(node: NodeCore, call: Call) -> EventAck:
+    """RequestStopPlaceAgentStateReporting."""
+    request: RequestStopPlaceAgentStateReporting = call.request
+    key = key_of_one(request.tenant_id, request.agent_id, request.place_id, call.session.tenants)
+    topics.unwant(node, call, key, reporting=True)
     return EventAck()
 
 
@@ -82,5 +108,7 @@ def replay(node: NodeCore, call: Call) -> None:
 HANDLERS = {
     RequestStartPlaceAgentStateReportingAll: state,
     RequestStopPlaceAgentStateReportingAll: stop,
+    RequestStartPlaceAgentStateReporting: start_one,
+    RequestStopPlaceAgentStateReporting: stop_one,
     RequestReplayEvents: replay,
 }

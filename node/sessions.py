@@ -19,7 +19,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, invitations, reservations, snapshots, workbins
+from . import agents, attendance, invitations, reservations, snapshots, topics, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
     sessions.add(session)
     node.orphans.discard(session.session_id)
     agents.returned(node, session)
+    attendance.joined(node, session, request)
     node.strategies.resumed(node, session)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
     invitations.tell_again(node, session.session_id)
@@ -141,7 +142,7 @@ def _session_id(node: NodeCore, call: Call, request: RequestRegisterClient) -> s
         waited_for = request.session_id in node.orphans or node.memory.agents.count("session", request.session_id)
         if by_proxy or waited_for:
             return request.session_id
-    return f"{node.name}.{node.clock.next(node.now):x}"
+    return f"{node.name}.{node.epoch}.{node.clock.next(node.now):x}"  # the other member's clock may be behind
 
 
 def _tenants(node: NodeCore, request: RequestRegisterClient) -> frozenset[int]:
@@ -190,6 +191,8 @@ def release(node: NodeCore, session_id: str, why: str, *, vanished: bool) -> Non
     reservations.forget(node, session_id)
     node.strategies.release(node, session_id, why)
     workbins.forget(node, session_id)
+    attendance.left(node, session_id)
+    topics.forget(node, session_id)
     snapshots.forget(node, session_id)
 
 

@@ -30,6 +30,7 @@ class Call(Struct, gc=False):
     :param request: its class; ``head``: its routing attributes (:mod:`proxy.heads`); ``payload``: all of it, as it came
     :param deadline: when it is answered at the latest
     :param name: of a request that is known by its dedup_id; ``repeated``: the same request, asked again meanwhile
+    :param dress: makes the payload that is sent of the one that is given, for a request inside another one
     :param after: is called when it is answered, with whether that is positive
     :param limited: its agent's capacity is limited: nodes that may give it something are asked one after the other
     """
@@ -45,6 +46,7 @@ class Call(Struct, gc=False):
     repeated: list[Call] = []
     after: Callable[[bool], None] | None = None
     limited: bool = False
+    dress: Callable[[bytes], bytes] | None = None
 
 
 class Calls:
@@ -117,7 +119,7 @@ class Calls:
         if source is None:
             self._counts["client gone"] += 1
         else:
-            self.outgoing.append((source, call.ref, payload))
+            self.outgoing.append((source, call.ref, payload if call.dress is None else call.dress(payload)))
 
     def tell(self, session: Session, payload: bytes) -> None:
         """A notification."""

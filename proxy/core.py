@@ -16,7 +16,7 @@ Nothing waits, and nothing is raised whatever comes. A request class of a known 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,33 +25,40 @@ from msgspec.json import Decoder
 
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
-from broker.messages import error_payload
+from broker.messages import encode, error_payload
 from broker.messages.connection import RequestRegisterClient
-from broker.messages.kinds import Request, Route
+from broker.messages.kinds import ClientType, Request, Route
 from broker.messages.pulls import BY_IDS
-from broker.messages.reporting import RequestReplayEvents, RequestStartPlaceAgentStateReportingAll
+from broker.messages.reporting import (
+    RequestReplayEvents,
+    RequestStartPlaceAgentStateReporting,
+    RequestStartPlaceAgentStateReportingAll,
+)
 from broker.messages.routing import RequestDeliver
+from broker.topics import key_of_one
 from broker.wire import PackedEvents, PackedReplies, PackedRequest
 
 from .agents import Agents
 from .byids import ByIds
-from .calls import Answered, Call, Calls
+from .calls import Answered, Call, Calls, Reply
 from .capacity import TAKING, Capacity
 from .desk import Desk
 from .forward import Forward
 from .gather import Done, Gather
 from .heads import HEADS, as_answered, decode_head, request_of
 from .links import SILENCE_S, Links
-from .own import Own, Self
+from .own import Clients, Own, Self
 from .pulls import Pulls
 from .recalls import Recalls
 from .replays import Replays
 from .reservations import Reservations
 from .route import Routes
+from .services import Services
 from .sessions import Session, Sessions, hello
 from .states import States
 from .strategies import Strategies
 from .stream import MergeStream
+from .topics import Topics
 from .whereis import WhereIs
 from .workbins import Workbins
 
@@ -117,13 +124,18 @@ class ProxyCore:
         self.byids = ByIds(desk)
         self.workbins = Workbins(desk)
         self.strategies = Strategies(desk)
-        self.own = Own(Self(name, member, pid), desk, self.sessions, self.agents, self.strategies)
+        self.services = Services(desk, self.sessions, self._take)
+        self.topics = Topics(desk, self.sessions)
+        clients = Clients(self.sessions, self.agents, self.strategies, self.services, self.topics)
+        self.own = Own(Self(name, member, pid), desk, clients)
         self.stream = MergeStream(name, nodes, settings.stream_stall_timeout, settings.stream_buffer)
         self.replays = Replays(self.stream, self.ask, nodes, settings)
         self.states = States(self.stream, self.ask, nodes, settings)
         takers = self._takers()
         self._plans = {head: (request, takers[request.route]) for head, request in HEADS.items()}
-        self._invitation_s = max((configuration.nodes[node].settings.delivering_timeout for node in nodes), default=0.0)
+        settings_of = [configuration.nodes[node].settings for node in nodes]
+        self._invitation_s = max((one.delivering_timeout for one in settings_of), default=0.0)
+        self._service_s = max((one.esp_timeout for one in settings_of), default=0.0)
 
     def _takers(self) -> dict[Route, Callable[[Call], None]]:
         """Who takes a request, by its route."""
@@ -139,6 +151,8 @@ class ProxyCore:
             Route.ENGINE: self.strategies.request,
             Route.STREAM: self._stream,
             Route.NODE: self.forward.to_node,
+            Route.SERVICE: self.services.request,
+            Route.REFERENCE: self.forward.to_reference,
         }
 
     # -- clients
@@ -165,7 +179,7 @@ class ProxyCore:
             else:
                 deadline = self.now + self.settings.request_timeout
                 if request.deferred:
-                    deadline += head.timeout or self._invitation_s
+                    deadline += head.timeout or self._patience_s(request)
                 take(Call(session, ref, request, head, payload, deadline))
         except Refusal as refusal:
             if request is None:
@@ -174,16 +188,39 @@ class ProxyCore:
             self.counts["refused"] += 1
             self.calls.outgoing.append((source, ref, error_payload(refusal, _name(request))))
 
+    def _patience_s(self, request: type[Request]) -> float:
+        """How long the reply to a deferred request may take at a node, where the request does not say so."""
+        return self._service_s if request.route is Route.SERVICE else self._invitation_s
+
+    def _take(self, call: Call, inner: Request) -> None:
+        """A request inside another one: it goes its own way, and its reply is the call's.
+
+        :raises Refusal: as for the request itself
+        """
+        payload = encode(inner)
+        head = decode_head(payload)
+        request, take = self._plans[type(head)]
+        take(Call(call.session, call.ref, request, head, payload, call.deadline, dress=call.dress))
+
     def _fault(self, refusal: Refusal, request: type[Request] | None, session: Session | None) -> Refusal:
         """A request that cannot be decoded, as it is answered. Who is not registered is told that first."""
         if session is None and request is not RequestRegisterClient and refusal.code is not Code.MALFORMED:
             return Refusal(Code.NOT_REGISTERED, f"{self.name} does not know this client")
         return as_answered(refusal, request)
 
-    def lost(self, now: float, source: bytes) -> None:
-        """A client cannot be reached any more. Its session waits for it as long as for any silent one."""
+    def lost(self, now: float, source: bytes, undelivered: Sequence[bytes] = ()) -> None:
+        """A client cannot be reached any more. Its session waits for it as long as for any silent one; but that of an
+        ESP server ends, for requests wait for an answer that it will not give.
+
+        :param undelivered: notifications that did not leave
+        """
         self._live(now)
-        self.strategies.lost(self.sessions.lost(source))
+        session = self.sessions.lost(source)
+        self.strategies.lost(session)
+        if session is not None and session.type is ClientType.ESP:
+            self.services.undelivered(undelivered)
+            self.sessions.end(session)
+            self.own.end(session)
 
     def _introduction(self, client: int) -> bytes | None:
         return self.own.introduction(client)
@@ -221,10 +258,17 @@ class ProxyCore:
             self.calls.refuse(call, refusal)
 
     def _finish(self, call: Call, now: float, reply: bytes | Refusal) -> None:
-        if isinstance(reply, Refusal):
-            self.calls.refuse(call, reply)
-        else:
-            self.calls.answer(call, reply)
+        try:
+            if isinstance(reply, Refusal):
+                raise reply
+            self.calls.answer(call, self.topics.answered(call, reply))
+        except Refusal as refusal:
+            self.calls.refuse(call, refusal)
+
+    def _state_of_one(self, now: float, head: Any, tenants: frozenset[int], done: Reply) -> None:
+        """RequestStartPlaceAgentStateReporting: of the whole state, what is of the one; from there on it is told of."""
+        key_of_one(head.tenant_id, head.agent_id, head.place_id, tenants)
+        self.states.state(now, RequestStartPlaceAgentStateReportingAll(tenant_id=head.tenant_id), tenants, done)
 
     # -- nodes
 
@@ -298,6 +342,7 @@ class ProxyCore:
                 self.strategies.ready(node, forgot)
                 self.pulls.ready(node)
                 self.forward.ready()
+                self.services.ready(node)
             for node, number in given_up:
                 self.gather.silent(node, number)
 
@@ -346,6 +391,7 @@ class ProxyCore:
     def take(self) -> Outbox:
         """What the shell shall send now."""
         publish = self.stream.take()
+        self.topics.published(publish)
         self.replays.tick(self.now)
         self.states.tick(self.now)
         self._settle()
@@ -375,5 +421,6 @@ _AGENT_LOAD = b'{"message":"EventAgentLoad"'
 _STREAM: dict[type[Request], Callable[[ProxyCore], Callable[..., None]]] = {
     RequestReplayEvents: lambda core: core.replays.replay,
     RequestStartPlaceAgentStateReportingAll: lambda core: core.states.state,
+    RequestStartPlaceAgentStateReporting: lambda core: core._state_of_one,
 }
 """What the merged stream answers."""

@@ -116,8 +116,7 @@ class Forward:
 
     def scatter(self, call: Call) -> None:
         """Route SCATTER: to all nodes that serve the tenant (without one: any of the session's) and media type."""
-        if call.request.senders <= _PROXIES:
-            raise Refusal(Code.UNSUPPORTED, "this is between a proxy and its nodes")
+        _for_clients(call)
         tenants = call.session.tenants
         tenant = getattr(call.head, "tenant_id", None)
         if tenant is not None:
@@ -138,6 +137,14 @@ class Forward:
         if call.head.node not in self._routes.nodes:
             raise Refusal(Code.WRONG_VALUE, f"no node {call.head.node}", field="node")
         self._forward(call, (call.head.node,), self._merged)
+
+    def to_reference(self, call: Call) -> None:
+        """Route REFERENCE: to the node that has made the reference."""
+        _for_clients(call)
+        node = self._whereis.named(call.head.esp_server_refid)
+        if node is None:
+            raise Refusal(Code.BAD_TICKET, "no node here has made this reference", field="esp_server_refid")
+        self._forward(call, (node,), self._merged)
 
     # -- all of them
 
@@ -161,3 +168,9 @@ class Forward:
             self._calls.answer(call, MERGES[call.request.merge](terms, answers))
         except Refusal as refusal:
             self._calls.refuse(call, refusal)
+
+
+def _for_clients(call: Call) -> None:
+    """:raises Refusal: it is for proxies only"""
+    if call.request.senders <= _PROXIES:
+        raise Refusal(Code.UNSUPPORTED, "this is between a proxy and its nodes")

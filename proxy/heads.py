@@ -22,6 +22,7 @@ NEEDS: dict[Route, frozenset[str]] = {
     Route.SNAPSHOT: frozenset({"snapshot_id"}),
     Route.NODE: frozenset({"node"}),
     Route.RESERVE: frozenset({"tenant_id", "agent_id", "place_id", "timeout"}),
+    Route.REFERENCE: frozenset({"esp_server_refid"}),
 }
 """The fields that a route looks at; one that a request does not have is None in its head. Requests of the other routes
 are small or need all of their fields here: their head is the request itself."""
@@ -30,6 +31,11 @@ ASKED_FOR: dict[Route, dict[str, Code]] = {
     Route.INTERACTION: {"interaction_id": Code.NOT_ACCESSIBLE},
     Route.SUBMIT: {"tenant_id": Code.NO_SERVERS, "media_type": Code.NO_SERVERS},
     Route.SCATTER: {"tenant_id": Code.NO_SERVERS, "media_type": Code.NO_SERVERS},
+    Route.SERVICE: {
+        "tenant_id": Code.NO_SERVERS,
+        "media_type": Code.NO_SERVERS,
+        "interaction_id": Code.NOT_ACCESSIBLE,
+    },
     Route.ENGINE: {"tenant_id": Code.NO_SERVERS},
     Route.PULL: {
         "tenant_id": Code.NO_SERVERS,

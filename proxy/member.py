@@ -130,8 +130,8 @@ class ProxyMember:
         if self.audience.watched:
             for event in out.publish:
                 self.audience.socket.send_multipart(event, zmq.NOBLOCK)
-        for peer in self.front.lost():
-            self.core.lost(now, peer)
+        for peer, undelivered in self.front.lost():
+            self.core.lost(now, peer, undelivered)
         self._wake_at = self.core.wake_at
         return self._wake_at
 

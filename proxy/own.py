@@ -17,14 +17,17 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import Request
 from broker.messages.operations import RequestGetStatus
-from broker.messages.reporting import RequestStopPlaceAgentStateReportingAll
+from broker.messages.reporting import RequestStopPlaceAgentStateReporting, RequestStopPlaceAgentStateReportingAll
+from broker.messages.topics import RequestSubscribe, RequestUnsubscribe
 
 from .agents import Agents
 from .calls import Call
 from .desk import Desk
+from .services import Services
 from .sessions import Session, Sessions
 from .status import Status
 from .strategies import Strategies
+from .topics import Topics
 
 KIND = "Interaction Server Proxy"
 PROTOCOL = 1
@@ -38,21 +41,31 @@ class Self(NamedTuple):
     pid: int
 
 
+class Clients(NamedTuple):
+    """Who knows what of the proxy's clients."""
+
+    sessions: Sessions
+    agents: Agents
+    strategies: Strategies
+    services: Services
+    topics: Topics
+
+
 class Own:
     """The proxy's own answers."""
 
-    def __init__(  # noqa: PLR0913 - what it answers for
-        self, self_: Self, desk: Desk, sessions: Sessions, agents: Agents, strategies: Strategies
-    ) -> None:
+    def __init__(self, self_: Self, desk: Desk, clients: Clients) -> None:
         self._self = self_
         self._calls = desk.calls
         self._links = desk.links
         self._counts = desk.counts
         self._keepalive_interval = desk.settings.keepalive_interval
         self._status = Status(desk.configuration, desk.links)
-        self._sessions = sessions
-        self._agents = agents
-        self._strategies = strategies
+        self._sessions = clients.sessions
+        self._agents = clients.agents
+        self._strategies = clients.strategies
+        self._services = clients.services
+        self._topics = clients.topics
         self._ending: dict[int, Session] = {}
 
     def answer(self, call: Call) -> None:
@@ -81,6 +94,7 @@ class Own:
         if session.changed or engine:
             self._links.introduce_again(session.client)
             session.changed = False
+        self._services.joined(session)
         return encode(
             EventAck(
                 server=self._self.name,
@@ -104,6 +118,7 @@ class Own:
     def end(self, session: Session) -> None:
         """A session is over: its agents are logged out, then the nodes are told."""
         self._ending[session.client] = session
+        self._topics.forget(session.client)
         self._strategies.end(session)
         self._agents.end(session)
 
@@ -120,6 +135,24 @@ class Own:
         """How a client is introduced to a node; None for one that is not here any more."""
         session = self._sessions.by_client.get(client) or self._ending.get(client)
         return None if session is None else session.introduction
+
+    # -- being told of events
+
+    def _subscribe(self, call: Call) -> bytes:
+        self._topics.subscribe(call)
+        return encode(EventAck())
+
+    def _unsubscribe(self, call: Call) -> bytes:
+        self._topics.unsubscribe(call)
+        return encode(EventAck())
+
+    def _stop_one(self, call: Call) -> bytes:
+        self._topics.stop_one(call)
+        return encode(EventAck())
+
+    def _stop_all(self, call: Call) -> bytes:
+        self._topics.forget(call.session.client, reporting=True)
+        return encode(EventAck())
 
     # -- state
 
@@ -155,6 +188,9 @@ HANDLERS: dict[type[Request], Callable[[Own, Call], bytes]] = {
     RequestUnregisterClient: Own._unregister,
     RequestPing: lambda own, call: own.pong(),
     RequestGetStatus: Own._get_status,
-    RequestStopPlaceAgentStateReportingAll: lambda own, call: encode(EventAck()),
+    RequestSubscribe: Own._subscribe,
+    RequestUnsubscribe: Own._unsubscribe,
+    RequestStopPlaceAgentStateReporting: Own._stop_one,
+    RequestStopPlaceAgentStateReportingAll: Own._stop_all,
 }
-"""What the proxy answers itself. The end of the reporting is the end of the client's own subscription."""
+"""What the proxy answers itself."""

@@ -153,6 +153,8 @@ class Sessions:
             client_type=session.type,
             tenants=sorted(session.tenants),
             media_type=request.media_type,
+            services=request.services,
+            application_type=request.application_type,
             session_id=f"{self._server}.{self._boot}.{session.client}",
             extension=request.extension,
         )

@@ -43,6 +43,8 @@ TAKE = (DESK, "RequestPull", {"tenant_id": 101, "view_id": "Inbound/all", "agent
 COLLEAGUE = (DESK, "RequestAgentLogin", {"tenant_id": 101, "agent_id": "ANAT", "media_list": {"voice": 1}})
 """The same desk's second agent; what it is invited to it accepts, for requests whose reply waits for that."""
 
+SERVICE = (MEDIA, "Request3rdServer", {"tenant_id": 101, "interaction_id": HELD, "request": {"Service": "Classify"}})
+"""What the ESP server is asked; its reply waits for the server's."""
 SNAPSHOT = (DESK, "RequestTakeSnapshot", {"tenant_id": 101, "condition": ""})
 LOCK = (DESK, "RequestLockInteraction", {"interaction_id": HELD})
 
@@ -63,6 +65,8 @@ BEFORE: dict[str, list[Step]] = {
     "RequestResume": [(MEDIA, "RequestHold", {"interaction_id": HELD})],
     "RequestUpdateActivity": [TAKE],
     "RequestLeaveInteraction": [TAKE],
+    "Request3rdServerResponse": [SERVICE],
+    "Request3rdServerFault": [SERVICE],
     "RequestTransfer": [TAKE, COLLEAGUE],
     "RequestConference": [TAKE, COLLEAGUE],
     "RequestIntrude": [TAKE, COLLEAGUE],
@@ -72,7 +76,9 @@ BEFORE: dict[str, list[Step]] = {
 
 def senders(name: str) -> list[ClientType]:
     """Who may ask it and is treated in a way of its own; whoever can do the example comes first."""
-    known = [kind for kind in (MEDIA, DESK, ENGINE, ClientType.MONITOR) if kind in REQUESTS[name].senders]
+    known = [
+        kind for kind in (MEDIA, DESK, ENGINE, ClientType.MONITOR, ClientType.ESP) if kind in REQUESTS[name].senders
+    ]
     return known or sorted(REQUESTS[name].senders)
 
 
@@ -88,7 +94,7 @@ class Stage:
         self.world = World(
             make_configuration(2, proxies, NodeSettings(pull_hold_timeout=1.0), request_timeout=TIMEOUT_S)
         )
-        self.clients = {kind: self.world.client(kind, at) for kind in (MEDIA, ENGINE, DESK)}
+        self.clients = {kind: self.world.client(kind, at) for kind in (MEDIA, ENGINE, DESK, ClientType.ESP)}
         self.steps = [SUBMIT, LOGIN, *BEFORE.get(name, ())]
         self.snapshot_id = ""
         for reply in self.prepare():
@@ -99,7 +105,15 @@ class Stage:
 
     def prepare(self) -> list[dict[str, Any]]:
         """Does what the example needs, so far as it is not so already."""
-        return [self.clients[kind].ask(message, **fields) for kind, message, fields in self.steps]
+        return [reply for kind, message, fields in self.steps if (reply := self._step(kind, message, fields))]
+
+    def _step(self, kind: ClientType, message: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """One step; what waits for somebody else has no reply yet."""
+        if not REQUESTS[message].deferred:
+            return self.clients[kind].ask(message, **fields)
+        self.clients[kind].send(message, **fields)
+        self.world.settle()
+        return {}
 
     @property
     def example(self) -> dict[str, Any]:
@@ -108,6 +122,9 @@ class Stage:
         invitations = [note for note in self.clients[DESK].notes if note["message"] == "EventInvite"]
         if invitations and "ticket_id" in fields:
             fields["ticket_id"] = invitations[-1]["ticket_id"]
+        calls = self.calls
+        if calls and "esp_server_refid" in fields:
+            fields["esp_server_refid"] = calls[-1]["esp_server_refid"]
         if self.snapshot_id and "snapshot_id" in fields:
             fields["snapshot_id"] = self.snapshot_id
         return fields
@@ -132,8 +149,22 @@ class Stage:
             accepted = {key: note[key] for key in ("ticket_id", "agent_id")}
             desk.send("RequestAccept", interaction_id=note["interaction"]["interaction_id"], **accepted)
 
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """What the ESP server was asked."""
+        return [note for note in self.clients[ClientType.ESP].notes if note["message"] == "Request3rdServer"]
+
+    def answer_calls(self) -> None:
+        """The ESP server answers all that it was asked, so that nobody waits any more."""
+        server = self.clients[ClientType.ESP]
+        for note in self.calls:
+            server.send("Request3rdServerResponse", esp_server_refid=note["esp_server_refid"])
+        server.notes.clear()
+        self.world.settle()
+
     def assert_once(self) -> None:
         """Nothing that was asked is answered a second time, however long one waits."""
+        self.answer_calls()
         self.world.run(PATIENCE_S)
         assert {len(answers) for client in self.world.clients.values() for answers in client.answers.values()} == {1}
 
@@ -346,13 +377,14 @@ class TestOneLost:
         request, route = stage.request, stage.request.route
         if request.__name__ in BETWEEN_SERVERS:
             assert answer["code"] == Code.UNSUPPORTED
-        elif route is Route.SNAPSHOT or (route in (Route.INTERACTION, Route.NODE) and lost == "n1"):
+        elif route is Route.SNAPSHOT or (route in (Route.INTERACTION, Route.NODE, Route.REFERENCE) and lost == "n1"):
             assert answer["code"] == LOST[route]
             assert answer["missing"] == [lost]
         elif answer["message"] == "EventError":
             # what has to be done on all nodes is not done on some of them
             on_all = route is Route.SCATTER and request.merge is Merge.ALL
-            assert on_all or (route in (Route.SUBMIT, Route.AGENT, Route.PULL, Route.RESERVE) and not known)
+            allowed = (Route.SUBMIT, Route.AGENT, Route.PULL, Route.SERVICE, Route.RESERVE)
+            assert on_all or (route in allowed and not known)
             assert (answer["code"], answer["missing"]) == (Code.LOST_CONNECTION, [lost])
         else:
             assert answer["message"] == request.reply

@@ -29,6 +29,7 @@ SHELLS = (
     "broker.subscription",
     "broker.supervisor",
     "node.command",
+    "node.lines",
     "node.member",
     "node.outbox",
     "node.store",

@@ -54,7 +54,7 @@ def codes(configuration: Configuration, findings: Findings) -> None:
 
 
 def addresses(configuration: Configuration, findings: Findings) -> None:
-    """Addresses can be bound, each by one member."""
+    """Addresses can be bound, each by one member or ESP server."""
     normal = []
     for path, address in _addresses(configuration):
         try:
@@ -73,6 +73,8 @@ def _addresses(configuration: Configuration) -> Iterator[tuple[Path, str]]:
                 if bound:
                     yield (section, name, member, "requests"), bound.requests
                     yield (section, name, member, "events"), bound.events
+    for name, server in configuration.esp_servers.items():
+        yield ("esp-servers", name, "address"), server.address
 
 
 def databases(configuration: Configuration, findings: Findings) -> None:
@@ -122,6 +124,9 @@ def _tenants(configuration: Configuration) -> Iterator[tuple[Path, int]]:
     for name, proxy in configuration.proxies.items():
         for index, tenant in enumerate(proxy.tenants or ()):
             yield ("proxies", name, "tenants", index), tenant
+    for name, server in configuration.esp_servers.items():
+        for index, tenant in enumerate(server.tenants or ()):
+            yield ("esp-servers", name, "tenants", index), tenant
     for name, queue in configuration.queues.items():
         yield ("queues", name, "tenant"), queue.tenant
 
@@ -166,6 +171,21 @@ def connections(configuration: Configuration, findings: Findings) -> None:
             path = ("proxies", name, "connections", index)
             what = "node and no cluster of nodes"
             _refer(path, (what, connection), known, _others(connection, configuration), findings)
+
+
+def esp_servers(configuration: Configuration, findings: Findings) -> None:
+    """A node connects to ESP servers that are described; one that no node connects to is of no use."""
+    for name, node in configuration.nodes.items():
+        listed: list[tuple[Path, str]] = [
+            (("nodes", name, "connections", index), it) for index, it in enumerate(node.connections)
+        ]
+        for path, it in listed:
+            _refer(path, ("ESP server", it), configuration.esp_servers, _others(it, configuration), findings)
+        for path, first in _doubles(listed):
+            findings.add(path, f"is the same as {key_of(first)}")
+    for name in configuration.esp_servers:
+        if configuration.nodes and not any(name in node.connections for node in configuration.nodes.values()):
+            findings.warn(("esp-servers", name), "no node has it among its connections")
 
 
 def _others(name: str, configuration: Configuration) -> str:
@@ -307,6 +327,7 @@ CHECKS: tuple[Check, ...] = (
     media_types,
     clusters,
     connections,
+    esp_servers,
     queues,
     groups,
     capacities,

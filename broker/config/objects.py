@@ -187,6 +187,16 @@ class NodeSettings(Limits):
     heartbeat_interval: Annotated[
         float, Meta(ge=0.005, le=1, description="seconds between the active member's heartbeats to proxies")
     ] = 0.02
+    esp_timeout: Annotated[
+        float,
+        Meta(ge=0.1, le=3600, description="seconds an ESP server has to answer, where the request names none"),
+    ] = 30.0
+    max_esp_requests: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="requests to ESP servers without an answer, in all")
+    ] = 10_000
+    max_esp_requests_per_server: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="the same for one server; others of its kind are asked beyond it")
+    ] = 1000
     event_user_data: Annotated[
         Literal["changes", "always", "never"],
         Meta(description="which events carry the interaction's user data: those where it is new or changed, all, none"),
@@ -236,6 +246,9 @@ class Node(Options):
     database: Annotated[str, Meta(description="`sqlite:///PATH` of a file that no other node uses")]
     primary: Addresses
     backup: Addresses | None = None
+    connections: Annotated[
+        list[str], Meta(description="ESP servers that the node connects to; the same at all nodes of a tenant (guide)")
+    ] = []
     event_logs: Annotated[
         list[str], Meta(description="event loggers; not served in this release: the node keeps its events itself")
     ] = []
@@ -290,6 +303,16 @@ class ApplicationCluster(Options):
         Literal["Interaction Server", "Interaction Server Proxy"], Meta(description="what it is a list of")
     ]
     connections: Annotated[list[str], Meta(description="names of nodes or of proxies, as the type says")]
+
+
+class ESPServer(Options):
+    """An ESP server that nodes connect to; one that registers by itself is not listed. Its `Service` names and its
+    application type are what requests find it by."""
+
+    address: Annotated[str, Meta(description="where it listens (a ROUTER), `tcp://HOST:PORT` or `ipc://PATH`")]
+    application_type: Annotated[str | None, Meta(description="such as `ClassificationServer`")] = None
+    services: Annotated[list[str] | None, Meta(description="the values of `Service` it serves; not set: any")] = None
+    tenants: Annotated[list[int] | None, Meta(description="tenants whose requests it gets; not set: all")] = None
 
 
 class Queue(Options):
@@ -387,6 +410,7 @@ class Configuration(Options):
     nodes: dict[str, Node] = {}
     clusters: dict[str, ApplicationCluster] = {}
     proxies: dict[str, Proxy] = {}
+    esp_servers: dict[str, ESPServer] = {}
     queues: dict[str, Queue] = {}
     views: dict[str, View] = {}
     workbins: dict[str, WorkbinType] = {}

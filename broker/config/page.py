@@ -36,9 +36,9 @@ cluster.toml:58: views."PS/all".queue: there is no queue "PSS"; did you mean "PS
 `ixn config show` prints what is in force, defaults filled in and differences marked.
 
 Besides the single options, these are refused: names that refer to nothing (nodes, proxies, clusters, tenants, queues,
-media types); an address or a database that is used twice; conditions and orders that cannot be read; two nodes whose
-interaction ids could not be told apart; names of nodes and proxies other than 1 to 31 of `a-z 0-9 _ . -`; and what
-this release does not serve: TCP beyond loopback, PostgreSQL, event loggers.
+media types, ESP servers); an address or a database that is used twice; conditions and orders that cannot be read; two
+nodes whose interaction ids could not be told apart; names of nodes and proxies other than 1 to 31 of
+`a-z 0-9 _ . -`; and what this release does not serve: TCP beyond loopback, PostgreSQL, event loggers.
 """
 
 _FIRST_PARAGRAPH = re.compile(r".*?(?=\n\s*\n|\Z)", re.DOTALL)
@@ -122,6 +122,7 @@ def _cluster() -> Iterator[str]:
     """What ``ixn config check --cluster`` looks at."""
     yield "## `ixn config check --cluster`\n\nMust be the same on all nodes:\n"
     yield from (f"- `{name.replace('_', '-')}`" for name in SAME)
+    yield "- the ESP servers in `connections`, for nodes that serve the same tenant and media type"
     yield "\nWarned of, because the cluster guide recommends otherwise:\n"
     yield from (f"- `{name.replace('_', '-')}` other than `{spelt(value)}`" for name, value in RECOMMENDED.items())
     yield "- a node without a backup"

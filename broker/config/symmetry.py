@@ -29,6 +29,7 @@ def compare(configuration: Configuration, findings: Findings) -> None:
                 said = f"{_spelt(recommended)} is recommended for a cluster, here it is {_spelt(value)}"
                 findings.warn(_path(name, option), said)
     _pairs(configuration, findings)
+    _esp_servers(configuration, findings)
     for licence in LICENSES:
         _seats(licence, configuration, findings)
 
@@ -63,6 +64,53 @@ def _pairs(configuration: Configuration, findings: Findings) -> None:
         if node.backup is None:
             said = "has no backup: while its primary is down, nobody can reach its interactions"
             findings.warn(("nodes", name), said)
+
+
+def _esp_servers(configuration: Configuration, findings: Findings) -> None:
+    """Nodes that serve the same tenant and media type are connected to the same ESP servers of the tenant, so that
+    none of them refuses what another can do (guide, "ESP Configuration Must Be Symmetrical")."""
+    for tenant in configuration.tenants:
+        nodes = [name for name in configuration.nodes if _serves(configuration, name, tenant)]
+        for at, name in enumerate(nodes):
+            first = next((other for other in nodes[:at] if _share_media(configuration, name, other, tenant)), None)
+            if first is None:
+                continue
+            here, there = (_connected(configuration, node, tenant) for node in (name, first))
+            path = ("nodes", name, "connections")
+            if here != there and not any(findings.is_placeholder(("nodes", it, "connections")) for it in (name, first)):
+                findings.add(
+                    path,
+                    f"nodes of one tenant and media type are connected to the same ESP servers: for tenant {tenant}"
+                    f" {_listed(here)} here, {_listed(there)} at {first}",
+                )
+
+
+def _serves(configuration: Configuration, node: str, tenant: int) -> bool:
+    tenants = configuration.nodes[node].cluster_settings.tenants
+    return tenants is None or tenant in tenants
+
+
+def _share_media(configuration: Configuration, node: str, other: str, tenant: int) -> bool:
+    """Whether two nodes serve a media type of the tenant both."""
+    lists = [configuration.nodes[name].cluster_settings.media_types for name in (node, other)]
+    media = set(configuration.tenants[tenant].media_types)
+    for served in lists:
+        media &= media if served is None else set(served)
+    return bool(media)
+
+
+def _connected(configuration: Configuration, node: str, tenant: int) -> set[str]:
+    """The ESP servers of a tenant that a node connects to."""
+    servers = configuration.esp_servers
+    return {
+        name
+        for name in configuration.nodes[node].connections
+        if name in servers and ((served := servers[name].tenants) is None or tenant in served)
+    }
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def _seats(licence: str, configuration: Configuration, findings: Findings) -> None:

@@ -27,9 +27,11 @@ from . import (
     reporting,
     reservations,
     routing,
+    services,
     snapshots,
     states,
     strategies,
+    topics,
     workbins,
 )
 from .connection import EventError
@@ -49,7 +51,9 @@ FAMILIES: tuple[ModuleType, ...] = (
     parties,
     workbins,
     snapshots,
+    services,
     reporting,
+    topics,
     operations,
     proxies,
 )

@@ -36,6 +36,13 @@ class RequestRegisterClient(Request):
         Meta(description="the tenants that it acts in; another one is to it as if there were none"),
     ] = None
     media_type: Annotated[MediaType | None, Meta(description="a media server's media type; no rule looks at it")] = None
+    services: Annotated[
+        list[Name] | None, Meta(description="of an ESP server: the values of `Service` that it serves; absent: any")
+    ] = None
+    application_type: Annotated[
+        Name | None,
+        Meta(description="of an ESP server: its application type; a service request may ask for any of a type"),
+    ] = None
     session_id: SessionId | None = None
 
 

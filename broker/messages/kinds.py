@@ -55,6 +55,11 @@ class Route(Enum):
     STREAM = "all nodes, through the merged stream"
     NODE = "the node that `node` names"
     RESERVE = "one node of the tenant that decides about the agent for all, then the others"
+    SERVICE = (
+        "the node that holds the interaction, if one is named, else one that serves the tenant and, if given, the media"
+        " type; the next one when it has no such ESP server"
+    )
+    REFERENCE = "the node that `esp_server_refid` names"
 
 
 class Merge(Enum):
@@ -235,7 +240,7 @@ class ReportingEvent(Message):
     :param tenant_id: whose event it is; 0 for the cluster's own
     :param interaction: in events about an interaction
     :param actor: who caused it; absent when the server did by itself
-    :param party: who was added, removed, invited or took the interaction
+    :param party: who was added, removed, invited or took the interaction; whom a custom event is about
     :param old_queue: the queue it was in before
     :param old_state: the state it was in before
     :param agent: in events about an agent

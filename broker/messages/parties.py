@@ -11,7 +11,6 @@ from broker.errors import Code
 from .interactions import InteractionRequest
 from .kinds import (
     AGENTS,
-    HANDLERS_OF_INTERACTIONS,
     ClientType,
     Document,
     Notification,
@@ -20,7 +19,7 @@ from .kinds import (
     Request,
     Route,
 )
-from .objects import MediaType, Seconds, TenantId
+from .objects import AgentId, InteractionId, MediaType, PlaceId, Reason, Seconds, TenantId
 
 VisibilityMode = Annotated[
     int, Meta(ge=0, le=2, description="who sees the new party: 0 all (conference), 1 agents only (coaching), 2 nobody")
@@ -153,25 +152,39 @@ class RequestUpdateActivity(InteractionRequest):
     activity: Annotated[Document, Meta(description="anything; reporting gets it as it is")] = UNSET
 
 
-class RequestDistributeEvent(Request):
-    """Puts a custom event into the reporting stream."""
+class CustomRequest(Request):
+    """What the two names of a custom event share."""
 
-    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_TENANT,)
-    senders: ClassVar[frozenset[ClientType]] = HANDLERS_OF_INTERACTIONS
-    route: ClassVar[Route] = Route.SUBMIT
+    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_TENANT, Code.UNKNOWN_MEDIA, Code.UNKNOWN_INTERACTION)
+    route: ClassVar[Route] = Route.SERVICE
     once: ClassVar[bool] = True
     causes: ClassVar[tuple[str, ...]] = ("EventCustomReporting",)
+
+    tenant_id: TenantId
+    event_id: Annotated[int, Meta(ge=0, description="what kind of event, by the site's own numbering")]
+    interaction_id: Annotated[InteractionId | None, Meta(description="it is about this interaction")] = None
+    agent_id: Annotated[AgentId | None, Meta(description="it is about this agent, logged in or not")] = None
+    place_id: Annotated[PlaceId | None, Meta(description="the same of a place")] = None
+    media_type: MediaType | None = None
+    reason: Reason = UNSET
+    body: Annotated[Document, Meta(description="anything; reporting gets it as it is")] = UNSET
+
+
+class RequestDistributeEvent(CustomRequest):
+    """Puts a custom event into the reporting stream: about an interaction, an agent (or place), or neither."""
+
     example: ClassVar[dict[str, Any]] = {
         "tenant_id": 101,
-        "media_type": "email",
         "event_id": 7,
+        "agent_id": "VICKY",
         "body": {"Step": "archived"},
     }
 
-    tenant_id: TenantId
-    media_type: MediaType
-    event_id: Annotated[int, Meta(ge=0, description="what kind of event, by the site's own numbering")]
-    body: Annotated[Document, Meta(description="anything; reporting gets it as it is")] = UNSET
+
+class RequestDistributeUserEvent(CustomRequest):
+    """The same as ``RequestDistributeEvent``, by its other published name."""
+
+    example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "event_id": 7, "body": {"Step": "archived"}}
 
 
 class PartyChanged(Notification):
@@ -204,6 +217,7 @@ class EventActivityReport(ReportingEvent):
 
 
 class EventCustomReporting(ReportingEvent):
-    """A client's own event; ``body`` holds its id and content."""
+    """A client's own event. ``body`` holds ``event_id``, ``activity`` (`interaction`, `agent` or `custom`: what it is
+    about) and ``content``; the interaction is where it is in all events, the agent or place is the ``party``."""
 
     topic: ClassVar[str] = "custom"

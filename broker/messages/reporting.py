@@ -9,7 +9,7 @@ from msgspec import Meta, Raw, field
 from broker.errors import Code
 
 from .kinds import REPORTERS, AgentPart, ClientType, Merge, Reply, ReportingEvent, Request, Route
-from .objects import TenantId
+from .objects import Name, TenantId
 
 
 class RequestStartPlaceAgentStateReportingAll(Request):
@@ -29,10 +29,39 @@ class RequestStartPlaceAgentStateReportingAll(Request):
 
 
 class RequestStopPlaceAgentStateReportingAll(Request):
-    """The published end of the reporting; the subscription itself is the SUB socket's."""
+    """The published end of the reporting: of all that ``RequestStartPlaceAgentStateReporting`` began; the subscription
+    to the stream is the SUB socket's."""
 
     senders: ClassVar[frozenset[ClientType]] = REPORTERS
     example: ClassVar[dict[str, Any]] = {}
+
+
+class RequestStartPlaceAgentStateReporting(Request):
+    """The current state of one agent or place, and the cursor it is true at. From then on, until it is stopped or the
+    session ends, the client is told of every event about it, as after ``RequestSubscribe``."""
+
+    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_TENANT,)
+    senders: ClassVar[frozenset[ClientType]] = REPORTERS
+    route: ClassVar[Route] = Route.STREAM
+    merge: ClassVar[Merge] = Merge.STATES
+    reply: ClassVar[str] = "EventPlaceAgentState"
+    example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "agent_id": "VICKY"}
+
+    tenant_id: TenantId
+    agent_id: Annotated[Name | None, Meta(description="the agent, logged in or not")] = None
+    place_id: Annotated[Name | None, Meta(description="the place; one of the two is given")] = None
+
+
+class RequestStopPlaceAgentStateReporting(Request):
+    """The client is told of this agent or place no more."""
+
+    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_TENANT,)
+    senders: ClassVar[frozenset[ClientType]] = REPORTERS
+    example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "agent_id": "VICKY"}
+
+    tenant_id: TenantId
+    agent_id: Annotated[Name | None, Meta(description="as it was started")] = None
+    place_id: Annotated[Name | None, Meta(description="as it was started")] = None
 
 
 class AgentState(AgentPart):

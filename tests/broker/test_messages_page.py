@@ -152,7 +152,7 @@ def test_own_codes_are_no_general_ones() -> None:
 def test_the_page_of_errors_says_what_is_never_said() -> None:
     """Given a code that no request is refused with, when the page is made, then it says so."""
     rows = {row.split(" | ")[0].strip("| "): row for row in page.errors_page().splitlines() if row.startswith("| ")}
-    assert rows[str(int(Code.NO_SERVICE))].endswith("nothing in this release |")
+    assert rows[str(int(Code.DATABASE_TIMEOUT))].endswith("nothing in this release |")
     assert "all requests about an interaction" in rows["2003"]
 
 

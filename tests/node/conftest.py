@@ -12,6 +12,7 @@ from broker.config.objects import (
     Addresses,
     AgentGroup,
     Configuration,
+    ESPServer,
     MediaType,
     Node,
     NodeSettings,
@@ -37,9 +38,15 @@ def make_configuration(**settings: Any) -> Configuration:
             "n1": Node(
                 database="sqlite:///n1.db",
                 primary=Addresses(requests="tcp://127.0.0.1:1", events="tcp://127.0.0.1:2"),
+                connections=["Sorter"],
                 settings=NodeSettings(**settings),
                 licenses={"ics_multi_media_agent_seat": 30},
             )
+        },
+        esp_servers={
+            "Sorter": ESPServer(
+                address="tcp://127.0.0.1:3", application_type="ClassificationServer", services=["Classify"]
+            ),
         },
         queues={
             "Inbound": Queue(tenant=101),
@@ -102,6 +109,7 @@ class Driver:
         self.parties: dict[tuple[bytes, int], Party] = {}
         self.said: list[dict[str, Any]] = []
         self.late: dict[Any, dict[str, Any]] = {}
+        self.dialled: list[Any] = []
         self._refs = 0
         self.settle()
 
@@ -137,6 +145,7 @@ class Driver:
     def settle(self) -> None:
         """Closes the batch and hands everything to whom it is for."""
         batch = self.core.take(self.now)
+        self.dialled += batch.dialled
         events = pack(batch.events) if batch.events.events else b""
         if batch.changes or events:
             self.rows.append((batch.us, encode_changes(batch.changes), events))
@@ -172,6 +181,7 @@ class Driver:
         for us, changes, events in self.rows:
             other.core.apply(us, changes, events)
         other.parties, other.said, other.late, other.rows = {}, [], {}, list(self.rows)
+        other.dialled = []
         other.core.activate(self.now, 2, "test")
         other.settle()
         return other

@@ -105,14 +105,3 @@ def test_what_is_held_stays_out_of_pulls_until_it_is_resumed(driver):
     assert router.ask("RequestResume", interaction_id=ident)["message"] == "EventAck"
     assert driver.events() == ["EventHeld", "EventResumed"]
     assert len(router.ask("RequestPull", tenant_id=101, view_id="Inbound/all")["interactions"]) == 1
-
-
-def test_a_custom_event_is_reported_as_it_came(driver):
-    media = driver.client("gateway", "MediaServer")
-    driver.events()
-    media.ask("RequestDistributeEvent", tenant_id=101, media_type="voice", event_id=7, body={"Step": "archived"})
-    (event,) = driver.said
-    assert (event["message"], event["body"]) == (
-        "EventCustomReporting",
-        {"event_id": 7, "content": {"Step": "archived"}},
-    )

@@ -35,6 +35,8 @@ FIELDS: dict[str, Any] = {
     "view_id": "Inbound/all",
     "node": "n1",
     "client_name": "desk",
+    "request": {"Service": "Classify"},
+    "esp_server_refid": AT_1,
 }
 PROPERTIES = {"interaction_id": AT_1, **dict.fromkeys(("priority", "is_online", "interaction_state"), 0)}
 REPLIES: dict[str, dict[str, Any]] = {
@@ -52,6 +54,8 @@ REPLIES: dict[str, dict[str, Any]] = {
 FORWARDED = [name for name, request in REQUESTS.items() if request.route is not Route.HERE]
 BETWEEN = {name for name, request in REQUESTS.items() if request.senders == {ClientType.PROXY}}
 """Requests between a proxy and its nodes: not for clients."""
+ASKED_AS = {"RequestStartPlaceAgentStateReporting": "RequestStartPlaceAgentStateReportingAll"}
+"""What the nodes are asked instead."""
 
 
 def kind_of(request: type[Request]) -> str:
@@ -103,7 +107,7 @@ def prepared(make_world: Any, name: str, **script: Any) -> tuple[Any, bytes]:
         for node in world.nodes.values():
             node.log.clear()
     for node in world.nodes.values():
-        node.script[name] = script.get(node.name, answers(world, name))
+        node.script[ASKED_AS.get(name, name)] = script.get(node.name, answers(world, name))
     return world, client
 
 
@@ -251,6 +255,9 @@ def _routing_fields() -> list[tuple[str, str]]:
     return rows
 
 
+BY_TENANT = {Route.SUBMIT, Route.PULL, Route.SCATTER, Route.SERVICE, Route.ENGINE}
+
+
 @pytest.mark.parametrize(("name", "field"), _routing_fields())
 @pytest.mark.parametrize("value", [{"a": 1}, [], 1.5, None])
 def test_wrong_routing_attributes(make_world: Any, name: str, field: str, value: Any) -> None:
@@ -265,8 +272,10 @@ def test_wrong_routing_attributes(make_world: Any, name: str, field: str, value:
     route = REQUESTS[name].route
     if route is Route.INTERACTION and field == "interaction_id":
         expected = 2003
-    elif route in (Route.SUBMIT, Route.PULL, Route.SCATTER, Route.ENGINE) and field in ("tenant_id", "media_type"):
+    elif route in BY_TENANT and field in ("tenant_id", "media_type"):
         expected = 2001
+    elif route is Route.SERVICE and field == "interaction_id":
+        expected = 2003
     else:
         expected = 3
     assert (reply["code"], reply["field"], reply["request"]) == (expected, field, name)
