@@ -20,7 +20,7 @@ from broker.messages.objects import Interaction
 
 from . import agents
 from .calls import Call, Outgoing, Source
-from .records import AgentRow, Holding, Invitation
+from .records import AgentRow
 
 if TYPE_CHECKING:
     from .core import NodeCore
@@ -139,24 +139,27 @@ def check_accept(node: NodeCore, agent: AgentRow, interaction: Interaction) -> N
         raise Refusal(Code.CAPACITY_FULL, f"{who} has its {limit} of {name}, some of them at other nodes")
 
 
-def check_resume(node: NodeCore, interaction: Interaction, holding: Holding | None) -> None:
-    """What is on hold counts again when it is resumed. :raises Refusal: ``CAPACITY_FULL``, of any of its agents"""
-    for holder in holding.holders if holding is not None else ():
-        agent = node.memory.agents.get(holder.agent) if holder.agent else None
-        if agent is not None:
-            check(node, agent, interaction.media_type)
+def check_resume(node: NodeCore, interaction: Interaction) -> None:
+    """What is on hold counts again when it is resumed, for those who handle it and those who are invited to it.
+
+    :raises Refusal: ``CAPACITY_FULL``, of any of them
+    """
+    for key in _concerned(node, interaction):
+        check(node, node.memory.agents.rows[key], interaction.media_type)
 
 
 def moved(node: NodeCore, interaction: Interaction) -> None:
     """An interaction was put on hold or resumed: its agents' loads are others."""
-    holding = node.memory.holdings.get(interaction.interaction_id)
-    if holding is not None:
-        node.capacity.touched.update(holder.name for holder in holding.holders)
-    rows = node.memory.invitations.rows
-    standing: list[Invitation] = [
-        rows[ticket] for ticket in node.memory.invitations.keys("interaction", interaction.interaction_id)
-    ]
-    node.capacity.touched.update(invitation.agent for invitation in standing)
+    node.capacity.touched.update(_concerned(node, interaction))
+
+
+def _concerned(node: NodeCore, interaction: Interaction) -> list[str]:
+    """The keys of the agents that handle an interaction or are invited to it."""
+    memory, ident = node.memory, interaction.interaction_id
+    holding = memory.holdings.get(ident)
+    keys = [holder.agent for holder in holding.holders if holder.agent] if holding is not None else []
+    keys += [memory.invitations.rows[ticket].agent for ticket in memory.invitations.keys("interaction", ident)]
+    return [key for key in keys if key in memory.agents.rows]
 
 
 # -- between nodes

@@ -39,7 +39,7 @@ def _set_held(node: NodeCore, call: Call, held: int) -> EventAck:
     if interaction.is_held == held:
         raise Refusal(Code.SAME_STATE, "it is held" if held else "it is not held")
     if not held:
-        capacity.check_resume(node, interaction, node.memory.holdings.get(interaction.interaction_id))
+        capacity.check_resume(node, interaction)
     capacity.moved(node, interaction)
     node.memory.update(interaction, is_held=held, held_at=node.now if held else None)
     node.event(EventHeld if held else EventResumed, interaction, holdings.cause_of(node, call, holding))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from random import Random
 
 import pytest
 
@@ -206,6 +208,77 @@ def test_capacity_holds_across_a_failover(floor):
     vicky = after.client("VICKY", "AgentApplication", session_id=session)
     # then it is full
     assert Floor.take(floor, vicky, floor.chats[1])["code"] == 52
+
+
+class Walk:
+    """Agents, colleagues and a routing engine that do whatever comes to mind. ``codes`` are the answers, counted."""
+
+    def __init__(self, floor, chance):
+        self.floor = floor
+        self.chance = chance
+        self.agents = {"VICKY": floor.vicky, "ANAT": floor.anat}
+        self.codes = Counter()
+
+    def load(self, name):
+        """What counts: handled or offered, and not on hold."""
+        memory = self.floor.driver.core.memory
+        (key,) = [key for key, row in memory.agents.rows.items() if row.agent_id == name]
+        offered = [memory.invitations.rows[ticket].interaction_id for ticket in memory.invitations.keys("agent", key)]
+        idents = [*memory.holdings.keys("holder", key), *offered]
+        return sum(not memory.interactions[ident].is_held for ident in idents)
+
+    def step(self):
+        """One of them does one thing."""
+        name, ident = self.chance.choice(sorted(self.agents)), self.chance.choice(self.floor.chats)
+        self.chance.choice([self.route, self.answer, self.take, self.view, self.bring, self.hold, self.wait])(
+            name, ident
+        )
+
+    def ask(self, name, message, **fields):
+        reply = self.floor.driver.ask(self.agents[name].source, {"message": message, **fields})
+        self.codes[(reply or {}).get("code", 0)] += 1
+
+    def route(self, name, ident):
+        self.codes[self.floor.route(ident, name)] += 1
+
+    def answer(self, name, ident):
+        notes = [note for note in self.agents[name].notes if note["message"] == "EventInvite"]
+        for note in notes:
+            offered = {"interaction_id": note["interaction"]["interaction_id"], "ticket_id": note["ticket_id"]}
+            self.ask(name, self.chance.choice(["RequestAccept", "RequestAccept", "RequestReject"]), **offered)
+        self.agents[name].notes.clear()
+
+    def take(self, name, ident):
+        self.floor.take(self.agents[name], ident, ignore_hold=self.chance.random() < 0.3)
+
+    def view(self, name, ident):
+        self.ask(name, "RequestPull", tenant_id=101, view_id="Inbound/all", count=self.chance.choice([1, 5]))
+
+    def bring(self, name, ident):
+        other = "ANAT" if name == "VICKY" else "VICKY"
+        message = self.chance.choice(["RequestTransfer", "RequestConference", "RequestIntrude"])
+        self.ask(name, message, interaction_id=ident, **({} if message == "RequestIntrude" else {"agent_id": other}))
+
+    def hold(self, name, ident):
+        message = self.chance.choice(["RequestHold", "RequestResume", "RequestPlaceInQueue"])
+        self.ask(name, message, interaction_id=ident, **({"queue": "Inbound"} if message.endswith("Queue") else {}))
+
+    def wait(self, name, ident):
+        self.floor.driver.wait(1)
+        for party in self.floor.driver.parties.values():
+            party.ask("RequestPing")
+
+
+def test_whatever_is_asked_nobody_has_more_than_he_may(make_driver):
+    # given two agents with limits for chat
+    walk = Walk(Floor(make_driver(limited, delivering_timeout=3), chats=8), Random(7))
+    # when they and others do thousands of things
+    for _ in range(2500):
+        walk.step()
+        # then none ever has more than it may
+        assert walk.load("VICKY") <= 1
+        assert walk.load("ANAT") <= 3
+    assert walk.codes[0] > 400 and walk.codes[52] > 100, walk.codes
 
 
 # -- over several nodes

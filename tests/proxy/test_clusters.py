@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -284,6 +285,47 @@ def test_an_agent_that_asks_for_more_at_once_never_gets_too_much(how: str) -> No
     # then it has three
     assert state(world, "ANAT")["handled"] == {"email": 3}
     assert all(len(answers) == 1 for answers in anat.answers.values())
+
+
+def test_whatever_is_asked_at_once_nobody_handles_more_than_he_may() -> None:
+    # given an agent that may have three, and interactions at all nodes
+    world, chance = cluster(one_email), Random(11)
+    anat, engine = desk(world, "ANAT"), world.client("RoutingEngine", "p2")
+    idents = [ident for _ in range(4) for ident in submitted(world)]
+    most = 0
+    for _ in range(250):
+        # when it and an engine ask for several things at the same moment
+        for _ in range(chance.choice([1, 2, 5])):
+            ask_for_something(anat, engine, chance, idents)
+        world.settle()
+        world.run(0.04)
+        # then what it handles at all nodes is within its limit
+        cores = [pair.core for pair in world.pairs.values() if pair.core is not None]
+        handled = sum(len(core.memory.holdings.keys("holder", "101/ANAT@")) for core in cores)
+        assert handled <= 3
+        most = max(most, handled)
+    assert most == 3
+
+
+def ask_for_something(anat: Client, engine: Client, chance: Random, idents: list[str]) -> None:
+    """One request, whose answer is not waited for."""
+    ident = chance.choice(idents)
+    by_id = {"tenant_id": 101, "view_id": "_system_", "pull_parameters": {"interaction_ids": [ident]}}
+    match chance.choice(["take", "view", "deliver", "deliver", "accept", "accept", "give"]):
+        case "take":
+            anat.send("RequestPull", **by_id)
+        case "view":
+            anat.send("RequestPull", tenant_id=101, view_id="Inbound/all", count=chance.choice([1, 4]))
+        case "deliver":
+            engine.send("RequestPull", **by_id)
+            engine.send("RequestDeliver", interaction_id=ident, agent_id="ANAT", timeout=1)
+        case "accept":
+            for note in told(anat, "EventInvite"):
+                offered = note["interaction"]["interaction_id"]
+                anat.send("RequestAccept", interaction_id=offered, ticket_id=note["ticket_id"])
+            anat.notes.clear()
+        case "give":
+            anat.send("RequestPlaceInQueue", interaction_id=ident, queue="Inbound")
 
 
 def invite_at_once(world: World, engine: Client, idents: list[str], agent: str) -> None:
