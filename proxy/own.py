@@ -90,11 +90,11 @@ class Own:
         session, replaced = self._sessions.register(now, source, request)
         if replaced is not None:
             self.end(replaced)
-        engine = self._strategies.resumed(session)
-        if session.changed or engine:
+        if session.changed or self._strategies.concerns(session):
             self._links.introduce_again(session.client)
             session.changed = False
         self._services.joined(session)
+        self._strategies.resumed(session)
         return encode(
             EventAck(
                 server=self._self.name,

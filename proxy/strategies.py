@@ -197,18 +197,19 @@ class Strategies:
                 self._renew(wish)
                 self._bring(wish)
 
-    def resumed(self, session: Session) -> bool:
-        """A client has registered again, perhaps at another address. True: it is an engine, and the nodes have to be
-        introduced to it anew, so that they send it what it may have missed."""
-        wishes = self._wishes(session)
-        for wish in wishes:
+    def resumed(self, session: Session) -> None:
+        """An engine has registered again, perhaps at another address: it is sent what it may have missed."""
+        for wish in self._wishes(session):
             if wish.tenant_id not in session.tenants:
                 wish.loaded = None
             if wish.suspended or wish.loaded is None:
                 wish.suspended = False
                 self._renew(wish)
             self._bring(wish)
-        return bool(wishes)
+
+    def concerns(self, session: Session) -> bool:
+        """Whether nodes send something to this client, so that they have to know where it is."""
+        return bool(self._wishes(session))
 
     def end(self, session: Session) -> None:
         """A session has ended; the nodes are told of that."""

@@ -74,6 +74,19 @@ def test_the_number_of_clients_is_bounded(make_driver):
     assert (reply["code"], reply["retry_after"] > 0) == (91, True)
 
 
+def test_a_direct_client_goes_on_with_its_session_at_another_address(driver):
+    """Given an agent's client at a node, when it registers with its session_id from a new connection, then the session
+    is the same one, and the agent is still its own."""
+    register = {"client_name": "desk", "client_type": "AgentApplication"}
+    before, after = driver.stranger("before"), driver.stranger("after")
+    session_id = before.ask("RequestRegisterClient", **register)["session_id"]
+    before.ask("RequestAgentLogin", tenant_id=101, agent_id="VICKY", media_list={"voice": 1})
+    assert after.ask("RequestRegisterClient", **register, session_id=session_id)["session_id"] == session_id
+    assert after.ask("RequestNotReadyForMedia", media_type="voice")["message"] == "EventAck"
+    assert before.ask("RequestNotReadyForMedia", media_type="voice")["code"] == 1
+    assert len(driver.core.sessions.by_id) == 1
+
+
 def test_a_resumed_session_is_the_same_session(driver):
     # given a routing engine that holds an interaction, and comes back by another connection
     media = driver.client("mail", "MediaServer")
@@ -126,16 +139,3 @@ def test_an_invitation_is_told_to_a_further_connection_of_the_agent(driver):
     second.ask("RequestAgentLogin", tenant_id=101, agent_id="VICKY")
     # then that one hears of the invitation
     assert [one["ticket_id"] for one in second.notes if one["message"] == "EventInvite"] == [note["ticket_id"]]
-
-
-def test_a_direct_client_goes_on_with_its_session_at_another_address(driver):
-    """Given an agent's client at a node, when it registers with its session_id from a new connection, then the session
-    is the same one, and the agent is still its own."""
-    register = {"client_name": "desk", "client_type": "AgentApplication"}
-    before, after = driver.stranger("before"), driver.stranger("after")
-    session_id = before.ask("RequestRegisterClient", **register)["session_id"]
-    before.ask("RequestAgentLogin", tenant_id=101, agent_id="VICKY", media_list={"voice": 1})
-    assert after.ask("RequestRegisterClient", **register, session_id=session_id)["session_id"] == session_id
-    assert after.ask("RequestNotReadyForMedia", media_type="voice")["message"] == "EventAck"
-    assert before.ask("RequestNotReadyForMedia", media_type="voice")["code"] == 1
-    assert len(driver.core.sessions.by_id) == 1
