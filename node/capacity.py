@@ -189,9 +189,9 @@ def introduce(node: NodeCore, agent: AgentRow) -> None:
 def settle(node: NodeCore) -> None:
     """At the end of a batch: tells proxies what their agents have here, where that has changed; ahead of replies."""
     for touched in (node.memory.holdings.touched, node.memory.invitations.touched):
-        if node.capacity.rules.any:
+        if touched:
             node.capacity.touched |= touched
-        touched.clear()
+            touched.clear()
     if node.capacity.touched:
         notes: list[Outgoing] = []
         for key in sorted(node.capacity.touched):
@@ -232,9 +232,15 @@ def _links(node: NodeCore, agent: AgentRow) -> frozenset[Source]:
     return frozenset(link.source for link in links if link is not None)
 
 
+def watch(node: NodeCore) -> None:
+    """Where nobody has a limit, nobody wants to know whose holdings and invitations have changed."""
+    node.memory.holdings.watching = node.memory.invitations.watching = node.capacity.rules.any
+
+
 def reconfigured(node: NodeCore) -> None:
     """``node.configuration`` is another one: its capacities hold for what is offered from now on."""
     node.capacity.rules = CapacityRules(node.configuration)
+    watch(node)
     node.capacity.touched.update(node.memory.agents.rows)
 
 

@@ -149,6 +149,7 @@ class NodeCore:
         self.journal_full = False
         self.clock = HybridClock()
         self.memory = Memory(configuration)
+        capacity.watch(self)
         self.sessions = Sessions()
         self.orphans: set[str] = set()
         self.pulls = pulls.Pulls()

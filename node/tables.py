@@ -93,21 +93,24 @@ class Table(Generic[Row]):
 class Watched(Table[Row]):
     """A table that notes what its rows are found by when they come, change or go, by the index that its kind names.
 
-    :param touched: what was noted; whoever looks at it empties it
+    :param watching: whether somebody wants that; :param touched: what was noted; whoever looks at it empties it
     """
 
     def __init__(self, name: str, kind: Kind[Row]) -> None:
         super().__init__(name, kind)
+        self.watching = False
         self.touched: set[Any] = set()
         self._watched = kind.indexes[kind.watched]
 
     def set(self, key: str, row: Row) -> None:
         super().set(key, row)
-        self.touched.update(self._watched(row))
+        if self.watching:
+            self.touched.update(self._watched(row))
 
     def _leave(self, key: str, row: Row) -> None:
         super()._leave(key, row)
-        self.touched.update(self._watched(row))
+        if self.watching:
+            self.touched.update(self._watched(row))
 
 
 class Settling(Table[Row]):
