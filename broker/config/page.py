@@ -16,7 +16,7 @@ from msgspec.structs import FieldInfo
 from .kinds import expected, kind_of, options_class
 from .listing import default_of, spelt
 from .objects import LICENSES, Configuration
-from .symmetry import RECOMMENDED, SAME
+from .symmetry import RECOMMENDED, RESERVATION, SAME
 
 _INTRODUCTION = """\
 # Configuration
@@ -122,6 +122,7 @@ def _cluster() -> Iterator[str]:
     """What ``ixn config check --cluster`` looks at."""
     yield "## `ixn config check --cluster`\n\nMust be the same on all nodes:\n"
     yield from (f"- `{name.replace('_', '-')}`" for name in SAME)
+    yield from (f"- `{name}`" for name in RESERVATION)
     yield "- the ESP servers in `connections`, for nodes that serve the same tenant and media type"
     yield "\nWarned of, because the cluster guide recommends otherwise:\n"
     yield from (f"- `{name.replace('_', '-')}` other than `{spelt(value)}`" for name, value in RECOMMENDED.items())
