@@ -104,7 +104,7 @@ def test_check_points_at_the_option_that_differs(file: Path) -> None:
 
 
 def test_check_compares_how_agents_are_reserved(file: Path) -> None:
-    """Given nodes that let reservations stand for different times, when the cluster is checked, then that is a fault."""
+    """Given nodes that let reservations stand for different times, when they are compared, then that is a fault."""
     with file.open("a") as text:
         text.write("[nodes.n2.agent-reservation]\nreservation-time = 5000\n")
     result = ixn(file, "check", "--cluster")
