@@ -8,6 +8,7 @@ the same once more         the loop ends at once
 SIGHUP                     ``shell.reload``
 the supervisor is dead     as SIGTERM: a member without its supervisor would be started twice
 an exception               a mistake of ours, for no input may cause one: it is logged and the process ends with 70
+SystemExit                 the shell has nothing more to do: the process ends with its code
 =========================  ==========================================================================================
 """
 
@@ -84,7 +85,7 @@ def run(shell: Shell, parent_pid: int | None = None, stalls: Stalls | None = Non
 
     :param parent_pid: the supervisor's, if there is one (:func:`broker.supervisor.parent_pid`)
     :param stalls: where to count rounds longer than 100 ms
-    :raises SystemExit: 70, after an exception out of the shell
+    :raises SystemExit: 70, after an exception out of the shell; or the shell's own
     """
     with Signals([signal.SIGTERM, signal.SIGINT, signal.SIGHUP]) as signals:
         try:

@@ -203,6 +203,8 @@ class Audience:
 
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
+        self.joined = False
+        """Somebody has begun to listen to packed messages since this was set to false."""
         self._clients = 0
 
     @property
@@ -228,7 +230,10 @@ class Audience:
 
     def _subscribe(self, topic: bytes) -> None:
         self._set(zmq.SUBSCRIBE, topic)
-        self._clients += topic != PACKED_TOPIC
+        if topic == PACKED_TOPIC:
+            self.joined = True
+        else:
+            self._clients += 1
 
     def _unsubscribe(self, topic: bytes, gone: bool) -> None:
         """Ends a subscription. Only a lost connection counts down: nothing tells whether the sender of an explicit

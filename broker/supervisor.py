@@ -5,7 +5,8 @@ Procfile managers stop everything when one process ends; this one does not end b
 
 =============================  ======================================================================================
 it ended with 78 or 64         not started again: its configuration or its command is wrong (until SIGHUP)
-it ended in any other way      started again, after 0.1 s at first, then twice as long each time, at most 5 s
+it ended in any other way      started again, after 0.1 s at first, then twice as long each time, at most 5 s; with 65
+                               its database is refused, with 74 it cannot be opened: it has said so for a while itself
 it had lived for 10 s          the waiting begins anew at 0.1 s
 =============================  ======================================================================================
 
@@ -34,6 +35,8 @@ KILL_LIMIT_S = 0.5
 LONGEST_WAIT_S = 0.5
 HOPELESS = {64: "usage", 78: "configuration"}
 """Exit codes after which another start would end in the same way."""
+EXIT_REFUSED, EXIT_DISK = 65, 74
+MEANINGS = {**HOPELESS, EXIT_REFUSED: "its database is refused", EXIT_DISK: "its database cannot be opened"}
 
 SUPERVISOR = "IXN_SUPERVISOR"
 """Environment variable that tells a process the pid of the one that supervises it."""
@@ -124,7 +127,7 @@ def describe(code: int) -> str:
     if code < 0:
         known = -code in set(signal.Signals)
         return f"ended by {signal.Signals(-code).name if known else f'signal {-code}'}"
-    return f"exited with {code}" + (f" ({HOPELESS[code]})" if code in HOPELESS else "")
+    return f"exited with {code}" + (f" ({MEANINGS[code]})" if code in MEANINGS else "")
 
 
 class Supervisor:

@@ -64,7 +64,6 @@ def login(node: NodeCore, call: Call) -> EventAck:
         agent = _join(node, call, known)
     capacity.introduce(node, agent)
     node.tell_agent(agent.key, states.status_of(node, agent))
-    invitations.tell_again(node, call.session.session_id)
     return EventAck()
 
 
@@ -144,6 +143,7 @@ def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
         sessions = [session_id]
     joined = replace(agent, sessions=sessions, echo=call.echo, returned=False)
     node.memory.put(node.memory.agents, agent.key, joined)
+    invitations.remind(node, session_id)
     return joined
 
 

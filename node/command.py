@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import click
 
+from broker.config import Configuration
+from broker.loop import Shell, Stalls
 from broker.processes import MEMBERS, Kind, run_process
 
 from .member import NodeMember
+from .refused import RefusedMember
+from .store import StoreFailure
 
-NODES = Kind("node", lambda configuration: configuration.nodes, NodeMember)
+
+def _make(configuration: Configuration, name: str, member: str, stalls: Stalls) -> Shell:
+    """A member, or the one that says why it cannot be one."""
+    try:
+        return NodeMember(configuration, name, member, stalls)
+    except StoreFailure as fault:
+        return RefusedMember(configuration, name, member, fault)
+
+
+NODES = Kind("node", lambda configuration: configuration.nodes, _make)
 
 
 @click.command("node")

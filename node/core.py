@@ -529,9 +529,8 @@ class NodeCore:
         memory.forget_touched()
         agents.resume(self)
         reservations.resume(self)
+        invitations.resume(self)
         self.strategies.restore(self)
-        for ticket, invitation in memory.invitations.rows.items():
-            self.deadline(to_seconds(invitation.deadline_us), invitations.expired, ticket)
         for key, answer in memory.answers.rows.items():
             windows = REFUSED_WINDOWS if answer.payload is UNSET else 1
             if key[0] == "@":

@@ -11,6 +11,9 @@ Conference, Intrude     the agent is one more party                 nothing chan
 But for Deliver, which is acked at once, the ack to who asked waits for the invited agent.
 The waiting call is in memory only; its keys are in the row, so a request that is sent again after a take-over finds
 its invitation and goes on waiting (:meth:`NodeCore._repeated`).
+
+An invitation is told again to a client that comes back: the member that was killed may have committed it, and not have
+lived to tell it. So the agent may be told twice, with one ticket.
 """
 
 from __future__ import annotations
@@ -40,6 +43,9 @@ from .records import AgentRow, Holder, Holding, Invitation, Purpose
 
 if TYPE_CHECKING:
     from .core import NodeCore
+
+RETURN_S = 2.0
+"""After a take-over an invitation stands so long at least: what the agent has answered may be on its way anew."""
 
 
 class Offer(NamedTuple):
@@ -111,9 +117,9 @@ def invite(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow
 
 
 def _note(node: NodeCore, invitation: Invitation, agent: AgentRow, timeout: float) -> EventInvite:
-    """What the invited agent is told. :param timeout: seconds that the invitation still stands"""
-    holding = node.memory.holdings.rows[invitation.interaction_id]
+    """What the agent is told. :param timeout: seconds the invitation stands from now on"""
     joins = invitation.purpose in (Purpose.CONFERENCE, Purpose.INTRUDE)
+    holding = node.memory.holdings.rows[invitation.interaction_id]
     return EventInvite(
         ticket_id=invitation.ticket_id,
         token=holding.token if joins else invitation.ticket_id,
@@ -125,15 +131,20 @@ def _note(node: NodeCore, invitation: Invitation, agent: AgentRow, timeout: floa
     )
 
 
-def tell_again(node: NodeCore, session_id: str) -> None:
-    """Tells a client that is back, or has an agent that another one has too, of the invitations that stand: it may not
-    have heard of them."""
+def remind(node: NodeCore, session_id: str) -> None:
+    """Tells a client that has come back, or that an agent has logged in from, of the invitations of its agents."""
     for key in node.memory.agents.keys("session", session_id):
+        agent = node.memory.agents.rows[key]
         for ticket in node.memory.invitations.keys("agent", key):
             invitation = node.memory.invitations.rows[ticket]
-            left = to_seconds(invitation.deadline_us) - node.now
-            if left > 0:
-                node.tell(session_id, _note(node, invitation, node.memory.agents.rows[key], left))
+            left_s = max(to_seconds(invitation.deadline_us) - node.now, 0.0)
+            node.tell(session_id, _note(node, invitation, agent, left_s))
+
+
+def resume(node: NodeCore) -> None:
+    """After a take-over: the invitations that stand run out at their time, but not before their agents can answer."""
+    for ticket, invitation in node.memory.invitations.rows.items():
+        node.deadline(max(to_seconds(invitation.deadline_us), node.now + RETURN_S), expired, ticket)
 
 
 def accept(node: NodeCore, call: Call) -> EventAck:

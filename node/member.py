@@ -28,13 +28,14 @@ from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.front import Front
 from broker.loop import Polled, Stalls
-from broker.messages import encode, error_payload
+from broker.messages import error_payload
 from broker.messages.connection import EventPong
 from broker.sockets import Audience, Context, max_packed_size, router, xpub
 from broker.wire import PackedEvent, PackedEvents, unpack_requests
 
 from .calls import Batch, Read
 from .core import NodeCore
+from .declining import declined
 from .journal import encode_changes
 from .lines import Lines
 from .operations import figures
@@ -47,6 +48,7 @@ from .tenure import Tenure
 
 STANDBY_HEARTBEAT_S = 0.25
 STATUS_S = 0.5
+JOINED_S = 0.02
 RETRY_S = 0.1
 FOLD_ROWS = 200
 """Rows of the tables written in one slice: one to two milliseconds."""
@@ -76,6 +78,7 @@ class NodeMember:
     :param name: the node
     :param member: ``primary`` or ``backup``
     :param stalls: filled by the loop, shown in the status
+    :raises StoreFailure: the database cannot be opened; nothing was bound
     """
 
     def __init__(self, configuration: Configuration, name: str, member: str, stalls: Stalls) -> None:
@@ -87,16 +90,17 @@ class NodeMember:
         self.counts: Counter[str] = Counter()
         addresses = node.primary if member == "primary" else node.backup
         assert addresses is not None, "the command checks that the member is configured"
+        self.store = open_store(node.database, node=name, synchronous=self.settings.synchronous)
         self.context: Context = zmq.Context()
         self.front = Front(router(self.context, addresses.requests, self.settings), self.counts)
         self.audience = Audience(xpub(self.context, addresses.events, manual=True))
         self.outbox = Outbox(name, self.front, self.audience, max_packed_size(self.settings))
-        self.store = open_store(node.database, node=name, synchronous=self.settings.synchronous)
         self.tenure = Tenure(self.store, configuration, name, member)
         self.lines = Lines(self.context, configuration, name, lambda: self.core)
         self.finished = False
         self._links: set[bytes] = set()
         self._held: Held | None = None
+        self._failure = self._said_role = ""
         self._retry_at = 0.0
         self._promised_us = 0
         self._heartbeat_at = self._status_at = self._fold_at = self._slice_at = self._housekeeping_at = 0.0
@@ -149,15 +153,12 @@ class NodeMember:
 
     def _decline(self, source: tuple[bytes, int], ref: Any, payload: bytes) -> None:
         """A member that does not serve answers Ping, and says to everything else why not."""
-        name = _message_name(payload) if len(payload) <= self.settings.max_message_size else None
-        if name == "RequestPing":
-            self.outbox.replies([(source, ref, encode(self._pong()), 0)], self._links, self.core.epoch)
-            return
         if self._held is not None:
             refusal = Refusal(Code.DATABASE_FAILURE, f"{self.name}: {self.core.why}", retry_after=RETRY_S)
         else:
             refusal = Refusal(Code.NOT_PRIMARY, f"the {self.member} of {self.name} is {self.tenure.role}")
-        self.outbox.replies([(source, ref, error_payload(refusal, name), int(refusal.code))], self._links, 0)
+        said, code = declined(payload, self.settings.max_message_size, self._pong(), refusal)
+        self.outbox.replies([(source, ref, said, code)], self._links, 0 if code else self.core.epoch)
 
     def _pong(self) -> EventPong:
         core = self.core
@@ -169,7 +170,7 @@ class NodeMember:
             pid=os.getpid(),
             epoch=core.epoch,
             rev=core.rev,
-            why=self.tenure.why,
+            why=core.why if self._held is not None else self.tenure.why,
         )
 
     # -- a turn
@@ -184,11 +185,19 @@ class NodeMember:
         except Fenced as fault:
             self._replaced(f"replaced: {fault}")
         except StoreFailure as fault:
-            self.counts["store failures"] += 1
-            log.error("the database did not do it", reason=str(fault))
+            self._note_failure(fault)
         self.lines.keep(open_=self.core.active)
         self._heartbeat(now)
         return self._next_turn(now)
+
+    def _note_failure(self, fault: StoreFailure) -> None:
+        """Said when it is another failure than the last one: it is tried again ten times a second."""
+        self.counts["store failures"] += 1
+        if self._held is not None:
+            self.core.why = str(fault)
+        if str(fault) != self._failure:
+            self._failure = str(fault)
+            log.error("the database did not do it", reason=str(fault), do=fault.remedy)
 
     def _lead(self, now: float) -> None:
         if self._held is not None:
@@ -207,7 +216,6 @@ class NodeMember:
     def _hand_over(self, now: float) -> None:
         if self._ending or self.core.hand_over:
             event = Event.STOP if self._ending else Event.SWITCHOVER
-            self._heartbeat_at = 0.0
             self._links.clear()
             self.finished = self.tenure.release(now, event, "stopping" if self._ending else "switchover")
 
@@ -264,6 +272,8 @@ class NodeMember:
         if now < self._retry_at or self._held is None:
             return
         self._retry_at = now + RETRY_S
+        if self.store.writer() not in (None, 0):  # a third process: trying would only stop this one for a while
+            return
         row, batch = self._held
         asked_at = time.monotonic()
         if row is not None:
@@ -273,7 +283,7 @@ class NodeMember:
             self.store.renew(self.core.epoch, to_us(now))
         self.tenure.renewed(asked_at)
         log.info("a batch that was held back is committed", rev=self.core.rev)
-        self._held = None
+        self._held, self._failure = None, ""
         self.core.why = self.tenure.why
         self._send(now, batch)
 
@@ -285,13 +295,11 @@ class NodeMember:
         if self._ending:
             self.finished = True
         elif self.tenure.follow(now):
-            self._heartbeat_at = 0.0
             self._commit_and_send(now, self.core.take(now))
 
     def _replaced(self, why: str) -> None:
         """Another member is active: what was decided and not committed never happened."""
         self._held = None
-        self._heartbeat_at = 0.0
         self._links.clear()
         self.tenure.replaced(why)
 
@@ -333,6 +341,12 @@ class NodeMember:
     # -- heartbeats
 
     def _heartbeat(self, now: float) -> None:
+        if self.tenure.role != self._said_role:
+            self._said_role = self.tenure.role
+            self._heartbeat_at = self._status_at = 0.0
+        if self.audience.joined:  # a proxy that has just come knows nothing of this member
+            self.audience.joined = False
+            self._heartbeat_at = self._status_at = min(self._status_at, now + JOINED_S)
         if now >= self._heartbeat_at:
             held = self._held  # its events are not out, and perhaps never will be
             self._publish(now, held.batch.events.first_seq if held else self.core.memory.counters.next_seq, [])
@@ -402,12 +416,3 @@ class NodeMember:
         self.context.destroy(linger=0)
         with suppress(StoreFailure):
             self.store.close()
-
-
-def _message_name(payload: bytes) -> str | None:
-    try:
-        document = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return None
-    name = document.get("message") if isinstance(document, dict) else None
-    return name if isinstance(name, str) else None

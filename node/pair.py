@@ -12,8 +12,10 @@ lease::
 
 - *Run out* means: the row of the lease has not changed for ``lease-timeout`` by the watcher's own monotonic clock. No
   wall clock is compared with another, so a clock that jumps does no harm.
-- A holder that is known to be dead, or that gave the lease up, is followed at once; one that hangs on this host is
-  killed first, because it may have stopped inside a transaction, with the database's lock.
+- A holder that is known to be dead, or that gave the lease up, is followed at once; one that hangs on this host inside
+  a transaction, with the database's lock, is killed first.
+- While a third process holds that lock nobody can write, so a lease that is not renewed says nothing of its holder: the
+  lease has its whole time again when the lock is gone.
 - None of this has to be right for safety: a write of a member that was replaced fails (:class:`node.store.Fenced`).
   It has to be right for somebody to be active, soon.
 - Nobody gives the lease back because the preferred member has returned.
@@ -45,13 +47,14 @@ class State(Enum):
 
 
 class Event(Enum):
-    """What happens to it. The first seven are what a look at the lease says."""
+    """What happens to it. The first eight are what a look at the lease says."""
 
     GRACE = "the lease is free, but the other member is to have it first"
     LEASE_FREE = "nobody holds the lease, or its holder gave it up"
     LEASE_HELD = "the other member holds the lease"
-    LEASE_EXPIRED = "the holder has not renewed in time, and nobody knows whether it lives"
-    LEASE_HUNG = "the holder has not renewed in time, and lives on this host"
+    LEASE_BLOCKED = "the holder has not renewed for a while, but a third process holds the database's lock"
+    LEASE_EXPIRED = "the holder has not renewed in time, and does not hold the database's lock, as far as is known"
+    LEASE_HUNG = "the holder has not renewed in time, lives on this host, and may hold the database's lock"
     HOLDER_DEAD = "the holder has ended on this host"
     LEASE_MINE = "the lease names this process"
     KILLED = "the attempt to end the holder is over, however it went"
@@ -84,9 +87,12 @@ class Action(Enum):
 
 S, E, A = State, Event, Action
 
-LOOKS = (E.GRACE, E.LEASE_FREE, E.LEASE_HELD, E.LEASE_EXPIRED, E.LEASE_HUNG, E.HOLDER_DEAD, E.LEASE_MINE)
-OTHERS = (E.GRACE, E.LEASE_FREE, E.LEASE_HELD, E.LEASE_EXPIRED, E.LEASE_HUNG, E.HOLDER_DEAD)
+OTHERS = (
+    *(E.GRACE, E.LEASE_FREE, E.LEASE_HELD),
+    *(E.LEASE_BLOCKED, E.LEASE_EXPIRED, E.LEASE_HUNG, E.HOLDER_DEAD),
+)
 """What a look says when the lease is not this process's: to a member that acts, that it was replaced."""
+LOOKS = (*OTHERS, E.LEASE_MINE)
 TRIES = (E.KILLED, E.ACQUIRED)
 HOLDING = (E.LEASE_LATE, E.STORE_WELL, E.RELEASED)
 """What can happen only to the holder of the lease."""
@@ -96,10 +102,12 @@ Table = dict[tuple[State, Event], tuple[State, Action]]
 
 def _watching(state: State) -> Table:
     """What a member does that looks at the lease and does not hold it."""
+    follows = (S.STANDBY, A.NONE if state is S.STANDBY else A.FOLLOW)
     return {
         (state, E.GRACE): (state, A.NONE),
         (state, E.LEASE_FREE): (S.TAKING, A.ACQUIRE),
-        (state, E.LEASE_HELD): (S.STANDBY, A.NONE if state is S.STANDBY else A.FOLLOW),
+        (state, E.LEASE_HELD): follows,
+        (state, E.LEASE_BLOCKED): follows,
         (state, E.LEASE_EXPIRED): (S.TAKING, A.ACQUIRE),
         (state, E.LEASE_HUNG): (S.TAKING, A.KILL),
         (state, E.HOLDER_DEAD): (S.TAKING, A.ACQUIRE),
@@ -207,7 +215,9 @@ class Pair:
         self.state = S.STARTING
         self.lease: Lease | None = None
         """As it was seen last: what ACQUIRE expects and KILL is about."""
-        self._seen_at = self._renewed_at = 0.0
+        self.blocked = False
+        """Whether a third process held the database's lock at the last look."""
+        self._changed_at = self._runs_from = self._renewed_at = 0.0
         self._grace_until: float | None = None
 
     @property
@@ -227,19 +237,26 @@ class Pair:
             raise ImpossibleEvent(f"{event.name} in {self.state.name}: {reason}") from None
         return action
 
-    def observe(self, now: float, lease: Lease, holder_alive: bool | None) -> Action:
+    def is_slow(self, now: float, lease: Lease) -> bool:
+        """Whether a lease, read after ``now``, was not renewed for half of its time: then say who writes."""
+        return lease == self.lease and now - self._changed_at >= self.lease_timeout / 2
+
+    def observe(self, now: float, lease: Lease, holder_alive: bool | None, writer: int | None = None) -> Action:
         """A look at the lease.
 
         :param lease: as it stands in the database; read after ``now`` was
         :param holder_alive: of its holder's process; None: cannot be known from here
+        :param writer: pid of the process that holds the database's lock, 0: nobody does, None: cannot be known, or
+            :meth:`is_slow` is false
         """
         if self._grace_until is None:
             self._grace_until = now if self.holder.member == PRIMARY else now + GRACE_S
         if lease != self.lease:
-            self.lease, self._seen_at = lease, now
-        return self.handle(self._judge(now, lease, holder_alive))
+            self.lease, self._changed_at, self._runs_from = lease, now, now
+        self.blocked = lease.holder is not None and writer not in (None, 0, lease.holder.pid)
+        return self.handle(self._judge(now, lease, holder_alive, writer))
 
-    def _judge(self, now: float, lease: Lease, alive: bool | None) -> Event:
+    def _judge(self, now: float, lease: Lease, alive: bool | None, writer: int | None) -> Event:
         free = lease.released or lease.holder is None
         if not free and lease.holder == self.holder:
             return E.LEASE_MINE
@@ -247,9 +264,12 @@ class Pair:
             if self._grace_until is not None and now < self._grace_until:
                 return E.GRACE
             return E.LEASE_FREE if free else E.HOLDER_DEAD
-        if now - self._seen_at < self.lease_timeout:
+        if self.blocked:
+            self._runs_from = now
+            return E.LEASE_BLOCKED
+        if now - self._runs_from < self.lease_timeout:
             return E.LEASE_HELD
-        return E.LEASE_HUNG if alive else E.LEASE_EXPIRED
+        return E.LEASE_HUNG if alive and writer != 0 else E.LEASE_EXPIRED
 
     def acquired(self, asked_at: float) -> Action:
         """The lease was taken. :param asked_at: when the taking began"""

@@ -120,10 +120,11 @@ def register(node: NodeCore, call: Call) -> EventAck:
     sessions.add(session)
     node.orphans.discard(session.session_id)
     agents.returned(node, session)
+    if known is None or known.source != session.source or session.source[1]:  # a proxy says so when a client has moved
+        invitations.remind(node, session.session_id)
     attendance.joined(node, session, request)
     node.strategies.resumed(node, session)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
-    invitations.tell_again(node, session.session_id)
     return EventAck(
         server=node.name,
         kind=KIND,

@@ -18,12 +18,16 @@ from broker.config.objects import Configuration
 from .core import NodeCore
 from .folding import Folding
 from .pair import Action, Event, Pair
-from .store import Corrupt, Fenced, JournalCut, Refused, Store, StoreFailure
+from .store import Corrupt, Fenced, JournalCut, Lease, Refused, Store, StoreFailure
 from .store.holder import is_alive, kill, this_holder
+from .store.writer import describe
 
 LOOK_S = 0.05
 """How often a standby looks at the lease and the journal."""
+PAUSE_S = 0.5
+"""After a take-over that the database did not do, before the next one: the other member may be better off."""
 FORGET_S = 10.0
+FOLLOWS = "the other member is active"
 RENEWALS = 4
 """Renewals in the time of a lease."""
 TAIL_ROWS = 500
@@ -47,7 +51,7 @@ class Tenure:
         self.core = self._new_core()
         self.folding = Folding(self.core.memory, 0)
         self.pair = self._new_pair()
-        self._loaded = False
+        self._loaded = self._blocked = False
         self._taken: tuple[int, int, str] | None = None
         self._renew_at = self._forget_at = 0.0
 
@@ -76,7 +80,10 @@ class Tenure:
             looked_at = time.monotonic()
             lease = self.store.lease()
             alive = is_alive(lease.holder) if lease.holder is not None else None
-            return self._do(now, self.pair.observe(looked_at, lease, alive))
+            writer = self.store.writer() if self.pair.is_slow(looked_at, lease) else None
+            action = self.pair.observe(looked_at, lease, alive, writer)
+            self._explain(writer)
+            return self._do(now, action)
         except Refused as fault:
             self._fail(fault)
         except StoreFailure as fault:
@@ -84,6 +91,15 @@ class Tenure:
             if self._taken is None:
                 self.pair.handle(Event.STORE_FAILED)
         return False
+
+    def _explain(self, writer: int | None) -> None:
+        """Says, once, that a third process keeps both members from writing; and that it does no more."""
+        if self.pair.blocked and not self._blocked:
+            self.why = f"follows; nobody can write while {describe(writer)} holds the database's lock"
+            log.warning("the lease is not renewed, for a third process holds the lock", writer=describe(writer))
+        elif self._blocked and not self.pair.blocked:
+            self.why = FOLLOWS
+        self._blocked = self.pair.blocked
 
     def _fail(self, fault: Refused) -> None:
         if self.pair.role != "stopped":
@@ -144,14 +160,14 @@ class Tenure:
     def _do(self, now: float, action: Action) -> bool:
         if action is Action.KILL:
             holder = self.pair.lease.holder if self.pair.lease is not None else None
-            log.warning("the active member hangs and is ended", pid=holder.pid if holder else None)
+            log.warning("the active member hangs in a write and is ended", pid=holder.pid if holder else None)
             if holder is not None:
                 kill(holder)
             action = self.pair.handle(Event.KILLED)
         if action is Action.ACQUIRE:
             return self._acquire(now)
         if action is Action.FOLLOW:
-            self.why = "the other member is active"
+            self.why = FOLLOWS
         return False
 
     def _acquire(self, now: float) -> bool:
@@ -167,10 +183,22 @@ class Tenure:
         except Fenced:
             self.pair.handle(Event.FENCED)
             return False
+        except StoreFailure:
+            self.next_look = now + PAUSE_S
+            raise
+        self._end_former(lease)
         self.pair.acquired(asked_at)
         self._renew_at = asked_at + self.settings.lease_timeout / RENEWALS
         self._taken = (epoch, rev, why)
         return self._serve(now)
+
+    def _end_former(self, lease: Lease) -> None:
+        """Whoever held the lease can write no more. If it lives and did not give the lease up, it hangs: it is ended,
+        so that its supervisor starts it again and there is a standby."""
+        holder = lease.holder
+        if holder is not None and not lease.released and holder != self.pair.holder and is_alive(holder):
+            log.warning("the member that was active hangs and is ended", pid=holder.pid)
+            kill(holder, wait_s=0.0)
 
     def _serve(self, now: float) -> bool:
         """The lease is this member's: applies the journal to its end, which is the take-over's own row, and serves."""

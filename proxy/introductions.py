@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
-from broker.errors import Code
 from broker.wire import PackedReply, PackedRequest
 
 from .link import Farewell, Link, Numbers
+from .roster import UNSURE
 
 AT_ONCE = 200
 """After a change of members: how many idle clients are introduced per turn, so that requests are not held up."""
@@ -75,15 +75,16 @@ class Introductions:
         link.parting.update(link.leaving)
         link.leaving.clear()
 
-    def try_again(self, link: Link) -> None:
-        """Dismisses those whose sessions the node could not end."""
-        link.leaving.update(link.lingering)
-        link.lingering.clear()
+    def again(self, link: Link) -> None:
+        """From time to time: what the node has refused, for its database failed perhaps, is tried again."""
+        link.owed.extend(sorted(link.known - link.introduced)[:AT_ONCE])
+        link.leaving.update(link.unheeded)
+        link.unheeded.clear()
         self.go_on(link)
 
     def _dismissed(self, now: float, link: Link, reply: PackedReply) -> None:
-        if reply.code not in (0, Code.NOT_REGISTERED):
-            link.lingering[reply.client] = link.parting.pop(reply.client)
+        if reply.code in UNSURE and reply.client in link.parting:
+            link.unheeded[reply.client] = link.parting.pop(reply.client)
             return
         for clients in (link.known, link.introduced):
             clients.discard(reply.client)

@@ -57,7 +57,7 @@ class Link:
     :param fresh: numbers in ``open`` that were never handed to the shell
     :param introduced: clients that the active member knows; ``known``: that the node knows, whoever is active
     :param owed: clients to introduce again; ``leaving``: ended sessions that the node is still to be told of;
-        ``parting``: that it has been told of, but has not acknowledged; ``lingering``: that it could not end just then
+        ``parting``: that it has been told of, but has not acknowledged; ``unheeded``: that it could not end
     :param bounced: requests that came back once because their client was not known
     :param away_since: when the link ceased to be READY
     :param keepalive_s: the node ends the proxy's session when it hears nothing of it for three of these
@@ -68,8 +68,8 @@ class Link:
 
     __slots__ = (
         "active", "answered_at", "away_since", "bounced", "epoch", "event_rate", "fresh", "greeted_at", "heard_ever",
-        "introduced", "keepalive_s", "known", "leaving", "lingering", "members", "name", "open", "order", "outgoing",
-        "owed", "parting", "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told",
+        "introduced", "keepalive_s", "known", "leaving", "members", "name", "open", "order", "outgoing", "owed",
+        "parting", "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told", "unheeded",
     )  # fmt: skip
 
     def __init__(self, name: str, keepalive_s: float) -> None:
@@ -91,7 +91,7 @@ class Link:
         self.owed: deque[int] = deque()
         self.leaving: dict[int, Farewell] = {}
         self.parting: dict[int, Farewell] = {}
-        self.lingering: dict[int, Farewell] = {}
+        self.unheeded: dict[int, Farewell] = {}
         self.bounced: set[int] = set()
         self.probe = 0
         self.probe_at = 0.0
@@ -151,5 +151,6 @@ class Link:
         self.told.clear()
         self.outgoing = []
         self.bounced.clear()
-        self.leaving.update(self.parting | self.lingering)
-        self.lingering.clear()
+        self.leaving.update(self.parting)
+        self.leaving.update(self.unheeded)
+        self.unheeded.clear()

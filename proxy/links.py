@@ -102,9 +102,9 @@ class Links:
         member = link.members.get(said.member)
         if member is None:
             member = link.members[said.member] = Member()
+        if said.status or (said.role, said.epoch) != (member.role, member.epoch):
+            member.status = said.status  # what was said in another role, or by another process, says nothing now
         member.heard, member.role, member.epoch = now, said.role, said.epoch
-        if said.status:
-            member.status = said.status
         if not link.heard_ever:
             link.heard_ever = True
             link.away_since = now
@@ -351,14 +351,13 @@ class Links:
         if reply.code or reply.number != link.probe or not link.flowing:
             return
         link.answered_at = link.probe_at - _pause_s(link)
-        if link.lingering:
-            self._introductions.try_again(link)
         for number in list(link.order):
             if number >= reply.number:
                 break
             entry = link.open.get(number)
             if entry is not None and number not in link.fresh:
                 self._resend(link, entry)
+        self._introductions.again(link)
 
     def _bounced(self, now: float, link: Link, member: str, reply: PackedReply) -> None:
         """The member does not serve, or does not know who asks: once more, to who serves, or after an introduction."""

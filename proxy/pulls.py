@@ -93,7 +93,7 @@ class Pulls:
             request.extension = without_hold(request.extension)
         pull = self._begin(view, call, holds)
         view.wait(pull)
-        if not view.watched:
+        if not view.watched or not (view.keys or view.looking):  # nodes may have refused, and nobody has said so since
             view.watched = True
             self._look(view, call.deadline)
         self._serve(view)

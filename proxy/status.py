@@ -37,8 +37,8 @@ class Status:
     def _node(self, now: float, link: Link, why: list[str]) -> Document:
         """One node: down without an active member, degraded when the other member is missing."""
         names = sorted({*self._expected[link.name], *link.members}, key=lambda name: (name != "primary", name))
-        members = {name: self._member(now, link.members.get(name)) for name in names}
-        faults = [f"{link.name}: {name} is {one['role']}" for name, one in members.items() if one["role"] not in _FINE]
+        members = {name: self._member(now, link, link.members.get(name)) for name in names}
+        faults = [_fault(link.name, name, one) for name, one in members.items() if one["role"] not in _FINE]
         serves = link.state is READY
         if not serves:
             faults.insert(0, f"{link.name}: no active member")
@@ -51,11 +51,14 @@ class Status:
         state = "healthy" if not faults else "degraded" if serves else "down"
         return {"state": state, **figures, "event_rate": round(link.event_rate, 1), "members": members}
 
-    def _member(self, now: float, member: Member | None) -> Document:
-        """One member's own words; of one that is silent, the last ones, but for its role."""
+    def _member(self, now: float, link: Link, member: Member | None) -> Document:
+        """One member's own words; of one that is silent, the last ones, but for its role. One that was replaced and has
+        not been heard since is not what it said it was."""
         shown: Document = {"role": "unreachable", "pid": None, "epoch": None, "rev": None, "why": None}
         if member is None:
             return {**shown, "why": "never heard"}
+        if member.role == "active" and member.epoch < link.epoch:
+            return {**shown, "why": f"was replaced, and not heard since: {link.active} is active in epoch {link.epoch}"}
         shown.update(_said(member.status), epoch=member.epoch, role=member.role)
         silent_s = now - member.heard
         if silent_s > self._links.silence_s:
@@ -64,6 +67,12 @@ class Status:
 
 
 _FINE = ("active", "standby")
+
+
+def _fault(node: str, name: str, member: Document) -> str:
+    """What is wrong with a member; of one that needs an operator, also why."""
+    why = f": {member['why']}" if member["role"] == "stopped" and member["why"] else ""
+    return f"{node}: {name} is {member['role']}{why}"
 
 
 def _said(status: bytes) -> Document:

@@ -32,6 +32,7 @@ SHELLS = (
     "node.lines",
     "node.member",
     "node.outbox",
+    "node.refused",
     "node.store",
     "node.tenure",
     "proxy.command",

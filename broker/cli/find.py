@@ -10,7 +10,7 @@ from broker.messages.interactions import RequestFindInteractions
 from broker.messages.kinds import ClientType
 
 from .interactions import print_list
-from .output import output_option, print_document, print_json
+from .output import counted, output_option, print_document, print_json
 from .reach import connected
 
 
@@ -52,4 +52,4 @@ def _print(reply: dict[str, Any], output: str) -> None:
             print_json(interaction, indent=False)
     else:
         more = ", and there are more" if reply.get("more") else ""
-        print_list(f"{len(interactions)} interactions{more}", interactions)
+        print_list(counted(len(interactions), "interaction") + more, interactions)

@@ -53,6 +53,11 @@ def print_table(made: Table) -> None:
     Console(file=sys.stdout, width=width, highlight=False).print(made)
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 call``, ``2 calls``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def cell(value: Any) -> str:
     """A value in a table; what is absent is left empty."""
     return "" if value is None else str(value)

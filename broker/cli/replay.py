@@ -21,7 +21,7 @@ from broker.replay.report import Report
 from broker.replay.tally import Figures
 
 from .exits import Exit
-from .output import output_option, print_document, print_table, table
+from .output import counted, output_option, print_document, print_table, table
 from .reach import endpoints
 
 SAMPLE_DAY = "bank_calls_1999-08-01.csv"
@@ -101,8 +101,8 @@ def _progress() -> Iterator[Progress]:
 
 def _print(report: Report) -> None:
     click.echo(
-        f"{report.calls} calls: {report.file.total.submitted} played, {report.vru_only} never left the voice response"
-        f" unit, {report.phantom} phantom; {report.events} events in {report.seconds:.1f} s"
+        f"{counted(report.calls, 'call')}: {report.file.total.submitted} played, {report.vru_only} never left the voice"
+        f" response unit, {report.phantom} phantom; {report.events} events in {report.seconds:.1f} s"
     )
     _print_queues(report)
     _print_agents(report)

@@ -12,7 +12,7 @@ in :mod:`broker.replay.steps`.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from enum import Enum
 from heapq import heappop, heappush
@@ -72,8 +72,8 @@ class Play:
         self.phase = Phase.LOGIN
         self.done = 0
         """How many decisions are done."""
-        self.repeated = 0
-        """How many steps had to be asked again."""
+        self.faults: Counter[str] = Counter()
+        """Why steps had to be asked again, and how many for each reason."""
         self._orders = Orders(run, tenant)
         self._decisions = decisions(calls)
         self._speed = speed
@@ -92,6 +92,11 @@ class Play:
     def total(self) -> int:
         """How many decisions there are."""
         return len(self._decisions)
+
+    @property
+    def repeated(self) -> int:
+        """How many steps had to be asked again."""
+        return self.faults.total()
 
     @property
     def agents(self) -> list[str]:
@@ -210,6 +215,10 @@ class Play:
             self.done += 1
 
     def _again(self, now: float, task: Task, outcome: Outcome) -> None:
+        self.faults[f"{task.step.value}: {task.fault}"] += 1
+        self._repeat(now, task, outcome)
+
+    def _repeat(self, now: float, task: Task, outcome: Outcome) -> None:
         task.repeated = True
         retry_after = outcome.get("retry_after") if isinstance(outcome, dict) else None
         self._wait(task, now + max(retry_after or 0.0, PAUSE_S))
@@ -220,13 +229,14 @@ class Play:
         Where an agent could not stop a call that cannot be pulled either, the agent has it still (it had to log in
         again, and was asked too early), so it is told to stop once more.
         """
+        self.faults[f"{task.step.value}: {task.fault}"] += 1
         still_held = task.step is Step.PULL and Step.STOP in task.then
         again = [Step.STOP] if still_held else CHAINS[Action.ANSWER]
         rest = [step for step in (task.step, *task.then) if step is Step.STOP]
         task.step, *task.then = list(dict.fromkeys([*again, *rest]))
         task.attempt += 1
         task.ticket = None
-        self._again(now, task, {})
+        self._repeat(now, task, {})
 
     def _fail(self, now: float, task: Task, outcome: Outcome) -> None:
         raise ReplayFailed(_fault(task), refused=True)
@@ -244,7 +254,6 @@ class Play:
             task.fault = "the agent was not told of the invitation"
             self._anew(now, task)
         else:
-            self.repeated += 1
             self._ask(task)
 
     # ---- the phases

@@ -74,7 +74,7 @@ class Player:
             self._turn()
             progress(self._play.done, self._play.total)
         self._settle()
-        effort = Effort(self._run, self._speed, clock() - began_at, self._play.repeated)
+        effort = Effort(self._run, self._speed, clock() - began_at, self._play.faults)
         return report(self._calls, self._tally, effort)
 
     # ---- the clients

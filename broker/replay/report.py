@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .calls import Call, Fate
@@ -18,7 +18,7 @@ class Report(NamedTuple):
     :param stream: from the event stream alone; waits in recorded time, at full speed the cluster's own
     :param seconds: how long it took
     :param events: how many events the run's interactions have had
-    :param repeated: how many requests had to be repeated
+    :param faults: why requests had to be repeated, and how many for each reason
     """
 
     run: str
@@ -30,7 +30,12 @@ class Report(NamedTuple):
     file: Summary
     seconds: float
     events: int
-    repeated: int
+    faults: Mapping[str, int]
+
+    @property
+    def repeated(self) -> int:
+        """How many requests had to be repeated."""
+        return sum(self.faults.values())
 
     @property
     def match(self) -> bool:
@@ -49,18 +54,19 @@ class Report(NamedTuple):
             "seconds": round(self.seconds, 3),
             "events": self.events,
             "repeated": self.repeated,
+            "faults": dict(self.faults),
             "run": self.run,
             "speed": "max" if self.speed is None else self.speed,
         }
 
 
 class Effort(NamedTuple):
-    """What playing took. :param speed: as it was asked for"""
+    """What playing took. :param speed: as it was asked for; :param faults: as in the report"""
 
     run: str
     speed: float | None
     seconds: float
-    repeated: int
+    faults: Mapping[str, int]
 
 
 def report(calls: Sequence[Call], tally: Tally, effort: Effort) -> Report:
@@ -76,5 +82,5 @@ def report(calls: Sequence[Call], tally: Tally, effort: Effort) -> Report:
         file=summary(from_file(calls)),
         seconds=effort.seconds,
         events=tally.events,
-        repeated=effort.repeated,
+        faults=effort.faults,
     )

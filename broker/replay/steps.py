@@ -29,8 +29,9 @@ from broker.messages.routing import RequestAccept, RequestDeliver
 from .calls import Action, Call
 
 MEDIA_TYPE = "voice"
-INVITATION_S = 3.0
-"""How long an agent's invitation stands. The agents of a replay accept at once, so one that takes longer was lost."""
+INVITATION_S = 10.0
+"""How long an agent's invitation stands. The agents of a replay accept at once, so one that takes longer was lost; but
+a failover on a machine with much else to do has to fit in."""
 
 MEDIA, ENGINE = "media", "engine"
 

@@ -122,6 +122,9 @@ class StoreFailure(Exception):
     :param reason: one sentence for a person
     """
 
+    remedy = "try again"
+    """What a person is to do."""
+
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"database {path}: {reason}")
         self.path = path
@@ -131,13 +134,19 @@ class StoreFailure(Exception):
 class DiskFull(StoreFailure):
     """No space is left."""
 
+    remedy = "make room on the disk"
+
 
 class DiskFailure(StoreFailure):
     """The disk refuses to read or write, or the file cannot be opened."""
 
+    remedy = "look at the disk, and at the rights of the file and its folder"
+
 
 class Locked(StoreFailure):
     """Another process has held the database's lock for too long."""
+
+    remedy = "end the process that holds the lock"
 
 
 class Refused(StoreFailure):
@@ -147,14 +156,20 @@ class Refused(StoreFailure):
 class Corrupt(Refused):
     """The database is damaged."""
 
+    remedy = "keep the file, put a copy in its place (see Backup in docs/operations.md), start the members again"
+
 
 class WrongDatabase(Refused):
     """Not a database of this node, of this schema, or of any kind this release can use; or not the file any more that
     was opened."""
 
+    remedy = "put the node's own file there, or change the node's `database` in the configuration"
+
 
 class OldSqlite(Refused):
     """This SQLite may damage a database that two processes use (it is older than 3.51.3)."""
+
+    remedy = "install a newer apsw"
 
 
 class JournalCut(StoreFailure):
@@ -215,6 +230,10 @@ class Store(Protocol):
 
     def checkpoint(self) -> None:
         """Housekeeping of the active member, worth it when :attr:`behind` is large; takes milliseconds."""
+
+    def writer(self) -> int | None:
+        """The pid of the process that is in the middle of a write, 0 when none is; None: cannot be known here. Raises
+        nothing."""
 
     @property
     def behind(self) -> int:

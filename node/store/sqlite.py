@@ -34,6 +34,7 @@ from .columns import from_row, to_limited_row, to_row
 from .database import file_number, open_database
 from .faults import failure
 from .rows import from_values, to_values
+from .writer import writer
 
 LOAD_ROWS = 2000
 LOAD_BYTES = 8 << 20
@@ -296,6 +297,9 @@ class SqliteStore:
             self._checkpointed = 0
         self._wal_pages = pages
         return apsw.SQLITE_OK
+
+    def writer(self) -> int | None:
+        return writer(self.path)
 
     # -- below all of them
 

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from broker.cli import ixn
+from broker.cli.output import counted
 from broker.cli.status import assemble, nodes_of, proxies_of
 from broker.config import Configuration
 from broker.config.objects import Addresses, Node, Proxy
@@ -119,11 +120,17 @@ def test_find(run: Run) -> None:
     with Peer(answers) as peer:
         text, as_json, lines = (run("find", "x = 1", "-o", how, connect=peer) for how in ("text", "json", "jsonl"))
     # Then each is what it says, the warning is on stderr, and the condition has arrived
+    assert "2 interactions" in text.stdout
     assert "0001K3" in text.stdout and "handling" in text.stdout and "Card blocked" in text.stdout
     assert [one["interaction_id"] for one in json.loads(as_json.stdout)["interactions"]] == ["0001K3"] * 2
     assert [json.loads(line) for line in lines.stdout.splitlines()] == [INTERACTION] * 2
     assert text.exit_code == 0 and text.stderr == "not complete: no answer from n2\n"
     assert peer.named("RequestFindInteractions")[0]["condition"] == "x = 1"
+
+
+def test_one_is_not_many() -> None:
+    # Given one thing, and more or fewer, when they are counted for a person, then the noun agrees
+    assert [counted(number, "call") for number in range(3)] == ["0 calls", "1 call", "2 calls"]
 
 
 def test_find_with_a_wrong_condition_is_65(run: Run) -> None:

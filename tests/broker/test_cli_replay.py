@@ -54,7 +54,7 @@ class StandIn:
                 said = {"message": message, "time": time, "interaction": interaction, "party": party}
                 tally.add(json.dumps(said).encode())
             progress(call.row, len(calls))
-        return report(calls, tally, Effort("run", StandIn.given["speed"], 1.5, 0))
+        return report(calls, tally, Effort("run", StandIn.given["speed"], 1.5, {}))
 
 
 @pytest.fixture(autouse=True)

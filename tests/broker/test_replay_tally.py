@@ -176,8 +176,9 @@ def test_one_event_more_or_less_is_noticed(rows: list[tuple[Any, ...]], data: st
 def test_the_document() -> None:
     # Given a report, when it is made a document, then it has the fields that the operations page names
     calls = recorded([(Fate.ANSWERED, "PS", 0, 5, 10, "AVI"), (Fate.PHANTOM, "PS", 0, 0, 0, "")])
-    document = report(calls, tally(*events_of(calls)), Effort(RUN, 60.0, 1.23456, 2)).document()
+    document = report(calls, tally(*events_of(calls)), Effort(RUN, 60.0, 1.23456, {"stop: 91 Busy": 2})).document()
     named = {"calls": 2, "vru_only": 0, "phantom": 1, "match": True, "seconds": 1.235, "events": 4}
+    named |= {"repeated": 2, "faults": {"stop: 91 Busy": 2}}
     assert {name: document[name] for name in named} == named
     assert document["stream"]["handled_by"] == {"AVI": 1} and document["file"]["queues"]["PS"]["p90_wait"] == 5.0
     assert document["speed"] == 60.0 and json.dumps(document)

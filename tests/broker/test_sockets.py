@@ -235,6 +235,14 @@ class TestAudience:
         assert self.topics(proxy) == [PACKED_TOPIC]
         assert self.topics(client) == [b"101/agent/EventAgentLogin"]
 
+    def test_every_proxy_that_comes_is_noticed(self, audience, listen):
+        listen(b"101/")
+        assert not audience.joined
+        for _ in range(2):
+            listen(PACKED_TOPIC)
+            assert audience.joined
+            audience.joined = False
+
     def test_only_clients_make_it_watched(self, audience, listen):
         assert not audience.watched
         listen(PACKED_TOPIC)

@@ -1,6 +1,8 @@
 """Clients that mean harm, for some seconds, at every port: ``python -m tests.live.attackers SEED SECONDS ADDRESS…``
 
-An own process, so that what it does to its own memory and time is not the cluster's. Prints what it has done as JSON.
+With ``raw`` before the addresses they say nothing but bytes that are no ZMTP, or end in the middle of its beginning,
+some hundred connections a second. An own process, so that what it does to its own memory and time is not the cluster's.
+Prints what it has done as JSON.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest,
 
 GREETING = b"\xff" + b"\0" * 8 + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + b"\0" + b"\0" * 31
 MEBI = 1024 * 1024
+RAW_PAUSE_S = 0.002
 HANGING = 40
 """Connections that are opened and then say nothing more."""
 
@@ -42,11 +45,12 @@ class Attacker:
 
     # -- raw TCP
 
-    def raw(self, address: str, said: bytes, *, hang: bool = False) -> None:
-        """Connects, says something, and goes; or hangs."""
-        host, _, port = address.removeprefix("tcp://").rpartition(":")
-        connection = socket.create_connection((host, int(port)), timeout=1.0)
+    def raw(self, address: str, said: bytes, *, hang: bool = False, kind: bytes = b"") -> None:
+        """Connects, says something, and goes; or hangs. :param kind: of ZeroMQ's sockets, as which it begins"""
+        connection = _connect(address)
         with suppress(OSError):
+            if kind:
+                _shake_hands(connection, kind)
             connection.sendall(said)
         if hang and len(self.hanging) < HANGING:
             self.hanging.append(connection)
@@ -63,22 +67,35 @@ class Attacker:
         self.raw(address, self.random.choice([b"", GREETING, GREETING[:11]]), hang=True)
 
     def noise_after_the_greeting(self, address: str) -> None:
-        self.raw(address, GREETING + self.bytes(2000))
-
-    def handshake(self, kind: bytes) -> bytes:
-        """What a ZMTP peer of a kind says first."""
-        ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind
-        return GREETING + b"\x04" + bytes([len(ready)]) + ready
+        connection = _connect(address)
+        with suppress(OSError):
+            _greet(connection)
+            connection.sendall(self.bytes(2000))
+        connection.close()
 
     def frame_of_no_end(self, address: str) -> None:
         """Announces a frame of any length up to the longest there is, and sends a little of it."""
         length = self.random.choice([2**63 - 1, 2**62, 2**32, 100 * MEBI, 16 * MEBI])
-        self.raw(address, self.handshake(b"DEALER") + b"\x02" + struct.pack(">Q", length) + b"x" * 1000, hang=True)
+        self.raw(address, b"\x02" + struct.pack(">Q", length) + b"x" * 1000, hang=True, kind=b"DEALER")
 
     def bad_frames(self, address: str) -> None:
         """Flags that there are not, commands that nobody knows, a message that never ends."""
         said = b"".join(bytes([self.random.randrange(256), 5]) + b"abcde" for _ in range(50))
-        self.raw(address, self.handshake(self.random.choice([b"DEALER", b"REQ", b"SUB", b"ROUTER"])) + said)
+        self.raw(address, said, kind=self.random.choice([b"DEALER", b"REQ", b"SUB", b"ROUTER"]))
+
+    def hang_up(self, address: str) -> None:
+        """Asks for much, or subscribes to all, reads a little, and breaks the connection off in the middle of it."""
+        with _connect(address) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            asked = [b"", LONG] * self.random.randrange(1, 1500)
+            said = b"".join(_frame(part, more=True) for part in asked[:-1]) + _frame(LONG, more=False)
+            topics = b"".join(_frame(b"\1" + topic, more=False) for topic in (b"", b"\0packed"))
+            kind = self.random.choice([b"DEALER", b"SUB"])
+            with suppress(OSError):
+                _shake_hands(connection, kind)
+                connection.sendall(topics if kind == b"SUB" else said)
+                time.sleep(self.random.uniform(0.0, 0.02))
+                connection.recv(self.random.choice([1, 100, 100_000]))
 
     # -- valid ZMTP
 
@@ -165,15 +182,19 @@ class Attacker:
         topics = [self.random.choice(verbs) + self.bytes(250) for _ in range(100)]
         topics += [b"\1", b"\0", b"\1\0packed", b"\0\0packed", b"\0" + b"1", b"\1" + b"t" * MEBI]
         frames = [b"\x02" + struct.pack(">Q", len(topic)) + topic for topic in topics]
-        self.raw(address, self.handshake(self.random.choice([b"SUB", b"XSUB"])) + b"".join(frames))
+        self.raw(address, b"".join(frames), kind=self.random.choice([b"SUB", b"XSUB"]))
 
     def all(self) -> list[Callable[[str], None]]:
         """Everything it can do."""
         return [
             self.noise, self.http, self.silence, self.noise_after_the_greeting, self.frame_of_no_end, self.bad_frames,
-            self.frames, self.many_frames, self.requests, self.requests, self.packed, self.packed, self.wrong_kind,
-            self.subscriptions,
+            self.hang_up, self.frames, self.many_frames, self.requests, self.requests, self.packed, self.packed,
+            self.wrong_kind, self.subscriptions,
         ]  # fmt: skip
+
+    def only_raw(self) -> list[Callable[[str], None]]:
+        """What it can do without ZeroMQ."""
+        return [self.noise, self.http, self.silence, self.noise_after_the_greeting]
 
     def attack(self, addresses: list[str], seconds: float) -> None:
         """Goes on for some seconds; everything is done at every address once at least."""
@@ -184,6 +205,14 @@ class Attacker:
             self.one(act, address)
         while time.monotonic() < until:
             self.one(self.random.choice(self.all()), self.random.choice(addresses))
+
+    def attack_raw(self, addresses: list[str], seconds: float) -> None:
+        """The same with bytes only; not as fast as it can, for then it would just take the processor away."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for address in addresses:
+                self.one(self.random.choice(self.only_raw()), address)
+                time.sleep(RAW_PAUSE_S)
 
     def one(self, act: Callable[[str], None], address: str) -> None:
         try:
@@ -210,10 +239,41 @@ VALUES = (
 )  # fmt: skip
 
 
+LONG = b'{"message":"RequestGetStatus","x":"%b"}' % (b"y" * 300)
+
+
+def _connect(address: str) -> socket.socket:
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    return socket.create_connection((host, int(port)), timeout=1.0)
+
+
+def _greet(connection: socket.socket) -> None:
+    """It hears the other's greeting before it says more, else it is left."""
+    connection.sendall(GREETING)
+    heard = 0
+    while heard < len(GREETING) and (heard_now := len(connection.recv(len(GREETING) - heard))):
+        heard += heard_now
+
+
+def _shake_hands(connection: socket.socket, kind: bytes) -> None:
+    """What a ZMTP peer of a kind says first."""
+    _greet(connection)
+    ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind
+    connection.sendall(b"\x04" + bytes([len(ready)]) + ready)
+
+
+def _frame(body: bytes, *, more: bool) -> bytes:
+    """A ZMTP frame."""
+    return bytes([2 | more]) + struct.pack(">Q", len(body)) + body
+
+
 def main() -> None:
     seed, seconds, *addresses = sys.argv[1:]
     attacker = Attacker(int(seed))
-    attacker.attack(addresses, float(seconds))
+    if addresses[0] == "raw":
+        attacker.attack_raw(addresses[1:], float(seconds))
+    else:
+        attacker.attack(addresses, float(seconds))
     print(json.dumps(attacker.done))
     attacker.context.destroy(linger=0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from bench.cluster import Cluster
 from bench.plan import Plan
+from tests.live.pace import PATIENCE_S
 
 HERE = Path(__file__).parent
 OUTCOME = pytest.StashKey[bool]()
@@ -28,6 +30,19 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if call.excinfo is not None:
         item.stash[OUTCOME] = False
     return report
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """``wait_until(condition)``: asks again and again, and fails when the answer stays false."""
+
+    def wait(condition: Callable[[], object], limit_s: float = PATIENCE_S) -> None:
+        until = time.monotonic() + limit_s
+        while not condition():
+            assert time.monotonic() < until, f"not true within {limit_s} s"
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from bench.cluster import ROOT, Cluster
+from tests.live.pace import PATIENCE_S
 
 _numbers = count(1)
 
@@ -68,7 +69,7 @@ class Running:
         """Its exit code, once it has ended by itself. :raises subprocess.TimeoutExpired"""
         return self.process.wait(limit_s)
 
-    def interrupt(self, limit_s: float = 5.0) -> int:
+    def interrupt(self, limit_s: float = PATIENCE_S) -> int:
         """Ends it as Ctrl-C does; returns its exit code. :raises subprocess.TimeoutExpired"""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(limit_s)
@@ -77,7 +78,7 @@ class Running:
 class Replay(Running):
     """``ixn replay --speed max -o json``. :param limit: rows of the sample day; None: all"""
 
-    LIMIT_S = 45.0
+    LIMIT_S = 180.0
     """The longest it may take here; thirty seconds are promised for two cores without anybody else."""
 
     def __init__(self, cluster: Cluster, limit: int | None = None) -> None:

@@ -12,6 +12,7 @@ import pytest
 import zmq
 
 from bench.cluster import ROOT
+from tests.live.pace import PATIENCE_S
 from tests.live.sharing import shared
 
 pytestmark = pytest.mark.timeout(120)
@@ -20,7 +21,7 @@ CLIENT = ROOT / "examples" / "bare_client.py"
 NODE_CLIENT = ROOT / "examples" / "bare_client.mjs"
 READER = ROOT / "examples" / "bare_events.py"
 ENGINE = ROOT / "examples" / "bare_engine.py"
-PATIENCE_MS = 5000
+PATIENCE_MS = 30_000
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +207,7 @@ class TestExamples:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_S,
             check=False,
         )
 
@@ -227,7 +228,7 @@ class TestExamples:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=PATIENCE_S,
                 check=False,
             )
             assert done.returncode == 0, done.stdout + done.stderr
@@ -248,7 +249,7 @@ class TestExamples:
             return "101/interaction/EventProcessingStopped" in log.read_text()
 
         try:
-            wait_until(printed, 20.0)
+            wait_until(printed)
         finally:
             reader.kill()
             reader.wait()

@@ -11,7 +11,7 @@ import pytest
 from tests.live.running import Replay, events_of, follow, now
 from tests.live.sharing import shared
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(400)
 
 OTHER = {"primary": "backup", "backup": "primary"}
 STRETCH = 1000
@@ -37,7 +37,7 @@ def in_the_middle(cluster, wait_until):
     before = events_of(cluster, "p2")
 
     def wait(replay, events=1500):
-        wait_until(lambda: events_of(cluster, "p2") >= before + events or not replay.is_under_way, 30.0)
+        wait_until(lambda: events_of(cluster, "p2") >= before + events or not replay.is_under_way)
         assert replay.is_under_way, "it was over before anything could happen to it"
 
     return wait
@@ -47,19 +47,24 @@ def roles(cluster, node):
     return sorted((cluster.ping(node, member) or {}).get("role", "silent") for member in ("primary", "backup"))
 
 
+def epochs(cluster):
+    """Rises by one with every take-over."""
+    return sum(cluster.ping(node, cluster.active(node))["epoch"] for node in ("n1", "n2"))
+
+
 def test_the_whole_day_plays_and_matches(cluster):
     with Replay(cluster) as replay:
         report = replay.report()
 
     print(f"the day took {report['seconds']} s")
     assert report["stream"]["submitted"] == report["file"]["submitted"] > 1000
-    assert report["repeated"] == 0
+    assert report["repeated"] == 0, report["faults"]
 
 
 def test_an_active_member_is_killed_in_the_middle_of_the_whole_day(cluster, in_the_middle, wait_until):
     """Given two readers of the stream at two proxies, when a node fails over while the day plays, then the day matches
     and both have printed the same lines."""
-    start = now(cluster)
+    start, before = now(cluster), epochs(cluster)
     with (
         follow(cluster, at="p1", start=start) as first,
         follow(cluster, at="p2", start=start) as second,
@@ -69,15 +74,15 @@ def test_an_active_member_is_killed_in_the_middle_of_the_whole_day(cluster, in_t
         active = cluster.active("n1")
         killed = cluster.kill("n1", active)
         report = replay.report()
-        wait_until(lambda: len(first.lines) == len(second.lines) >= report["events"], 10.0)
+        wait_until(lambda: len(first.lines) == len(second.lines) >= report["events"])
         lines = first.lines
 
     print(f"the day took {report['seconds']} s, {report['repeated']} requests were repeated")
-    assert report["repeated"] == 0, "clients behind a proxy notice nothing but a pause"
+    assert report["repeated"] == 0, f"clients behind a proxy notice nothing but a pause, not {report['faults']}"
     assert lines == second.lines
     assert len(set(lines)) == len(lines)
-    assert sum("EventNodeActive" in line for line in lines) == 1
     cluster.wait_until_healthy()
+    assert sum("EventNodeActive" in line for line in lines) == epochs(cluster) - before >= 1
     assert cluster.pid("n1", active) not in (None, killed)
 
 

@@ -18,13 +18,14 @@ from broker.client import Client
 from broker.config.load import load
 from broker.config.objects import MediaType, ProxySettings, Tenant
 from broker.ids import code_of, node_code
+from tests.live.pace import PATIENCE_S, stretched
 from tests.live.running import Replay, Running, events_of
 from tests.live.sharing import shared
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(400)
 
-TIMEOUT_S = 1.0
-"""The proxies' request-timeout here, so that nobody has to wait longer."""
+TIMEOUT_S = 3.0
+"""The proxies' request-timeout here: nobody has to wait long, and a machine with other things to do serves in it."""
 END_S = 5.0
 NODES = ("n1", "n2")
 OTHER = {"primary": "backup", "backup": "primary"}
@@ -141,7 +142,7 @@ class TestAllDown:
         for kind, message, fields, codes in asked:
             began = time.monotonic()
             assert asking(kind, message, **fields)["code"] in codes
-            assert time.monotonic() - began < TIMEOUT_S + 1.0
+            assert time.monotonic() - began < TIMEOUT_S + stretched(1.0)
         assert asking("Monitor", "RequestPing")["message"] == "EventPong"
         status, code = status_of(cluster)
         assert (status["state"], code) == ("down", 69)
@@ -207,14 +208,14 @@ def test_all_of_it_ends_within_five_seconds_while_a_day_plays(start_cluster, num
         began = time.monotonic()
         for process in processes if everybody else [members[0] for members in trees.values()]:
             process.send_signal(number)
-        codes = {name: cluster._processes.pop((name, None)).wait(END_S) for name in cluster.names}
-        left = psutil.wait_procs(processes, timeout=END_S)[1]
+        codes = {name: cluster._processes.pop((name, None)).wait(PATIENCE_S) for name in cluster.names}
+        left = psutil.wait_procs(processes, timeout=PATIENCE_S)[1]
         took_s = time.monotonic() - began
         assert replay.is_under_way
 
     print(f"all ended in {took_s:.1f} s")
     assert left == []
-    assert took_s < END_S
+    assert took_s < stretched(END_S)
     assert set(codes.values()) == {0}
     assert [process for process in psutil.process_iter() if is_of(cluster, process)] == []
 

@@ -15,6 +15,7 @@ from bench.cluster import ROOT
 from bench.plan import Plan, configure
 from broker.config.listing import listing
 from broker.config.load import load
+from tests.live.pace import PATIENCE_S, stretched
 
 IXN = Path(sys.executable).with_name("ixn")
 
@@ -40,19 +41,19 @@ class TestNode:
     def test_sigterm_ends_all_of_it_within_five_seconds(self, pair):
         members = [pair.pid("n1", member) for member in ("primary", "backup")]
 
-        assert pair.end("n1", limit_s=5.0) == 0
+        assert pair.end("n1", limit_s=stretched(5.0)) == 0
         assert alive(members) == []
 
     def test_members_end_when_their_supervisor_was_killed(self, pair):
         members = [pair.pid("n1", member) for member in ("primary", "backup")]
         pair.end("n1", number=signal.SIGKILL)
 
-        pair.wait_until(lambda: alive(members) == [], 5.0)
+        pair.wait_until(lambda: alive(members) == [])
 
     def test_a_stopped_member_is_killed_at_the_end(self, pair):
         stopped = pair.kill("n1", "backup", signal.SIGSTOP)
 
-        assert pair.end("n1", limit_s=5.0) == 0
+        assert pair.end("n1", limit_s=stretched(5.0)) == 0
         assert alive([stopped]) == []
 
 
@@ -96,10 +97,10 @@ class TestTour:
             one.kill()
 
     def test_it_plays_stays_and_ends_with_ctrl_c(self, tour, wait_until):
-        wait_until(lambda: "goes on until Ctrl-C" in tour.log.read_text() or tour.poll() is not None, 60)
+        wait_until(lambda: "goes on until Ctrl-C" in tour.log.read_text() or tour.poll() is not None)
         started = [child.pid for child in psutil.Process(tour.pid).children(recursive=True)]
         os.killpg(tour.pid, signal.SIGINT)
 
-        assert tour.wait(10) == 0, tour.log.read_text()
+        assert tour.wait(PATIENCE_S) == 0, tour.log.read_text()
         assert alive(started) == []
         assert "The counts of stream and file match." in tour.log.read_text()

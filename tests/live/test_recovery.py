@@ -1,4 +1,8 @@
-"""kill -9 under load: what was acked is there exactly once, and the node serves again at once."""
+"""kill -9 under load: what was acked is there exactly once, and the node serves again at once.
+
+``IXN_KILLS`` is how often each is killed, ``IXN_WAITING`` how many interactions wait meanwhile:
+``IXN_KILLS=25 IXN_WAITING=100000 python -m pytest -s tests/live/test_recovery.py``.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +13,27 @@ import signal
 import time
 from collections import Counter
 from contextlib import closing, suppress
+from math import ceil
 
 import apsw
 import pytest
 
+from bench.driver import Driver
 from broker.client import Client
 from broker.ids import code_of, node_code
 from broker.sockets import dealer
+from tests.live.pace import PATIENCE_S, stretched
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 IN_FLIGHT = 32
-ROUNDS = 6
-PROMISED_S, TOLERATED_S = 2.0, 5.0
-"""What is promised of two cores, and what is put down to others who use the machine."""
+KILLS = int(os.environ.get("IXN_KILLS", "6"))
+WAITING = int(os.environ.get("IXN_WAITING", "20000"))
+PROMISED_S = 2.0
 
 
 class Load:
-    """Submits under dedup ids, ``IN_FLIGHT`` at a time, a new one for every ack. One thread, one proxy.
+    """Submits under dedup ids, ``IN_FLIGHT`` at a time, a new one for every ack. One thread, one client.
 
     ``acked`` has for each dedup id the interaction, and when it was asked for and acked (monotonic).
     """
@@ -39,7 +46,7 @@ class Load:
         self.failed = {}
         self.wanted = True
 
-    def until(self, condition, limit_s=30.0):
+    def until(self, condition, limit_s=PATIENCE_S):
         """Keeps the load up until ``condition``."""
         deadline = time.monotonic() + limit_s
         while not condition():
@@ -86,6 +93,12 @@ def client_of(cluster, proxy, kind="MediaServer"):
     return Client([cluster.requests(proxy)], f"load-{kind}", kind)
 
 
+def direct_client_of(cluster, node):
+    """A client that knows both members of the pair, and no proxy."""
+    addresses = [cluster.requests(node, member) for member in cluster.members(node)]
+    return Client(addresses, "load-direct", "MediaServer")
+
+
 def served_by(load, node, since):
     """When ``node`` acked first what was asked after ``since``; None: not yet."""
     acks = [
@@ -111,21 +124,68 @@ def found(client, run):
 
 
 def test_what_was_acked_is_there_exactly_once_and_the_node_serves_again_at_once(cluster):
-    """Given submits with dedup ids under load, when the active member is killed, then every acked interaction is there
-    once, and asked for again under its dedup id it is the same one."""
+    """Given submits with dedup ids under load through a proxy, when the active member is killed, then every acked
+    interaction is there once, asked for again under its dedup id it is the same one, and the node serves again in the
+    time that is promised."""
     recovered = []
-    chance = random.Random(9)
     with client_of(cluster, "p1") as media, client_of(cluster, "p2") as other:
-        for number in range(ROUNDS):
+        for number in range(KILLS):
             load = Load(media, f"round{number}")
-            node = ("n1", "n2")[number % 2]
-            recovered.append(kill_under(load, node, cluster.pid(node, cluster.active(node)), chance))
-            load.drain()
-            judge(load, other)
-            cluster.wait_until_healthy()
+            recovered.append(kill_once(cluster, load, ("n1", "n2")[number % 2]))
+            judge(load, looker=other, again=other)
+    report("through a proxy", recovered)
 
-    print(f"kill -9 to the first request served again: {', '.join(f'{one:.2f}' for one in recovered)} s")
-    assert max(recovered) < TOLERATED_S
+
+def test_the_same_for_a_client_that_asks_the_members_themselves(cluster):
+    """Given the same load straight at a node's members, when the active one is killed, then the same holds."""
+    recovered = []
+    with direct_client_of(cluster, "n1") as media, client_of(cluster, "p2") as other:
+        for number in range(KILLS):
+            load = Load(media, f"direct{number}")
+            recovered.append(kill_once(cluster, load, "n1"))
+            judge(load, looker=other, again=media)
+    report("directly", recovered)
+
+
+def test_with_a_backlog_it_serves_again_as_soon(start_cluster, context):
+    """Given many waiting interactions, when the active member is killed again and again, then the other one, which has
+    followed, serves within the second that is promised."""
+    cluster = start_cluster(nodes=1, proxies=0)
+    driver = Driver(context, cluster.requests("n1", cluster.active("n1")), "MediaServer")
+    driver.flood(submit("waits"), WAITING, 256)
+    driver.close()
+    recovered = []
+    with direct_client_of(cluster, "n1") as media:
+        for number in range(KILLS):
+            cluster.wait_until(lambda: follows(cluster))
+            load = Load(media, f"backlog{number}")
+            recovered.append(kill_once(cluster, load, "n1"))
+            assert not load.failed
+    report(f"directly, with {WAITING:,} waiting", recovered, 1.0)
+
+
+def follows(cluster):
+    """The standby has all that the active member has."""
+    revs = [(cluster.ping("n1", member) or {}).get("rev") for member in cluster.members("n1")]
+    return None not in revs and max(revs) - min(revs) < IN_FLIGHT
+
+
+def kill_once(cluster, load, node):
+    """One kill under load; returns how long the node did not serve."""
+    recovered_s = kill_under(load, node, cluster.pid(node, cluster.active(node)), random.Random(load.run))
+    load.drain()
+    cluster.wait_until_healthy()
+    return recovered_s
+
+
+def report(how, recovered, promised_s=PROMISED_S):
+    ordered = sorted(recovered)
+    median, p90, longest = ordered[len(ordered) // 2], ordered[ceil(0.9 * len(ordered)) - 1], ordered[-1]
+    print(
+        f"kill -9 to the first request served again, {how}, {len(ordered)} times:"
+        f" median {median:.2f} s, p90 {p90:.2f} s, longest {longest:.2f} s"
+    )
+    assert longest < stretched(promised_s)
 
 
 def kill_under(load, node, pid, chance):
@@ -140,19 +200,22 @@ def kill_under(load, node, pid, chance):
     return served_by(load, node, killed_at) - killed_at
 
 
-def judge(load, other):
-    """What was acked is there once; nothing else is; and a repetition is not a second one."""
-    there = found(other, load.run)
+def judge(load, looker, again):
+    """What was acked is there once; nothing else is; and a repetition is not a second one.
+
+    :param looker: the client that looks; ``again``: the one that repeats, which has the same name
+    """
+    there = found(looker, load.run)
     acked = {dedup_id: interaction_id for dedup_id, (interaction_id, _, _) in load.acked.items()}
     print(f"{load.run}: {load.sent} sent, {len(acked)} acked, {len(load.failed)} failed, {len(there)} found")
 
     assert set(Counter(dedup_id for dedup_id, _ in there).values()) == {1}
     assert acked.items() <= dict(there).items()
     assert not load.failed
-    again = random.Random(load.run).sample(sorted(acked), 50)
-    replies = other.gather(other.send_all([load.submit(dedup_id) for dedup_id in again]))
-    assert [reply["interaction_id"] for reply in replies] == [acked[dedup_id] for dedup_id in again]
-    assert len(found(other, load.run)) == len(there)
+    repeated = random.Random(load.run).sample(sorted(acked), 50)
+    replies = again.gather(again.send_all([load.submit(dedup_id) for dedup_id in repeated]))
+    assert [reply["interaction_id"] for reply in replies] == [acked[dedup_id] for dedup_id in repeated]
+    assert len(found(looker, load.run)) == len(there)
 
 
 class TestFence:

@@ -6,10 +6,11 @@ import json
 
 import pytest
 
+from tests.live.pace import PATIENCE_S
 from tests.live.running import Replay, follow, now
 from tests.live.sharing import shared
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(400)
 
 HOP = 250
 """Events that a reader takes before it goes to the other proxy."""
@@ -35,12 +36,12 @@ def test_a_reader_goes_from_proxy_to_proxy_with_its_cursor(cluster, wait_until):
     with follow(cluster, at="p1", start=start) as staying, Replay(cluster, 500) as replay:
         for at in ("p2", "p1", "p2", "p1"):
             with follow(cluster, "--count", str(HOP), at=at, start=start) as hop:
-                assert hop.wait(30.0) == 0
+                assert hop.wait(PATIENCE_S) == 0
                 hops += hop.lines
                 start = json.loads(hops[-1])["cursor"]
         with follow(cluster, at="p2", start=start) as last:
             report = replay.report()
-            wait_until(lambda: len(hops) + len(last.lines) == len(staying.lines) >= report["events"], 10.0)
+            wait_until(lambda: len(hops) + len(last.lines) == len(staying.lines) >= report["events"])
             assert (last.interrupt(), staying.interrupt()) == (0, 0)
             assert [*hops, *last.lines] == staying.lines
 
@@ -50,12 +51,12 @@ def test_a_reader_whose_proxy_is_killed_goes_on_at_the_other(cluster, wait_until
     start = now(cluster)
     with follow(cluster, start=start) as roaming, Replay(cluster, 500) as replay:
         for proxy, seen in (("p1", 300), ("p2", 900)):
-            wait_until(lambda seen=seen: len(roaming.lines) >= seen, 30.0)
+            wait_until(lambda seen=seen: len(roaming.lines) >= seen)
             cluster.kill(proxy)
             cluster.wait_until_healthy()
         report = replay.report()
         with follow(cluster, at="p1", start=start) as late:
-            wait_until(lambda: len(late.lines) == len(roaming.lines) >= report["events"], 10.0)
+            wait_until(lambda: len(late.lines) == len(roaming.lines) >= report["events"])
             assert late.lines == roaming.lines
     assert all(gap_free(lines_of(late.lines, node)) for node in ("n1", "n2"))
 

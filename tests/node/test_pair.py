@@ -148,6 +148,38 @@ def test_a_hung_holder_on_this_host_is_killed_first() -> None:
     assert pair.acquired(2.2) is Action.SERVE
 
 
+def test_a_holder_that_hangs_without_the_lock_need_not_be_killed_first() -> None:
+    """Given a process that hangs, and nobody in a write; when its time is over; then its lease is taken at once."""
+    pair = make_standby()
+    assert not pair.is_slow(0.9, held(PRIMARY)) and pair.is_slow(1.0, held(PRIMARY))
+    assert pair.observe(1.9, held(PRIMARY), True, writer=0) is Action.NONE
+    assert pair.observe(2.0, held(PRIMARY), True, writer=0) is Action.ACQUIRE
+
+
+def test_a_holder_that_hangs_with_the_lock_is_killed_first() -> None:
+    """Given a process that hangs in a write; when its time is over; then first kill, then take."""
+    pair = make_standby()
+    assert pair.observe(2.0, held(PRIMARY), True, writer=PRIMARY.pid) is Action.KILL
+
+
+@pytest.mark.parametrize("alive", [True, None])
+def test_nobody_is_killed_while_a_third_process_has_the_lock(alive: bool | None) -> None:
+    """Given a holder that cannot renew, for a third process is in a write; when that lasts for however long; then
+    nothing is done, and after it the holder has the whole time of its lease again."""
+    pair, tool = make_standby(), 77
+    for step in range(100):
+        assert pair.observe(1.0 + step / 10, held(PRIMARY), alive, writer=tool) is Action.NONE
+        assert pair.blocked and pair.role == "standby"
+        assert pair.is_slow(1.05 + step / 10, held(PRIMARY)), "it is looked at all the time"
+    assert pair.observe(12.8, held(PRIMARY), alive, writer=0) is Action.NONE and not pair.blocked
+    assert pair.observe(12.9, held(PRIMARY, renewed_us=1), alive) is Action.NONE, "it goes on"
+
+
+def test_a_holder_that_dies_while_a_third_process_has_the_lock_is_followed() -> None:
+    """Given a third process in a write; when the holder has ended; then the lease is asked for until it is given."""
+    assert make_standby().observe(1.5, held(PRIMARY), False, writer=77) is Action.ACQUIRE
+
+
 def test_wall_clocks_do_not_matter() -> None:
     """Given holders whose wall clock stands, jumps on or back; when the row changes; then it is alive, else not."""
     pair = make_standby()

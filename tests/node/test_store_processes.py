@@ -20,6 +20,7 @@ from node.pair import Action, Event, Pair, State
 from node.store import Fenced, Locked, Row
 from node.store.holder import is_alive, kill, this_holder
 from node.store.sqlite import SqliteStore
+from node.store.writer import writer as writer_of
 from tests.node.sqlite_tool import Tool
 
 WRITER = Path(__file__).with_name("store_writer.py")
@@ -154,6 +155,23 @@ def test_a_tool_that_holds_the_lock_loses_nothing(path: str, start: Callable[[st
     acked = writer.acked()
     assert acked == list(range(2, acked[-1] + 1)) and acked[-1] in (rows[-1].rev, rows[-1].rev - 1)
     store.close()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="only Linux says who has a lock")
+def test_who_is_in_a_write_is_known(path: str) -> None:
+    """Given an open store; when a tool begins a transaction, and ends it; then the store can say who it is, and that it
+    is nobody; a process that has not opened the database cannot say."""
+    store = SqliteStore(path, node="n1")
+    assert store.writer() == 0
+    with Tool(path) as tool:
+        tool.execute("BEGIN IMMEDIATE")
+        assert store.writer() == tool.process.pid
+        with pytest.raises(Locked, match=rf"process {tool.process.pid} \(python.*\) holds its lock"):
+            store.acquire(this_holder("primary"), store.lease(), 1)
+        tool.execute("COMMIT")
+        assert store.writer() == 0
+    store.close()
+    assert writer_of(path) is None
 
 
 def test_copies_that_are_made_under_load(tmp_path: Path, path: str, start: Callable[[str, str], Writer]) -> None:

@@ -168,6 +168,17 @@ def test_a_refused_change_is_taken_back(world: Any, message: str, fields: dict[s
     assert [len(world[name].asked("RequestAlignAgent")) for name in (first, others[1])] == [1, 1]
 
 
+def test_what_was_no_change_is_not_turned_round(world: Any) -> None:
+    # given an agent that is ready, and a node whose database fails
+    client, first, others = logged_in(world)
+    world[others[0]].script["RequestCancelNotReadyForMedia"] = UNSURE
+    # when it says that it is ready
+    reply = world.ask(client, "RequestCancelNotReadyForMedia", media_type="voice")
+    # then no node makes it not ready
+    assert reply["code"] == 60
+    assert [world[name].asked("RequestNotReadyForMedia") for name in world.nodes] == [[], [], []]
+
+
 UNSURE = {"message": "EventError", "code": 60, "text": "Database failure"}
 
 
@@ -866,4 +877,4 @@ def test_a_node_that_cannot_end_a_session_now_is_told_again(world: Any) -> None:
     # then the node is told again until it has ended it, and not more than once a second
     assert 2 <= tried <= 5
     assert ends(world).count(others[0]) == tried + 1
-    assert not world.core.links.links[others[0]].lingering
+    assert not world.core.links.links[others[0]].unheeded

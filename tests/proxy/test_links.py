@@ -256,6 +256,44 @@ def test_a_node_that_was_away_hears_of_ended_sessions_when_it_is_back(make_world
     assert link_of(world).known == set() and link_of(world).leaving == {} and link_of(world).parting == {}
 
 
+def test_a_node_whose_database_is_locked_hears_of_ended_sessions_again(make_world: Any) -> None:
+    # given a node whose database is locked when a session ends
+    world = make_world(("n1",))
+    number = world.number_of(client := world.client(b"desk"))
+    world.ask(client, ASK, **STOP)
+    world["n1"].script["RequestUnregisterClient"] = lambda request: world["n1"].known.add(number) or LOCKED
+    world.ask(client, "RequestUnregisterClient")
+    world.run(3.0)
+    # when the lock is gone
+    del world["n1"].script["RequestUnregisterClient"]
+    told = len(world["n1"].seen)
+    world.run(1.2)
+    # then it is told again, and until then it was not asked all the time
+    assert told < 12
+    assert "RequestUnregisterClient" in [request["message"] for _, request in world["n1"].seen[told:]]
+    assert link_of(world).known == set() and link_of(world).unheeded == {}
+
+
+def test_a_client_that_a_node_could_not_take_is_introduced_again_though_it_asks_nothing(make_world: Any) -> None:
+    # given a new active member whose database is locked when the clients come back
+    world = make_world(("n1",))
+    number = world.number_of(client := world.client(b"desk"))
+    world.ask(client, ASK, **STOP)
+    world["n1"].fail_over()
+    registered = {"message": "EventAck"}
+    world["n1"].known.add(0)
+    world["n1"].script["RequestRegisterClient"] = lambda request: registered if "p1" in request.values() else LOCKED
+    world.run(1.0)
+    assert number not in world["n1"].known
+    # when the lock is gone
+    del world["n1"].script["RequestRegisterClient"]
+    world.run(2.2)
+    # then the client is known there
+    assert number in world["n1"].known
+
+
+LOCKED = {"message": "EventError", "code": 60, "text": "Database failure"}
+
 # -- failover
 
 

@@ -227,6 +227,39 @@ def test_the_status_is_what_members_say_of_themselves(make_world: Any) -> None:
     assert (member["role"], member["clients"]) == ("active", 1)
 
 
+def test_a_member_that_was_replaced_is_not_shown_as_active(make_world: Any) -> None:
+    # given a node whose active member has said what it is
+    world = make_world(("n1",))
+    client = world.client(b"m", "Monitor")
+    said = json.dumps({"role": "active", "pid": 7, "rev": 5, "why": "started", "node": {"backlog": 3}}).encode()
+    world.core.heard(world.now, world["n1"].beat(world.now, status=said))
+    # when the other member takes over, half a second before the first one counts as silent
+    world["n1"].fail_over()
+    world.run(0.5)
+    members = world.ask(client, "RequestGetStatus")["nodes"]["n1"]["members"]
+    # then one is active, and nothing is said of the other but that
+    assert (members["backup"]["role"], members["backup"]["epoch"]) == ("active", 2)
+    assert (members["primary"]["role"], members["primary"]["pid"]) == ("unreachable", None)
+    assert "backup is active in epoch 2" in members["primary"]["why"]
+    # and when it comes back as another process, what the first one said is not said of that
+    world.core.heard(world.now, world["n1"].beat(world.now, member="primary", role="standby", epoch=0))
+    primary = world.ask(client, "RequestGetStatus")["nodes"]["n1"]["members"]["primary"]
+    assert (primary["role"], primary["pid"], primary["rev"]) == ("standby", None, None)
+
+
+def test_a_member_that_needs_an_operator_says_why(make_world: Any) -> None:
+    # given a node whose other member's database is refused
+    world = make_world(("n1",))
+    client = world.client(b"m", "Monitor")
+    said = json.dumps({"role": "stopped", "pid": 8, "why": "database n1.db: is damaged"}).encode()
+    stopped = world["n1"].beat(world.now, member="backup", role="stopped", epoch=0, status=said)
+    world.core.heard(world.now, stopped)
+    # when the status is asked for
+    status = world.ask(client, "RequestGetStatus")
+    # then the reason stands with the cluster's
+    assert (status["state"], status["why"]) == ("degraded", ["n1: backup is stopped: database n1.db: is damaged"])
+
+
 def test_a_cluster_without_a_node_is_down(make_world: Any) -> None:
     # given a proxy that has heard nobody
     world = make_world(("n1",), beaten=False)

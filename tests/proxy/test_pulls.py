@@ -534,6 +534,23 @@ def test_a_head_that_was_lost_is_asked_for_again(world: Any) -> None:
     assert numbers(world.reply(client, ref)) == [1]
 
 
+def test_nodes_that_could_not_say_their_heads_are_asked_again_by_the_next_pull(make_world: Any) -> None:
+    # given a hold no longer than the pause between two looks, and nodes whose databases are locked at the first pull
+    world = make_world(pull_hold_timeout=1)
+    client = world.client(b"c", "RoutingEngine")
+    Stock(world, n1=[5])
+    for node in world.nodes.values():
+        node.script["RequestWatchView"] = {"message": "EventError", "code": 60, "text": "Database failure"}
+    first = world.send(client, "RequestPull", **HOLD)
+    world.run(1.1)
+    assert world.reply(client, first)["code"] == 2002
+    # when they are well again
+    for node in world.nodes.values():
+        del node.script["RequestWatchView"]
+    # then the next pull gets what is there
+    assert numbers(world.ask(client, "RequestPull", **HOLD)) == [5]
+
+
 def test_a_client_that_has_gone_is_handed_nothing(world: Any) -> None:
     # given two pulls on hold, the first of a client that leaves, or is lost
     gone, lost, client = (world.client(name, "RoutingEngine") for name in (b"gone", b"lost", b"here"))

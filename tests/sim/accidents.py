@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tests.sim.processes import FREEZES, Process
-from tests.sim.store import Mishap
+from tests.sim.store import Disk, Mishap
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -32,6 +32,7 @@ class Accidents:
         world = self._world
         for disk in world.disks.values():
             disk.sick = None
+            self._unlock(disk)
         for one, other in self._parted:
             world.network.join(one, other)
         for process in world.processes.values():
@@ -99,6 +100,20 @@ class Accidents:
         disk.sick = lambda: self._heap.now < until and self._heap.chance(some)
         self._world.trace(disk.node, "has a sick database", f"until {until:.3f}")
 
+    def _lock(self) -> None:
+        """A tool begins a transaction, as soon as nobody else is in one, and takes its time."""
+        disk = self._world.disks[self._node()]
+        if disk.locked_by is None:
+            lasts_s = self._random.choice((0.2, 1.0, 3.0)) * self._random.uniform(0.5, 1.5)
+            disk.locked_by = disk.tool
+            self._world.trace(disk.node, "is locked by a tool", f"for {lasts_s:.3f} s")
+            self._heap.after(lasts_s, self._unlock, disk)
+
+    def _unlock(self, disk: Disk) -> None:
+        if disk.locked_by is disk.tool:
+            disk.locked_by = None
+            self._world.trace(disk.node, "is not locked any more", "")
+
     def _part(self) -> None:
         world = self._world
         proxies = list(world.configuration.proxies)
@@ -156,6 +171,7 @@ _ACCIDENTS: dict[str, Callable[[Accidents], object]] = {
     "freeze in a write": Accidents._freeze_in_write,
     "fail a write": Accidents._fail_write,
     "sick database": Accidents._sicken,
+    "locked by a tool": Accidents._lock,
     "partition": Accidents._part,
     "cut": Accidents._cut,
     "switchover": Accidents._switch_over,

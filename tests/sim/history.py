@@ -34,9 +34,13 @@ def theatre() -> Iterator[None]:
         STAGE.world.activated(core)
         activate(core, *given, **named)
 
+    before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    with staged(), patch.object(NodeCore, "activate", watched):
-        yield
+    try:
+        with staged(), patch.object(NodeCore, "activate", watched):
+            yield
+    finally:
+        structlog.configure(**before)  # other tests look at what is logged
 
 
 def play(seed: int, wish: dict[str, Any] | None = None, *, traced: bool = False) -> Result:

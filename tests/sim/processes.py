@@ -51,6 +51,7 @@ class Process:
         """How far its wall clock is from the true time."""
         self.freeze_s = 0.0
         self.user = User(self._die, self._freeze)
+        self.user.host = host
         self.shell: Any = None
         self.starts = 0
         self._make = make
@@ -78,7 +79,7 @@ class Process:
         if self.running:
             return
         self.running, self.paused = True, False
-        self.pid = self.world.new_pid(self)
+        self.pid = self.user.pid = self.world.new_pid(self)
         self.starts += 1
         self.world.trace(self.name, "starts", f"pid {self.pid}")
         STAGE.process = self
@@ -320,7 +321,7 @@ def _is_alive(holder: Holder) -> bool | None:
 def _kill(holder: Holder, wait_s: float = 1.0) -> bool:
     if holder.pid == STAGE.process.pid or not _is_alive(holder):
         return False
-    STAGE.world.pids[holder.pid].crash("killed by the other member")
+    STAGE.world.killed_by_other(STAGE.world.pids[holder.pid])
     return True
 
 

@@ -32,6 +32,7 @@ from node.store import (
 from tests.sim.heap import Heap
 
 KEPT_ROWS = 16
+TOOL_PID = 10**9
 
 Result = TypeVar("Result")
 
@@ -51,16 +52,22 @@ class Mishap(Enum):
     FREEZE_AFTER = "it stands still when the write is done"
 
 
+def _nothing() -> None:
+    pass
+
+
 class User:
     """The process that uses a store: what may happen to it there.
 
     :param dies: ends the process (raises); :param freezes: lets it stand still
+    ``pid`` and ``host`` say which process it is.
     """
 
     def __init__(self, dies: Callable[[], None], freezes: Callable[[], None]) -> None:
         self.dies = dies
         self.freezes = freezes
         self.next: Mishap | None = None
+        self.pid, self.host = 0, ""
 
     def meets(self, *mishaps: Mishap) -> bool:
         """Whether one of these is what is to happen next; then it is over."""
@@ -85,6 +92,9 @@ class Disk:
         self.records: dict[tuple[str, str], bytes] = {}
         self.folded_rev = 0
         self.locked_by: User | None = None
+        self.tool = User(_nothing, _nothing)
+        """A process that is none of the cluster's, on every host."""
+        self.tool.pid = TOOL_PID
         self.sick: Callable[[], bool] | None = None
         """Whether a call fails now; None: all is well."""
         self.heap = heap
@@ -275,6 +285,10 @@ class SimStore:
 
     def checkpoint(self) -> None:
         self._require(self._epoch)
+
+    def writer(self) -> int | None:
+        by = self.disk.locked_by
+        return by.pid if by is not None and by.host in ("", self._user.host) else 0
 
     def close(self) -> None:
         self._epoch = None

@@ -103,3 +103,42 @@ def test_a_proxy_that_starts_while_a_batch_is_held_back_misses_no_event_of_it() 
     faults = world.run()
     # then the proxy's stream has what was committed in the end
     assert faults == []
+
+
+def test_a_tool_that_holds_the_lock_for_longer_than_the_lease_lasts_gets_nobody_killed() -> None:
+    # given a pair under load, on one host
+    world = make_world(nodes=1, requests=60)
+    disk = world.disks["n1"]
+    # when a tool is in a transaction for ten times the length of the lease, and then is gone
+    world.heap.at(1.0, setattr, disk, "locked_by", disk.tool)
+    world.heap.at(5.0, setattr, disk, "locked_by", None)
+    faults = world.run()
+    # then the same member goes on: nobody was ended, nobody took over
+    assert faults == []
+    assert world.counts["takeovers"] == 0
+    assert [process.starts for process in world.members("n1")] == [1, 1]
+
+
+def test_a_member_that_hangs_in_a_write_is_ended_before_the_other_takes_over() -> None:
+    # given a member that stands still inside a transaction, with the lock
+    world = make_world(nodes=1, requests=40)
+    primary, _ = world.members("n1")
+    world.heap.at(1.0, meets, primary, Mishap.FREEZE_INSIDE, 10.0)
+    # when its lease runs out
+    faults = world.run()
+    # then it is ended, and the other one serves
+    assert faults == []
+    assert primary.starts == 2
+    assert world.disks["n1"].lease.epoch == 2
+
+
+def test_a_full_disk_gets_nobody_killed() -> None:
+    # given a pair whose database takes nothing for longer than the lease lasts
+    world = make_world(nodes=1, requests=40)
+    disk = world.disks["n1"]
+    world.heap.at(1.0, setattr, disk, "sick", lambda: True)
+    world.heap.at(3.0, setattr, disk, "sick", None)
+    faults = world.run()
+    # then whoever serves afterwards, no process was ended for it
+    assert faults == []
+    assert {process.starts for process in world.members("n1")} == {1}

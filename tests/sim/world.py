@@ -174,6 +174,14 @@ class World:
         self.pids[pid] = process
         return pid
 
+    def killed_by_other(self, process: Process) -> None:
+        """kill -9 by the other member of the pair, which never helps while somebody else has the database's lock."""
+        node = process.name.partition(".")[0]
+        disk = self.disks[node]
+        if disk.locked_by is disk.tool:
+            self.fault(f"{process.name} was killed, although a tool holds the lock of its database")
+        process.crash("killed by the other member")
+
     def router(self, process: Process, address: str) -> Port:
         """A bound ROUTER."""
         if process.name in self.configuration.proxies:
