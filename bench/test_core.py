@@ -12,15 +12,18 @@ import pytest
 
 from bench.configurations import many_nodes, one_node
 from broker.wire import (
+    LISTED,
     PackedEvents,
     PackedReplies,
     PackedReply,
     PackedRequest,
     PackedRequests,
+    Rows,
     pack,
     unpack_replies,
     unpack_requests,
 )
+from node.calls import packed_reply
 from node.core import NodeCore
 from node.journal import encode_changes
 from proxy.core import ProxyCore
@@ -60,11 +63,7 @@ class Link:
         batch = self.core.take(NOW)
         encode_changes(batch.changes)
         batch.packed_events()
-        pack(
-            PackedReplies(
-                1, [PackedReply(ref or 0, source[1], code, text) for source, ref, text, code in batch.replies]
-            )
-        )
+        pack(PackedReplies(1, list(map(packed_reply, batch.replies))))
         return batch.replies
 
 
@@ -174,10 +173,15 @@ ROW = (
 )
 
 
-def found(rows: int) -> bytes:
-    """A node's reply to a find, 0.5 kB a row."""
-    interactions = b",".join(ROW % (at, at, at, at) for at in range(1, rows + 1))
-    return b'{"message":"EventInteractionsFound","interactions":[' + interactions + b"]}"
+def found(place: int, rows: int) -> Rows:
+    """What a node finds, 0.5 kB a row; its interactions are older and younger than those of other places."""
+    numbers = range(place, 10 * rows + place, 10)
+    return Rows([b"%04d" % at for at in numbers], [ROW % (at, at, at, at) for at in numbers], False)
+
+
+def whole(rows: Rows) -> bytes:
+    """The same as a client or the only node's proxy gets it."""
+    return b'{"message":"EventInteractionsFound","interactions":[' + b",".join(rows.interactions) + b"]}"
 
 
 class Front:
@@ -188,7 +192,7 @@ class Front:
 
     def __init__(self, nodes: int, rows: int) -> None:
         self.core = ProxyCore("p1", "b00t", many_nodes(nodes))
-        self.answers = {FIND: found(rows)}
+        self.found = {f"n{place}": found(place, rows) for place in range(1, nodes + 1)}
         for place in range(1, nodes + 1):
             said = PackedEvents(f"n{place}", "primary", "active", 1, int(NOW * 1e6), 1, 1, [])
             self.core.heard(NOW, said)
@@ -208,24 +212,25 @@ class Front:
             if not out.links:
                 return replies
             frames = {
-                (node, member): self.answered(pack(PackedRequests(out.settled[node], requests)))
+                (node, member): self.answered(node, pack(PackedRequests(out.settled[node], requests)))
                 for (node, member), requests in out.links.items()
             }
             for (node, member), frame in frames.items():
                 self.core.replies(NOW, node, member, unpack_replies(frame))
 
-    def answered(self, frame: bytes) -> bytes:
+    def answered(self, node: str, frame: bytes) -> bytes:
         """What a node makes of a packed frame."""
-        requests = unpack_requests(frame).requests
-        return pack(
-            PackedReplies(
-                1,
-                [
-                    PackedReply(request.number, request.client, 0, self.answers.get(request.payload, ACK))
-                    for request in requests
-                ],
-            )
-        )
+        replies = [self.reply(node, request) for request in unpack_requests(frame).requests]
+        return pack(PackedReplies(1, replies))
+
+    def reply(self, node: str, request: PackedRequest) -> PackedReply:
+        """What a node says to a request."""
+        if request.payload != FIND:
+            return PackedReply(request.number, request.client, 0, ACK)
+        rows = self.found[node]
+        if request.flags & LISTED:
+            return PackedReply(request.number, request.client, 0, b"", rows)
+        return PackedReply(request.number, request.client, 0, whole(rows))
 
 
 @pytest.mark.benchmark(group="core: a scatter in a proxy", timer=process_time)

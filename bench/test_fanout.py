@@ -101,12 +101,15 @@ def find(shape: str) -> Document:
     return {"message": "RequestFindInteractions", "tenant_id": 101, "condition": f"external_id = '{shape}'"}
 
 
-def fill(cluster: Cluster, node: str) -> None:
-    """A node gets the interactions of every shape."""
-    client = Driver(cluster.context, cluster.requests(node), kind="MediaServer")
+def fill(cluster: Cluster, nodes: list[str]) -> None:
+    """The nodes get the interactions of every shape, in turn, so that a merged list takes from all of them in turn."""
+    clients = [Driver(cluster.context, cluster.requests(node), kind="MediaServer") for node in nodes]
     for name, shape in SHAPES.items():
-        client.ask(*[submit(name)] * shape.interactions)
-    client.close()
+        for _ in range(shape.interactions):
+            for client in clients:
+                client.ask(submit(name))
+    for client in clients:
+        client.close()
 
 
 def checked_size(ways: dict[str, Way], shape: str, expected: int) -> int:
@@ -124,8 +127,7 @@ def ways(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with ExitStack() as stack:
         cluster = stack.enter_context(Cluster(tmp_path_factory.mktemp("fanout"), plan))
         names = list(cluster.configuration.nodes)
-        for name in names:
-            fill(cluster, name)
+        fill(cluster, names)
         shared = {"nodes": [pid_of(cluster, name) for name in names], "driver": [os.getpid()]}
         driver = Driver(cluster.context, cluster.requests("p1"))
         ways = {"ixn": Way(driver, {"proxy": [pid_of(cluster, "p1")], **shared})}

@@ -31,12 +31,8 @@ class Grouped(NamedTuple):
     message: int
 
 
-class Asked(NamedTuple):
-    """One pair of a client. :param ref: to be given to :meth:`Front.send` with the reply"""
-
-    peer: bytes
-    ref: Any
-    payload: bytes
+Pair = tuple[Any, bytes]
+"""A client's request: the reference that :meth:`Front.send` wants with the reply, and the payload."""
 
 
 class Front:
@@ -68,10 +64,10 @@ class Front:
             if left <= 0 or self._in_a_rest:
                 return
 
-    def pairs(self, peer: bytes, frames: list[bytes]) -> list[Asked]:
+    def pairs(self, peer: bytes, frames: list[bytes]) -> list[Pair]:
         """A client's message as its pairs. What does not parse is answered and counted here."""
         if len(frames) == 2 and len(frames[0]) <= MAX_REF:  # hot path
-            return [Asked(peer, frames[0], frames[1])]
+            return [(frames[0], frames[1])]
         try:
             pairs = split_pairs(frames)
         except BadFrames as fault:
@@ -79,9 +75,9 @@ class Front:
             self.send_frames(peer, (fault.ref, error_payload(Refusal(Code.MALFORMED, str(fault)), None)))
             pairs = fault.pairs
         if len(pairs) == 1:
-            return [Asked(peer, *pairs[0])]
+            return [pairs[0]]
         message = next(self._message)
-        return [Asked(peer, Grouped(ref, message), payload) for ref, payload in pairs]
+        return [(Grouped(ref, message), payload) for ref, payload in pairs]
 
     def send(self, replies: Iterable[tuple[bytes, Any, bytes]]) -> None:
         """Sends ``(peer, ref, payload)``; ``ref`` None is a notification. Peers that cannot be reached are noted."""

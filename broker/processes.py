@@ -13,6 +13,7 @@ import structlog
 from broker.config import Configuration
 from broker.config.load import examine
 from broker.loop import Shell, Stalls, run
+from broker.memory import keep_freed_memory
 from broker.sockets import raise_file_limit
 from broker.supervisor import parent_pid, supervise
 
@@ -56,6 +57,7 @@ def run_process(kind: Kind, path: str, name: str, member: str | None) -> NoRetur
         _fail(EXIT_USAGE, f"{kind.command} {name} has no {member}")
     _log_to_stderr(name, member)
     raise_file_limit()
+    keep_freed_memory()
     stalls = Stalls()
     run(kind.make(configuration, name, member, stalls), parent_pid(), stalls)
     raise SystemExit(0)

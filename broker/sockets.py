@@ -158,11 +158,11 @@ def routed(socket: Socket, limit: int) -> Iterator[tuple[bytes, list[bytes]]]:
             peer = _receive(socket, _NOBLOCK)
         except zmq.Again:
             return
-        frames, more = [], True
-        while more:
+        frame = _receive(socket, _NOBLOCK, False)
+        frames = [frame.bytes]
+        while frame.more and len(frames) <= MAX_FRAMES:
             frame = _receive(socket, _NOBLOCK, False)
             frames.append(frame.bytes)
-            more = frame.more and len(frames) <= MAX_FRAMES
         yield peer, frames
         if len(frames) == 1 and not _waits(socket):
             return

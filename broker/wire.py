@@ -27,13 +27,16 @@ ECHO = 1
 RESENT = 2
 """Flag of a packed request: it was sent before, to this member or to the one that was active before it."""
 
+LISTED = 4
+"""Flag of a packed request: the interactions that are found are wanted as :class:`Rows`, to be merged with others'."""
+
 
 class PackedRequest(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One request in a packed frame.
 
     :param number: the proxy's own, rising; the reply carries it, and a node executes one number of one link once
     :param client: which of the proxy's clients asks; 0 is the proxy itself
-    :param flags: :data:`ECHO`, :data:`RESENT`
+    :param flags: :data:`ECHO`, :data:`RESENT`, :data:`LISTED`
     :param payload: the request's JSON, byte for byte as the client sent it
     """
 
@@ -53,16 +56,31 @@ class PackedRequests(msgspec.Struct, array_like=True, frozen=True, gc=False):
     requests: list[PackedRequest]
 
 
+class Rows(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The interactions that a node has found, in the asked order, for a proxy that merges them with others'.
+
+    :param marks: their sort keys as bytes, which compare as the asked order has it (:mod:`broker.conditions.marks`)
+    :param interactions: their JSON; a proxy copies it and never looks into it
+    :param more: the node has further ones, beyond the asked count
+    """
+
+    marks: list[bytes]
+    interactions: list[bytes]
+    more: bool
+
+
 class PackedReply(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One reply in a packed frame, or (``number`` 0) a notification for ``client``.
 
     :param code: the error code of the payload, 0 for a positive reply; spares the proxy a look into the payload
+    :param rows: what was found, of a request with :data:`LISTED`; then the payload is empty
     """
 
     number: int
     client: int
     code: int
     payload: bytes
+    rows: Rows | None = None
 
 
 class PackedReplies(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from broker.errors import Code, Refusal
 from broker.messages.kinds import Actor, ClientType, Document, Reply
-from broker.wire import ECHO, Events, pack
+from broker.wire import ECHO, LISTED, Events, PackedReply, Rows, pack
 
 if TYPE_CHECKING:
     from .journal import Change
@@ -18,8 +18,18 @@ if TYPE_CHECKING:
 Source = tuple[bytes, int]
 """Who asks: the peer's routing id, and which of a proxy's clients (0: the peer itself)."""
 
-Outgoing = tuple[Source, Any, bytes, int]
-"""``(source, ref, payload, code)``; ``ref`` None is a notification; ``code`` 0 is a positive reply."""
+Outgoing = tuple[Source, Any, bytes | Rows, int]
+"""``(source, ref, payload, code)``; ``ref`` None is a notification; ``code`` 0 is a positive reply. Rows are the answer
+to a proxy that has asked for them (:attr:`Call.listed`), and to nobody else."""
+
+
+def packed_reply(outgoing: Outgoing) -> PackedReply:
+    """What is said to a proxy, or through it to a client."""
+    (_, client), ref, payload, code = outgoing
+    if type(payload) is bytes:
+        return PackedReply(ref or 0, client, code, payload)
+    assert isinstance(payload, Rows)
+    return PackedReply(ref, client, code, b"", payload)
 
 
 class Cause(NamedTuple):
@@ -57,6 +67,11 @@ class Call:
     def echo(self) -> bool:
         """Another node speaks for this operation."""
         return bool(self.flags & ECHO)
+
+    @property
+    def listed(self) -> bool:
+        """A proxy asks, and wants to merge what is found here with what is found elsewhere."""
+        return bool(self.flags & LISTED)
 
     @property
     def name(self) -> str:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from heapq import nsmallest
 from itertools import islice
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from broker.conditions import compile_condition, compile_order
 from broker.errors import Code, Refusal
@@ -19,15 +18,13 @@ from broker.messages.objects import Interaction
 from broker.messages.snapshots import RequestTakeSnapshot
 
 from .calls import Call
+from .listing import Listing, Sorted, key_of, keys, listed
 
 if TYPE_CHECKING:
     from .core import NodeCore
 
 SLICE = 2_000
 """Interactions looked at in one turn: about 2 ms."""
-
-
-_key = itemgetter(0)
 
 
 class Task(Protocol):
@@ -53,7 +50,7 @@ class Search:
         self.tenants = call.session.tenants if request.tenant_id is None else {request.tenant_id}
         self.media_type = request.media_type
         self.ids: Iterator[str] = iter(self._candidates(node))
-        self.found: list[tuple[tuple[Any, ...], Interaction]] = []
+        self.found: list[Sorted] = []
 
     def _candidates(self, node: NodeCore) -> list[str]:
         memory, equals = node.memory, self.condition.equals
@@ -65,40 +62,39 @@ class Search:
 
     def slice(self, node: NodeCore) -> bool:
         """Looks at the next interactions. True: all were looked at."""
-        interactions, matches, key = node.memory.interactions, self.condition.matches, self.order.key
+        there, matches, key = node.memory.interactions.get, self.condition.matches, keys(self.call, self.order)
         visible = self._visible
         ids = list(islice(self.ids, SLICE))
-        for ident in ids:
-            interaction = interactions.get(ident)
-            if interaction is not None and visible(interaction) and matches(interaction):
-                self.found.append((key(interaction), interaction))
-        self._shrink()
+        seen = map(there, ids)
+        self.found += [(key(one), one) for one in seen if one is not None and visible(one) and matches(one)]
+        if len(self.found) > 2 * self.limit:
+            self._shrink()
         return len(ids) < SLICE
 
     def _visible(self, interaction: Interaction) -> bool:
-        return interaction.tenant_id in self.tenants and self.media_type in (None, interaction.media_type)
+        return interaction.tenant_id in self.tenants and (
+            self.media_type is None or self.media_type == interaction.media_type
+        )
 
     def _shrink(self) -> None:
         """Keeps no more than can be in the answer, and the one that tells there is more."""
-        limit = self.limit + 1
-        if len(self.found) > 2 * limit:
-            self.found = nsmallest(limit, self.found, key=_key)
+        self.found = nsmallest(self.limit + 1, self.found, key=key_of)
 
     def finish(self, node: NodeCore) -> None:
-        """Answers the one that asked."""
-        node.finish(self.call, self.reply(node), changed=False)
+        """Answers the one that asked, with what still is."""
+        self.found = [found for found in self.found if found[1].interaction_id in node.memory.interactions]
+        reply = self.reply(node)
+        if reply is not None:
+            node.finish(self.call, reply, changed=False)
 
-    def reply(self, node: NodeCore) -> EventInteractionsFound:
-        """The first ``count`` in order, of those that still are."""
-        count = self.limit
-        there = [found for found in self.found if found[1].interaction_id in node.memory.interactions]
-        there.sort(key=_key)
-        return EventInteractionsFound(
-            interactions=[interaction for _, interaction in there[:count]], more=len(there) > count
-        )
+    def reply(self, node: NodeCore) -> Listing | None:
+        """The first ``count`` in order."""
+        found, count = self.found, self.limit
+        found.sort(key=key_of)
+        return listed(node, self.call, EventInteractionsFound, found[:count], len(found) > count)
 
 
-def find(node: NodeCore, call: Call) -> EventInteractionsFound | None:
+def find(node: NodeCore, call: Call) -> Listing | None:
     """RequestFindInteractions: at once where few have to be looked at, else over several turns."""
     if call.request.tenant_id is not None:
         call.tenant(call.request.tenant_id)

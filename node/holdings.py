@@ -6,7 +6,7 @@ grant (pull, accepted invitation, an agent's own submit) that carries a token, a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 from msgspec.structs import replace
@@ -23,16 +23,20 @@ from broker.messages.interactions import (
 )
 from broker.messages.kinds import STRATEGY, Actor, ClientType, Party, Workbin
 from broker.messages.objects import HANDLING, QUEUED, ROUTING, Interaction
-from broker.messages.parties import PartyLeft
+from broker.messages.parties import EventResumed, PartyJoined, PartyLeft
 from broker.messages.routing import EventAbandoned
-from broker.messages.workbins import EventPlacedInWorkbin
+from broker.messages.workbins import EventPlacedInWorkbin, EventTakenFromWorkbin
 
-from . import invitations
+from . import invitations, overdue
 from .calls import UNASKED, Call, Cause
+from .contents import place_of
 from .records import AgentRow, Holder, Holding
 
 if TYPE_CHECKING:
     from .core import NodeCore
+
+NOBODY = 2
+"""The visibility mode of a party that the others do not see."""
 
 SERVERS = frozenset({ClientType.MEDIA, ClientType.CAPTURE})
 """Clients that may act on any interaction of their tenants: they brought them in."""
@@ -106,6 +110,7 @@ def grant(
         holders=[holder],
         queue=origin.queue if origin else interaction.queue,
         workbin=origin.workbin if origin else interaction.workbin,
+        handling_s=overdue.allowed_s(node, interaction) if holder.agent else None,
         view_id=view_id,
     )
     node.memory.put(node.memory.holdings, interaction.interaction_id, holding)
@@ -127,15 +132,18 @@ def handled(node: NodeCore, interaction: Interaction, holder: Holder) -> None:
     )
 
 
-def add_party(
-    node: NodeCore, interaction: Interaction, holder: Holder, cause: Cause, old_state: int | None = None
+def add_party(  # noqa: PLR0913 - who, to what, why and how
+    node: NodeCore, interaction: Interaction, holder: Holder, cause: Cause, operation: str, old_state: int | None = None
 ) -> None:
     """Says that a party handles the interaction now.
 
+    :param operation: by what it comes, in the published word
     :param old_state: the state it was in, where no event has said yet that it is in another
     """
-    old_queue = None if old_state is None else interaction.queue
-    node.event(EventPartyAdded, interaction, cause, party=holder.party, old_queue=old_queue, old_state=old_state)
+    parts: dict[str, Any] = {"party": holder.party, "operation": operation}
+    if old_state is not None:
+        parts |= {"old_queue": interaction.queue, "old_state": old_state}
+    node.event(EventPartyAdded, interaction, cause, **parts)
 
 
 def as_actor(holder: Holder) -> Actor:
@@ -161,25 +169,33 @@ def remove_parties(node: NodeCore, interaction: Interaction, holding: Holding, c
 
 def place(node: NodeCore, interaction: Interaction, queue: str, cause: Cause) -> None:
     """Puts an interaction that nobody holds (any more) into a queue."""
+    _take_from_workbin(node, interaction, None, cause)
     old_queue, old_state = interaction.queue, interaction.interaction_state
-    node.memory.update(
-        interaction,
-        interaction_state=QUEUED,
-        queue=queue,
-        workbin=None,
-        place_in_queue_seq=node.memory.counters.place_seq + 1,
-        placed_in_queue_at=node.now,
-        moved_to_queue_at=interaction.moved_to_queue_at if queue == old_queue else node.now,
-        assigned_to=None,
-        assigned_at=None,
-    )
+    _put(node, interaction, queue, None)
     node.event(EventPlacedInQueue, interaction, cause, old_queue=old_queue, old_state=old_state)
 
 
 def place_in_workbin(node: NodeCore, interaction: Interaction, workbin: Workbin, cause: Cause) -> None:
     """Puts an interaction that nobody holds (any more) into a workbin, and into the queue behind it if there is one."""
+    _take_from_workbin(node, interaction, workbin, cause)
     old_queue, old_state = interaction.queue, interaction.interaction_state
     queue = backing_queue(node, workbin) or old_queue
+    _put(node, interaction, queue, workbin)
+    if queue is not None:
+        node.event(EventPlacedInQueue, interaction, cause, old_queue=old_queue, old_state=old_state)
+    node.event(EventPlacedInWorkbin, interaction, cause, old_queue=old_queue, old_state=old_state)
+
+
+def _take_from_workbin(node: NodeCore, interaction: Interaction, to: Workbin | None, cause: Cause) -> None:
+    """Says that an interaction which waits in a workbin leaves it, without anybody having pulled it."""
+    where = place_of(interaction)
+    if where is not None and where[1] != to:
+        parts: dict[str, Any] = {"old_queue": interaction.queue, "old_state": interaction.interaction_state}
+        node.event(EventTakenFromWorkbin, interaction, cause, **parts)
+
+
+def _put(node: NodeCore, interaction: Interaction, queue: str | None, workbin: Workbin | None) -> None:
+    same = queue == interaction.queue and interaction.moved_to_queue_at is not None
     node.memory.update(
         interaction,
         interaction_state=QUEUED,
@@ -187,13 +203,20 @@ def place_in_workbin(node: NodeCore, interaction: Interaction, workbin: Workbin,
         workbin=workbin,
         place_in_queue_seq=node.memory.counters.place_seq + 1,
         placed_in_queue_at=node.now,
-        moved_to_queue_at=interaction.moved_to_queue_at if queue == old_queue else node.now,
+        moved_to_queue_at=interaction.moved_to_queue_at if same else node.now,
+        completed_at=completed_at(node, interaction, queue),
         assigned_to=None,
         assigned_at=None,
     )
-    if queue is not None:
-        node.event(EventPlacedInQueue, interaction, cause, old_queue=old_queue, old_state=old_state)
-    node.event(EventPlacedInWorkbin, interaction, cause, old_queue=old_queue, old_state=old_state)
+
+
+def completed_at(node: NodeCore, interaction: Interaction | None, queue: str | None) -> float | None:
+    """When an interaction that is put into a queue was completed: the first time that it came into one of the queues
+    that are ``completed``, as long as it goes from one of these to another."""
+    known = node.configuration.queues.get(queue or "")
+    if known is None or not known.completed:
+        return None
+    return interaction.completed_at if interaction is not None and interaction.completed_at is not None else node.now
 
 
 def backing_queue(node: NodeCore, workbin: Workbin) -> str | None:
@@ -204,10 +227,20 @@ def backing_queue(node: NodeCore, workbin: Workbin) -> str | None:
 
 def _return(node: NodeCore, interaction: Interaction, holding: Holding, cause: Cause) -> None:
     """Puts an interaction where its holding took it from: a workbin, or a queue."""
+    _end_hold(node, interaction, holding, cause)
     if holding.workbin is not None:
         place_in_workbin(node, interaction, holding.workbin, cause)
     else:
-        place(node, interaction, holding.queue or interaction.queue or "", cause)
+        queue = holding.queue or interaction.queue
+        assert queue is not None, "what is in no workbin was in a queue"
+        place(node, interaction, queue, cause)
+
+
+def _end_hold(node: NodeCore, interaction: Interaction, holding: Holding, cause: Cause) -> None:
+    """Who had it may have put it on hold, and is not there any more to resume it: it is resumed, to be seen again."""
+    if interaction.is_held and (interaction.held_at or 0.0) >= to_seconds(holding.since_us):
+        node.memory.update(interaction, is_held=0, held_at=None)
+        node.event(EventResumed, interaction, cause)
 
 
 def put_back(node: NodeCore, interaction: Interaction, holding: Holding, cause: Cause) -> None:
@@ -216,6 +249,7 @@ def put_back(node: NodeCore, interaction: Interaction, holding: Holding, cause: 
     if holding.workbin is not None or holding.queue is None:
         _return(node, interaction, holding, cause)
         return
+    _end_hold(node, interaction, holding, cause)
     queue, state = interaction.queue, interaction.interaction_state
     node.memory.update(interaction, interaction_state=QUEUED, queue=holding.queue)
     node.event(EventPlacedInQueue, interaction, cause, old_queue=queue, old_state=state)
@@ -227,19 +261,24 @@ def revoke(node: NodeCore, interaction: Interaction, holding: Holding, why: str,
     for holder in holding.holders:
         if holder is own:
             continue
-        agent = node.memory.agents.get(holder.agent) if holder.agent else None
-        if agent is not None:
-            tell_revoked(node, interaction, agent, why)
-        elif not holder.agent:
+        if holder.agent:
+            tell_taken(node, interaction, holder.agent, why)
+        else:
             strategy_id = holder.party.strategy_id
             note = EventAbandoned(interaction_id=interaction.interaction_id, reason=why, strategy_id=strategy_id)
             node.tell(holder.session_id, note)
 
 
-def tell_revoked(
-    node: NodeCore, interaction: Interaction, agent: AgentRow, why: str, ticket_id: int | None = None
-) -> None:
-    """Says, also to the agent itself, that an interaction or an invitation is taken from it."""
+def tell_taken(node: NodeCore, interaction: Interaction, agent: str, why: str) -> None:
+    """Tells an agent that an interaction is taken from it. For reporting there is its EventPartyRemoved.
+
+    :param agent: its key
+    """
+    node.tell_agent(agent, InteractionRevoked(interaction_id=interaction.interaction_id, reason=why))
+
+
+def report_revoked(node: NodeCore, interaction: Interaction, agent: AgentRow, why: str, ticket_id: int) -> None:
+    """Says, also to the agent itself, that an invitation is taken back."""
     node.event(EventRevoked, interaction, because(why), party=agent.party())
     note = InteractionRevoked(interaction_id=interaction.interaction_id, ticket_id=ticket_id, reason=why)
     node.tell_agent(agent.key, note)
@@ -254,7 +293,8 @@ def end(node: NodeCore, interaction: Interaction, holding: Holding, why: str) ->
 
 
 def give_back(node: NodeCore, name: str, why: str) -> None:
-    """All that an agent held returns to where it was taken from, if nobody else holds it.
+    """All that an agent held returns to where it was taken from, if nobody else holds it; an agent whose connection is
+    still there is told.
 
     :param name: the agent's key
     """
@@ -263,6 +303,7 @@ def give_back(node: NodeCore, name: str, why: str) -> None:
         holding = node.memory.holdings.rows[interaction_id]
         for holder in [holder for holder in holding.holders if holder.name == name]:
             leave(node, interaction, holding, holder, because(why))
+            tell_taken(node, interaction, name, why)
 
 
 def leave(node: NodeCore, interaction: Interaction, holding: Holding, holder: Holder, cause: Cause) -> None:
@@ -273,12 +314,27 @@ def leave(node: NodeCore, interaction: Interaction, holding: Holding, holder: Ho
         node.memory.put(node.memory.holdings, interaction.interaction_id, replace(holding, holders=staying))
         if interaction.assigned_to == _assignee(holder):
             node.memory.update(interaction, assigned_to=_assignee(staying[0]))
-        for one in staying:
-            node.tell_holder(one, PartyLeft(interaction_id=interaction.interaction_id, party=holder.party))
+        tell_left(node, interaction, holder, staying)
         return
     node.memory.drop(node.memory.holdings, interaction.interaction_id)
     invitations.withdraw_all(node, interaction, "Left")
     _return(node, interaction, holding, cause)
+
+
+def tell_joined(node: NodeCore, interaction: Interaction, holder: Holder, others: list[Holder]) -> None:
+    """Tells the other parties of one that is new, if it is there to be seen."""
+    mode = holder.party.visibility_mode
+    if mode != NOBODY:
+        note = PartyJoined(interaction_id=interaction.interaction_id, party=holder.party, visibility_mode=mode)
+        for other in others:
+            node.tell_holder(other, note)
+
+
+def tell_left(node: NodeCore, interaction: Interaction, holder: Holder, others: list[Holder]) -> None:
+    """Tells the other parties of one that has left, if it was there to be seen."""
+    if holder.party.visibility_mode != NOBODY:
+        for other in others:
+            node.tell_holder(other, PartyLeft(interaction_id=interaction.interaction_id, party=holder.party))
 
 
 def _assignee(holder: Holder) -> str | None:

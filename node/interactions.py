@@ -21,8 +21,9 @@ from broker.messages.interactions import (
 )
 from broker.messages.kinds import EMPTY, ClientType
 from broker.messages.objects import HANDLING, QUEUED, Interaction
+from broker.messages.workbins import EventPlacedInWorkbin
 
-from . import agents, capacity, holdings, invitations, workbins
+from . import agents, attributes, capacity, holdings, invitations, workbins
 from .calls import Call
 from .invitations import agent_holder
 from .properties import changed_properties, report_change
@@ -41,6 +42,8 @@ def submit(node: NodeCore, call: Call) -> EventAck:
     workbin = (
         workbins.known_workbin(node, request.tenant_id, request.workbin, agent) if request.workbin is not None else None
     )
+    queue = request.queue or (holdings.backing_queue(node, workbin) if workbin else None)
+    attributes.check_child_queue(node, request.tenant_id, request.parent_id, queue)
     memory = node.memory
     us = node.clock.next(node.now)
     interaction = Interaction(
@@ -49,31 +52,35 @@ def submit(node: NodeCore, call: Call) -> EventAck:
         media_type=request.media_type,
         interaction_type=request.interaction_type,
         interaction_state=HANDLING if agent else QUEUED,
-        queue=request.queue or (holdings.backing_queue(node, workbin) if workbin else None),
+        queue=queue,
         workbin=workbin,
         priority=request.priority,
         is_online=request.is_online,
         received_at=request.received_at if request.received_at is not None else node.now,
         submitted_at=node.now,
         submit_seq=memory.counters.submit_seq + 1,
-        place_in_queue_seq=memory.counters.place_seq + 1,
+        place_in_queue_seq=0 if agent else memory.counters.place_seq + 1,
         interaction_subtype=request.interaction_subtype,
         parent_id=request.parent_id,
         external_id=request.external_id,
         in_queues=request.in_queues,
         out_queues=request.out_queues,
         submitted_by=call.session.name,
-        placed_in_queue_at=node.now,
-        moved_to_queue_at=node.now,
+        placed_in_queue_at=None if agent else node.now,
+        moved_to_queue_at=None if agent else node.now,
+        completed_at=None if agent else holdings.completed_at(node, None, queue),
         scheduled_at=request.scheduled_at,
         service_type=request.service_type,
         service_objective=request.service_objective,
         user_data=json_object(request.user_data, "user_data"),
     )
     memory.add(interaction)
-    node.event(EventInteractionSubmitted, interaction, call.cause(agent.actor() if agent else None), shows_data=True)
+    cause = call.cause(agent.actor() if agent else None)
+    node.event(EventInteractionSubmitted, interaction, cause, shows_data=True)
     if agent is not None:
         _begin_handling(node, call, interaction, agent)
+    elif workbin is not None:
+        node.event(EventPlacedInWorkbin, interaction, cause)
     ident = interaction.interaction_id
     return EventAck(interaction_id=ident, extension=Raw(encode({"InteractionId": ident})))
 
@@ -86,10 +93,9 @@ def _check_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow | None
         )
     if agent is not None:
         _check_agents_submit(node, request, agent)
-    if request.queue is None and request.workbin is None and agent is None:
-        raise Refusal(
-            Code.MISSING_ATTRIBUTE, "a queue or workbin, as the interaction is not submitted by an agent", field="queue"
-        )
+    if request.queue is None and request.workbin is None:
+        raise Refusal(Code.MISSING_ATTRIBUTE, "a queue or a workbin", field="queue")
+    attributes.check_types(node, request.tenant_id, request.interaction_type, request.interaction_subtype)
     if request.queue is not None:
         known_queue(node, request.tenant_id, request.queue)
     if request.interaction_id is not None and request.interaction_id in node.memory.interactions:
@@ -108,7 +114,7 @@ def _check_agents_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow
 def _begin_handling(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow) -> None:
     holder = agent_holder(agent, call.session.session_id, call.session.name)
     holdings.grant(node, interaction, holder)
-    holdings.add_party(node, interaction, holder, call.cause(holdings.as_actor(holder)))
+    holdings.add_party(node, interaction, holder, call.cause(holdings.as_actor(holder)), "Create")
 
 
 def known_queue(node: NodeCore, tenant_id: int, queue: str) -> None:
@@ -126,26 +132,26 @@ def place_in_queue(node: NodeCore, call: Call) -> EventAck:
     interaction = holdings.find(node, call)
     holding = holdings.authorise(node, call, interaction)
     known_queue(node, interaction.tenant_id, request.queue)
-    changed = changed_properties(interaction, request)
+    attributes.check_placing(node, interaction, request.queue)
+    changed = changed_properties(node, call, interaction)
     cause = holdings.cause_of(node, call, holding)
     take_out(node, call, interaction, holding, "PlacedInQueue")
     if changed:
-        report_change(node, interaction, request, changed, cause)
+        report_change(node, call, interaction, changed, cause)
     holdings.place(node, interaction, request.queue, cause)
     return EventAck(interaction_id=interaction.interaction_id)
 
 
 def stop(node: NodeCore, call: Call) -> EventAck:
     """RequestStopProcessing: the interaction is gone; whoever was involved is told."""
-    request: RequestStopProcessing = call.request
     interaction = holdings.find(node, call)
     holding = holdings.authorise(node, call, interaction)
-    changed = changed_properties(interaction, request)
+    changed = changed_properties(node, call, interaction)
     cause = holdings.cause_of(node, call, holding)
     old_queue, old_state = interaction.queue, interaction.interaction_state
     take_out(node, call, interaction, holding, "Stopped")
     if changed:
-        report_change(node, interaction, request, changed, cause)
+        report_change(node, call, interaction, changed, cause)
     node.event(EventProcessingStopped, interaction, cause, old_queue=old_queue, old_state=old_state)
     node.memory.remove(interaction)
     node.memory.drop(node.memory.locks, interaction.interaction_id)

@@ -20,16 +20,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from broker.clock import to_seconds, to_us
 from broker.errors import Code, Refusal
 from broker.messages.connection import EventAck
-from broker.messages.interactions import EventPartyRemoved
+from broker.messages.interactions import EventPartyRemoved, InteractionRevoked
+from broker.messages.kinds import Notification
 from broker.messages.objects import Interaction
-from broker.messages.parties import PartyJoined
 from broker.messages.routing import (
     EventAbandoned,
+    EventAccepted,
     EventAgentInvited,
     EventInvite,
     EventRejected,
@@ -37,7 +39,7 @@ from broker.messages.routing import (
     RequestReject,
 )
 
-from . import agents, capacity, holdings, states
+from . import agents, capacity, holdings, overdue, states
 from .calls import Call, Cause
 from .records import AgentRow, Holder, Holding, Invitation, Purpose
 
@@ -96,6 +98,7 @@ def check_invitable(node: NodeCore, agent: AgentRow, interaction: Interaction) -
 def invite(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow, offer: Offer) -> int:
     """Invites the agent; returns the ticket. The interaction's holding is not touched."""
     ticket = node.clock.next(node.now)
+    extension = call.request.extension
     invitation = Invitation(
         ticket_id=ticket,
         interaction_id=interaction.interaction_id,
@@ -105,12 +108,15 @@ def invite(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow
         asker=offer.asker,
         asked=[] if offer.purpose is Purpose.DELIVER else call.keys,
         visibility_mode=offer.visibility_mode,
+        extension=UNSET if extension is UNSET else Raw(bytes(extension)),
     )
     node.memory.put(node.memory.invitations, str(ticket), invitation)
     if interaction.delivered_at is None:
         node.memory.update(interaction, delivered_at=to_seconds(ticket))
-    cause = call.cause(holdings.as_actor(offer.asker) if offer.asker else None)
-    node.event(EventAgentInvited, interaction, cause, party=agent.party())
+    asking = agent.actor() if offer.purpose is Purpose.INTRUDE else None
+    cause = call.cause(holdings.as_actor(offer.asker) if offer.asker else asking)
+    party = replace(agent.party(), visibility_mode=offer.visibility_mode)
+    node.event(EventAgentInvited, interaction, cause, party=party, operation=offer.purpose.operation)
     node.tell_agent(agent.key, _note(node, invitation, agent, offer.timeout))
     node.deadline(node.now + offer.timeout, expired, str(ticket))
     return ticket
@@ -126,8 +132,10 @@ def _note(node: NodeCore, invitation: Invitation, agent: AgentRow, timeout: floa
         agent_id=agent.agent_id,
         place_id=agent.place_id,
         interaction=node.memory.interactions[invitation.interaction_id],
+        operation=invitation.purpose.operation,
         visibility_mode=invitation.visibility_mode,
         timeout=timeout,
+        extension=invitation.extension,
     )
 
 
@@ -152,10 +160,21 @@ def accept(node: NodeCore, call: Call) -> EventAck:
     interaction, agent, invitation = _answered(node, call)
     capacity.check_accept(node, agent, interaction)
     node.memory.drop(node.memory.invitations, str(invitation.ticket_id))
-    holder = agent_holder(agent, call.session.session_id, call.session.name, invitation.visibility_mode)
-    _ACCEPTED[invitation.purpose](node, interaction, invitation, holder, call.cause(agent.actor()))
+    holder = agent_holder(
+        agent, call.session.session_id, call.session.name, invitation.visibility_mode, call.request.in_focus
+    )
     _ack_asker(node, invitation)
+    _ACCEPTED[invitation.purpose](node, interaction, invitation, holder, call.cause(agent.actor()))
+    note = EventAccepted(ticket_id=invitation.ticket_id, interaction_id=interaction.interaction_id)
+    _tell_others(node, call, agent, note)
     return EventAck(interaction_id=interaction.interaction_id)
+
+
+def _tell_others(node: NodeCore, call: Call, agent: AgentRow, note: Notification) -> None:
+    """Tells the agent's other connections, which were invited, too, that the invitation is answered."""
+    for session_id in agent.sessions:
+        if session_id != call.session.session_id:
+            node.tell(session_id, note)
 
 
 def _takes(node: NodeCore, interaction: Interaction, invitation: Invitation, holder: Holder, cause: Cause) -> None:
@@ -163,7 +182,7 @@ def _takes(node: NodeCore, interaction: Interaction, invitation: Invitation, hol
     old_state = interaction.interaction_state
     _hold(node, interaction, [holder], token=invitation.ticket_id)
     holdings.handled(node, interaction, holder)
-    holdings.add_party(node, interaction, holder, cause, old_state)
+    holdings.add_party(node, interaction, holder, cause, invitation.purpose.operation, old_state)
 
 
 def _replaces(node: NodeCore, interaction: Interaction, invitation: Invitation, holder: Holder, cause: Cause) -> None:
@@ -173,21 +192,21 @@ def _replaces(node: NodeCore, interaction: Interaction, invitation: Invitation, 
     staying = [one for one in holding.holders if one not in old]
     _hold(node, interaction, [*staying, holder], token=invitation.ticket_id)
     holdings.handled(node, interaction, holder)
-    holdings.add_party(node, interaction, holder, cause)
+    holdings.add_party(node, interaction, holder, cause, invitation.purpose.operation)
+    holdings.tell_joined(node, interaction, holder, staying)
     for one in old:
-        node.event(EventPartyRemoved, interaction, cause, party=one.party)
+        node.event(EventPartyRemoved, interaction, cause, party=one.party, operation=invitation.purpose.operation)
+        holdings.tell_left(node, interaction, one, staying)
 
 
 def _joins(node: NodeCore, interaction: Interaction, invitation: Invitation, holder: Holder, cause: Cause) -> None:
     """Conference, intrude: the agent is one more party; the others are told."""
     holding = node.memory.holdings.rows[interaction.interaction_id]
-    _hold(node, interaction, [*holding.holders, holder], token=holding.token)
-    holdings.add_party(node, interaction, holder, cause)
-    note = PartyJoined(
-        interaction_id=interaction.interaction_id, party=holder.party, visibility_mode=invitation.visibility_mode
+    node.memory.put(
+        node.memory.holdings, interaction.interaction_id, replace(holding, holders=[*holding.holders, holder])
     )
-    for other in holding.holders:
-        node.tell_holder(other, note)
+    holdings.add_party(node, interaction, holder, cause, invitation.purpose.operation)
+    holdings.tell_joined(node, interaction, holder, holding.holders)
 
 
 _ACCEPTED = {
@@ -199,8 +218,10 @@ _ACCEPTED = {
 
 
 def _hold(node: NodeCore, interaction: Interaction, holders: list[Holder], *, token: int) -> None:
+    """The holding goes on under a new grant, whose agents have their time from now on."""
     holding = node.memory.holdings.rows[interaction.interaction_id]
-    changed = replace(holding, holders=holders, token=token)
+    allowed_s = overdue.allowed_s(node, interaction)
+    changed = replace(holding, holders=holders, token=token, handling_s=allowed_s)
     node.memory.put(node.memory.holdings, interaction.interaction_id, changed)
     node.watch(changed)
 
@@ -219,7 +240,11 @@ def reject(node: NodeCore, call: Call) -> EventAck:
     interaction, agent, invitation = _answered(node, call)
     node.memory.drop(node.memory.invitations, str(invitation.ticket_id))
     node.event(EventRejected, interaction, call.cause(agent.actor()), party=agent.party())
-    _come_to_nothing(node, interaction, invitation, Code.REJECTED)
+    note = InteractionRevoked(
+        interaction_id=interaction.interaction_id, ticket_id=invitation.ticket_id, reason="Rejected"
+    )
+    _tell_others(node, call, agent, note)
+    _come_to_nothing(node, interaction, invitation, Code.REJECTED, "Rejected")
     return EventAck(interaction_id=interaction.interaction_id)
 
 
@@ -237,9 +262,11 @@ def _answered(node: NodeCore, call: Call) -> tuple[Interaction, AgentRow, Invita
     raise Refusal(Code.BAD_TICKET, "no such invitation of this agent stands", field="ticket_id")
 
 
-def agent_holder(agent: AgentRow, session_id: str, client_name: str, visibility_mode: int = 0) -> Holder:
+def agent_holder(
+    agent: AgentRow, session_id: str, client_name: str, visibility_mode: int = 0, in_focus: int | None = None
+) -> Holder:
     """An agent as the holder of an interaction."""
-    party = replace(agent.party(), visibility_mode=visibility_mode)
+    party = replace(agent.party(), visibility_mode=visibility_mode, in_focus=in_focus)
     return Holder(party=party, session_id=session_id, client_name=client_name, agent=agent.key)
 
 
@@ -271,6 +298,8 @@ def withdraw_all(node: NodeCore, interaction: Interaction, why: str) -> None:
 def withdraw(node: NodeCore, invitation: Invitation, why: str, code: Code) -> None:
     """Takes one invitation back: the agent is told, the offer comes to nothing."""
     interaction = node.memory.interactions[invitation.interaction_id]
+    if invitation.purpose is not Purpose.DELIVER:
+        _refuse_asker(node, invitation, code, why)
     _revoke(node, interaction, invitation, why)
     _come_to_nothing(node, interaction, invitation, code, why)
 
@@ -279,22 +308,23 @@ def _revoke(node: NodeCore, interaction: Interaction, invitation: Invitation, wh
     node.memory.drop(node.memory.invitations, str(invitation.ticket_id))
     agent = node.memory.agents.get(invitation.agent)
     if agent is not None:
-        holdings.tell_revoked(node, interaction, agent, why, ticket_id=invitation.ticket_id)
+        holdings.report_revoked(node, interaction, agent, why, invitation.ticket_id)
 
 
 def _come_to_nothing(
     node: NodeCore, interaction: Interaction, invitation: Invitation, code: Code, why: str = ""
 ) -> None:
-    """After a Deliver the interaction returns; otherwise who asked keeps what it has, and is told."""
+    """After a Deliver who asked is told, and the interaction returns; otherwise who asked keeps what it has, and is
+    told."""
     why = why or code.text
     if invitation.purpose == Purpose.DELIVER:
-        holding: Holding = node.memory.holdings.rows[interaction.interaction_id]
-        node.memory.drop(node.memory.holdings, interaction.interaction_id)
-        holdings.place_back(node, interaction, holding, why)
         if invitation.asker is not None:
             strategy_id = invitation.asker.party.strategy_id
             note = EventAbandoned(interaction_id=interaction.interaction_id, reason=why, strategy_id=strategy_id)
             node.tell(invitation.asker.session_id, note)
+        holding: Holding = node.memory.holdings.rows[interaction.interaction_id]
+        node.memory.drop(node.memory.holdings, interaction.interaction_id)
+        holdings.place_back(node, interaction, holding, why)
     else:
         _refuse_asker(node, invitation, code, why)
 

@@ -6,6 +6,7 @@ the interaction say the same for views and readers. It ends with its snapshot, w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from broker.errors import Code, Refusal
@@ -36,10 +37,32 @@ def free(node: NodeCore, interaction_id: str) -> None:
         node.memory.update(interaction, is_locked=0, snapshot_id=None)
 
 
-def free_all(node: NodeCore, index: str, owner: str) -> None:
-    """Unlocks all that is locked by one. :param index: what ``owner`` is: ``session`` or ``snapshot``"""
-    for interaction_id in node.memory.locks.keys(index, owner):
-        free(node, interaction_id)
+def free_all(node: NodeCore, index: str, owner: str, at_once: int) -> Iterator[None]:
+    """Unlocks all that is locked by one, with a yield after every ``at_once`` but the last.
+
+    :param index: what ``owner`` is: ``session`` or ``snapshot``
+    """
+    left = node.memory.locks.keys(index, owner)
+    for at, interaction_id in enumerate(left):
+        if at and at % at_once == 0:
+            yield
+        row = node.memory.locks.get(interaction_id)
+        if row is not None and owner in (row.session_id, row.snapshot_id):
+            free(node, interaction_id)
+
+
+class Freeing:
+    """A session has ended: what it has locked is unlocked over several turns."""
+
+    def __init__(self, node: NodeCore, session_id: str, at_once: int) -> None:
+        self._steps = free_all(node, "session", session_id, at_once)
+
+    def slice(self, node: NodeCore) -> bool:
+        """Unlocks some. True: all."""
+        return next(self._steps, self) is self
+
+    def finish(self, node: NodeCore) -> None:
+        """Nobody waits for it."""
 
 
 def lock(node: NodeCore, call: Call) -> EventAck:

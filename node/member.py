@@ -123,8 +123,8 @@ class NodeMember:
             if len(frames) == 1:
                 self._receive_packed(now, peer, frames[0])
             else:
-                for asked in self.front.pairs(peer, frames):
-                    self._receive(now, peer, asked.ref, asked.payload)
+                for ref, payload in self.front.pairs(peer, frames):
+                    self._receive(now, peer, ref, payload)
 
     def _receive_packed(self, now: float, peer: bytes, frame: bytes) -> None:
         try:

@@ -11,7 +11,7 @@ from broker.front import Front
 from broker.sockets import Audience
 from broker.wire import PACKED_TOPIC, PackedEvent, PackedEvents, PackedReplies, PackedReply, make_cursor, pack
 
-from .calls import Outgoing
+from .calls import Outgoing, packed_reply
 
 
 class Outbox:
@@ -33,10 +33,12 @@ class Outbox:
         """
         packed: dict[bytes, list[PackedReply]] = {}
         pairs: list[tuple[bytes, Any, bytes]] = []
-        for (peer, client), ref, payload, code in outgoing:
+        for reply in outgoing:
+            (peer, _), ref, payload, _ = reply
             if type(ref) is int or (ref is None and peer in links):
-                packed.setdefault(peer, []).append(PackedReply(ref or 0, client, code, payload))
+                packed.setdefault(peer, []).append(packed_reply(reply))
             else:
+                assert isinstance(payload, bytes), "rows are for proxies"
                 pairs.append((peer, ref, payload))
         self.front.send(pairs)
         for peer, rows in packed.items():
@@ -47,10 +49,11 @@ class Outbox:
         """Rows in packed frames that are not too long."""
         size, start = 0, 0
         for at, row in enumerate(rows):
-            size += len(row.payload)
+            more = _size(row)
+            size += more
             if size > self.max_packed and at > start:
                 yield rows[start:at]
-                start, size = at, len(row.payload)
+                start, size = at, more
         yield rows[start:]
 
     def events(self, published: PackedEvents) -> None:
@@ -63,6 +66,12 @@ class Outbox:
     def _publish(self, frames: list[bytes]) -> None:
         # XPUB drops what a slow subscriber does not take; the journal has it, and replay fills the gap.
         self.audience.socket.send_multipart(frames, zmq.NOBLOCK)
+
+
+def _size(reply: PackedReply) -> int:
+    """Bytes of what a reply says."""
+    rows = reply.rows
+    return len(reply.payload) if rows is None else sum(map(len, rows.interactions)) + sum(map(len, rows.marks))
 
 
 def _cursor(event: PackedEvent, node: str) -> bytes:

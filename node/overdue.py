@@ -1,7 +1,8 @@
 """Interactions that are held too long: ``handling-timeout`` of agents, ``routing-timeout`` of strategies.
 
 Any request of the agent but Ping starts the agent's time anew. The time is looked up in the interaction's user data
-(key ``handling-timeout``, minutes), then in its media type, then in the server's settings.
+(key ``handling-timeout``, minutes), then in its media type, then in the server's settings, when an agent gets it: a
+later change is for those that are not handled yet.
 """
 
 from __future__ import annotations
@@ -24,10 +25,16 @@ MINUTE = 60.0
 
 def watch(node: NodeCore, holding: Holding) -> None:
     """Has the holding looked at when its time may be over."""
-    interaction = node.memory.interactions[holding.interaction_id]
     if holding.holders:
-        wait_s = allowed_s(node, interaction) if holding.holders[0].agent else node.settings.routing_timeout * MINUTE
+        wait_s = _wait_s(node, holding) if holding.holders[0].agent else node.settings.routing_timeout * MINUTE
         node.deadline(node.now + wait_s, look, (holding.interaction_id, holding.token))
+
+
+def _wait_s(node: NodeCore, holding: Holding) -> float:
+    """How long the holding's agents may be silent, in seconds."""
+    if holding.handling_s is not None:
+        return holding.handling_s
+    return allowed_s(node, node.memory.interactions[holding.interaction_id])
 
 
 def allowed_s(node: NodeCore, interaction: Interaction) -> float:
@@ -61,7 +68,7 @@ def look(node: NodeCore, what: tuple[str, int]) -> None:
     if not holding.holders[0].agent:
         holdings.end(node, interaction, holding, "RoutingTimeout")
         return
-    due = _heard_at(node, holding) + allowed_s(node, interaction)
+    due = _heard_at(node, holding) + _wait_s(node, holding)
     if due <= node.now:
         holdings.end(node, interaction, holding, "HandlingTimeout")
     else:

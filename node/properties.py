@@ -16,21 +16,22 @@ from broker.messages.interactions import (
     InteractionChanged,
     RequestChangeProperties,
 )
-from broker.messages.objects import MAX_NAME, MAX_NUMBER, SETTABLE, Interaction
+from broker.messages.objects import MAX_NAME, MAX_NUMBER, PROPERTIES, SETTABLE, Interaction
 
-from . import holdings
+from . import attributes, holdings
 from .calls import Call, Cause
 
 if TYPE_CHECKING:
     from .core import NodeCore
+    from .sessions import Session
 
 
 def change_properties(node: NodeCore, call: Call) -> EventAck:
     """RequestChangeProperties: reported, and told to whoever else handles the interaction."""
     interaction = holdings.find(node, call)
     holding = holdings.authorise(node, call, interaction)
-    changed = changed_properties(interaction, call.request)
-    report_change(node, interaction, call.request, changed, holdings.cause_of(node, call, holding))
+    changed = changed_properties(node, call, interaction)
+    report_change(node, call, interaction, changed, holdings.cause_of(node, call, holding))
     if holding is not None:
         note = InteractionChanged(interaction_id=interaction.interaction_id, interaction=interaction)
         asking = holdings.holder_of(node, call, holding)
@@ -40,31 +41,61 @@ def change_properties(node: NodeCore, call: Call) -> EventAck:
     return EventAck(interaction_id=interaction.interaction_id)
 
 
-def changed_properties(interaction: Interaction, request: ChangingRequest) -> dict[str, Any]:
+def changed_properties(node: NodeCore, call: Call, interaction: Interaction) -> dict[str, Any]:
     """The request's property changes as new values of the interaction's fields; nothing is changed yet.
 
-    :raises Refusal: ``WRONG_VALUE`` for a fixed property with a value of another type
+    :raises Refusal: ``WRONG_VALUE`` for a system property that cannot be changed, or not to this value;
+        ``ACCESS_DENIED`` for one that this client may not change
     """
+    request: ChangingRequest = call.request
     fields: dict[str, Any] = {}
     data: dict[str, Any] = {}
-    for given, where in ((request.added_properties, "added"), (request.changed_properties, "changed")):
-        for name, value in given.items():
-            if name in SETTABLE:
-                fields[name] = _value(name, value, f"{where}_properties")
+    for given, where in (
+        (request.added_properties, "added_properties"),
+        (request.changed_properties, "changed_properties"),
+    ):
+        for key, value in given.items():
+            name = PROPERTIES.get(key)
+            if name is None:
+                data[key] = value
             else:
-                data[name] = value
-    deleted = [name for name in request.deleted_properties if name not in SETTABLE]
-    for name in request.deleted_properties:
-        if name in SETTABLE:
+                _check_settable(call, name, where)
+                fields[name] = _value(name, value, where)
+                _check_types(node, interaction, fields, where)
+    deleted = []
+    for key in request.deleted_properties:
+        name = PROPERTIES.get(key)
+        if name is None:
+            deleted.append(key)
+        else:
+            _check_settable(call, name, "deleted_properties")
             if name in _ALWAYS:
                 raise Refusal(Code.WRONG_VALUE, f"{name} cannot be deleted", field="deleted_properties")
             fields[name] = None
     if data or deleted:
-        merged = _members(interaction.user_data) | {name: Raw(encode(value)) for name, value in data.items()}
-        for name in deleted:
-            merged.pop(name, None)
-        fields["user_data"] = Raw(encode(merged))
+        fields["user_data"] = _merged(interaction, data, deleted)
     return fields
+
+
+def _check_settable(call: Call, name: str, field: str) -> None:
+    """System properties are the server's, but for some (domain facts, 2.1)."""
+    if name not in SETTABLE:
+        raise Refusal(Code.WRONG_VALUE, f"{name} is a system property that no client changes so", field=field)
+    if name == "is_online" and call.session.type not in holdings.SERVERS:
+        raise Refusal(Code.ACCESS_DENIED, "is_online is for media servers and capture points", field=field)
+
+
+def _check_types(node: NodeCore, interaction: Interaction, fields: dict[str, Any], where: str) -> None:
+    kind, subtype = fields.get("interaction_type"), fields.get("interaction_subtype")
+    attributes.check_types(node, interaction.tenant_id, kind, subtype, where)
+
+
+def _merged(interaction: Interaction, data: dict[str, Any], deleted: list[str]) -> Raw:
+    """The user data with changes."""
+    merged = _members(interaction.user_data) | {name: Raw(encode(value)) for name, value in data.items()}
+    for name in deleted:
+        merged.pop(name, None)
+    return Raw(encode(merged))
 
 
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -95,12 +126,11 @@ def _value(name: str, value: Any, field: str) -> Any:
     raise Refusal(Code.WRONG_VALUE, f"{name} is of type {expected.__name__}", field=field)
 
 
-def report_change(
-    node: NodeCore, interaction: Interaction, request: ChangingRequest, fields: dict[str, Any], cause: Cause
-) -> None:
-    """Writes changed properties and reports what the request said."""
-    if fields.get("is_online") == 0 and interaction.is_online and interaction.abandoned_at is None:
-        fields["abandoned_at"] = node.now
+def report_change(node: NodeCore, call: Call, interaction: Interaction, fields: dict[str, Any], cause: Cause) -> None:
+    """Writes changed properties, reports what the request said, and tells the media server that wants to know."""
+    request: ChangingRequest = call.request
+    if "is_online" in fields and fields["is_online"] != interaction.is_online:
+        fields["abandoned_at"] = None if fields["is_online"] else node.now
     if fields:
         node.memory.update(interaction, **fields)
     body = {
@@ -108,16 +138,27 @@ def report_change(
         "changed_properties": request.changed_properties,
         "deleted_properties": list(request.deleted_properties),
     }
+    _say(node, interaction, body, cause, call.session)
+
+
+def _say(
+    node: NodeCore, interaction: Interaction, body: dict[str, Any], cause: Cause, asking: Session | None = None
+) -> None:
+    """Says what was changed to reporting, and to the media server that has submitted it and wants to know."""
     node.event(EventPropertiesChanged, interaction, cause, shows_data=True, body=Raw(encode(body)))
+    note = None
+    for session in node.sessions.followers.get(interaction.submitted_by or "", ()):
+        if session is not asking and interaction.tenant_id in session.tenants:
+            note = note or InteractionChanged(interaction_id=interaction.interaction_id, interaction=interaction)
+            node.tell(session.session_id, note)
 
 
 def merge_user_data(node: NodeCore, interaction: Interaction, data: Raw, cause: Cause) -> None:
-    """Writes keys into the user data of an interaction, none of them a fixed property, and says so to all who handle
+    """Writes keys into the user data of an interaction, none of them a system property, and says so to all who handle
     it. :param data: a JSON object, known to be one"""
     added = _members(data)
-    request = RequestChangeProperties(interaction_id=interaction.interaction_id, added_properties=dict(added))
-    merged = Raw(encode(_members(interaction.user_data) | added))
-    report_change(node, interaction, request, {"user_data": merged}, cause)
+    node.memory.update(interaction, user_data=Raw(encode(_members(interaction.user_data) | added)))
+    _say(node, interaction, {"added_properties": added, "changed_properties": {}, "deleted_properties": []}, cause)
     holding = node.memory.holdings.get(interaction.interaction_id)
     note = InteractionChanged(interaction_id=interaction.interaction_id, interaction=interaction)
     for holder in holding.holders if holding is not None else ():

@@ -47,13 +47,17 @@ class _Hints(msgspec.Struct):
 _hints = msgspec.json.Decoder(_Hints).decode
 
 
+Heads = tuple[list[Any] | None, list[Any] | None]
+"""What a proxy was told last of a view: its head, and that of pulls that ignore holds where it is another."""
+
+
 class Pulls:
     """Held pulls by view, and which proxies watch which view."""
 
     def __init__(self) -> None:
         self.waiting: dict[str, deque[Call]] = {}
         self.held = 0
-        self.watchers: dict[str, dict[tuple[bytes, int], list[Any] | None]] = {}
+        self.watchers: dict[str, dict[tuple[bytes, int], Heads]] = {}
 
     def hold(self, node: NodeCore, call: Call, view: View) -> None:
         """Lets a pull wait. :raises Refusal: too many wait already"""
@@ -134,20 +138,27 @@ class Pulls:
         return None
 
     def _tell(self, node: NodeCore, view: View) -> None:
-        head = head_of(node, view)
+        now = head_of(node, view)
+        heads = (now.head, now.any_head)
         watchers = self.watchers[view.view_id]
         payload = b""
         for source, told in watchers.items():
-            if told != head:
-                watchers[source] = head
-                payload = payload or encode(EventViewHead(view_id=view.view_id, head=head, depth=len(view)))
+            if told != heads:
+                watchers[source] = heads
+                payload = payload or encode(now)
                 node.outgoing.append((source, None, payload, 0))
 
 
-def head_of(node: NodeCore, view: View) -> list[Any] | None:
-    """The raw values of the head's key, None for an empty view and for one whose queue gives nothing."""
-    first = view.head() if queues.gives(node, view.queue) else None
-    return None if first is None else view.order.head(node.memory.interactions[first])
+def head_of(node: NodeCore, view: View) -> EventViewHead:
+    """The head as a proxy is told of it; none of an empty view, and of one whose queue gives nothing."""
+    told = EventViewHead(view_id=view.view_id, depth=len(view), held=len(view.held_ids))
+    if queues.gives(node, view.queue):
+        interactions, raw = node.memory.interactions, view.order.head
+        first = view.head()
+        told.head = None if first is None else raw(interactions[first])
+        of_all = view.head(ignore_hold=True)
+        told.any_head = None if of_all is None or of_all == first else raw(interactions[of_all])
+    return told
 
 
 def pull(node: NodeCore, call: Call) -> EventPulledInteractions | None:
@@ -218,7 +229,8 @@ def _take(node: NodeCore, call: Call, view: View, count: int, below: Key | None)
 def _holder(node: NodeCore, call: Call) -> Holder:
     if call.session.type is ClientType.ROUTING:
         return holdings.strategy_holder(call, call.request.strategy_id)
-    return agent_holder(agents.asking(node, call), call.session.session_id, call.session.name)
+    agent, focus = agents.asking(node, call), call.request.initial_in_focus_state
+    return agent_holder(agent, call.session.session_id, call.session.name, in_focus=focus)
 
 
 def _room(node: NodeCore, holder: Holder) -> capacity.Room | None:
@@ -230,6 +242,8 @@ def _room(node: NodeCore, holder: Holder) -> capacity.Room | None:
 
 def _grant(node: NodeCore, call: Call, interaction: Interaction, holder: Holder) -> Granted:
     old_state, workbin = interaction.interaction_state, interaction.workbin
+    if holder.agent and interaction.delivered_at is None:
+        node.memory.update(interaction, delivered_at=node.now)
     holding = holdings.grant(node, interaction, holder)
     cause = call.cause(holdings.as_actor(holder))
     parts: dict[str, Any] = {"party": holder.party, "old_queue": interaction.queue, "old_state": old_state}
@@ -237,7 +251,7 @@ def _grant(node: NodeCore, call: Call, interaction: Interaction, holder: Holder)
         node.event(EventTakenFromQueue, interaction, cause, **parts)
     if workbin is not None:
         node.event(EventTakenFromWorkbin, interaction, cause, **parts)
-    holdings.add_party(node, interaction, holder, cause)
+    holdings.add_party(node, interaction, holder, cause, "Pull")
     fields = {name: getattr(interaction, name) for name in Interaction.__struct_fields__}
     return Granted(**fields, token=holding.token)
 
@@ -295,10 +309,10 @@ def _hold_over(node: NodeCore, held: tuple[str, Call]) -> None:
 def watch(node: NodeCore, call: Call) -> EventViewHead:
     """RequestWatchView: a proxy asks for the head now and is told of its changes from then on."""
     view = _view(node, call.request)
-    head = head_of(node, view)
-    node.pulls.watchers.setdefault(view.view_id, {})[call.source] = head
+    told = head_of(node, view)
+    node.pulls.watchers.setdefault(view.view_id, {})[call.source] = (told.head, told.any_head)
     call.session.watches.add(view.view_id)
-    return EventViewHead(view_id=view.view_id, head=head, depth=len(view))
+    return told
 
 
 HANDLERS = {RequestPull: pull, RequestWatchView: watch}

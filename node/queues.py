@@ -1,4 +1,4 @@
-"""Queues that give nothing: paused by an operator, or disabled in the configuration."""
+"""Queues that give nothing: paused by an operator or from the start, or disabled in the configuration."""
 
 from __future__ import annotations
 
@@ -24,26 +24,36 @@ def gives(node: NodeCore, queue: str | None) -> bool:
     if queue is None:
         return True
     known = node.configuration.queues.get(queue)
-    return known is not None and known.enabled and node.memory.queues.get(queue) is None
+    return known is not None and known.enabled and not _is_paused(node, queue, known)
+
+
+def _is_paused(node: NodeCore, name: str, queue: Queue) -> bool:
+    """What an operator has said last counts; before that, the configuration."""
+    row = node.memory.queues.get(name)
+    return queue.paused if row is None else row.paused
 
 
 def pause(node: NodeCore, call: Call) -> EventAck:
     """RequestPauseQueue: kept in a table, so that it outlasts failover and restart."""
-    name, queue = call.request.queue, _queue(node, call)
-    if node.memory.queues.get(name) is None:
-        node.memory.put(node.memory.queues, name, QueueRow(since_us=node.clock.next(node.now)))
-        node.memory.views.touch(name)
-        node.custom_event(EventQueuePaused, queue.tenant, call.cause(), Raw(encode({"queue": name})))
-    return EventAck()
+    return _set_paused(node, call, True)
 
 
 def resume(node: NodeCore, call: Call) -> EventAck:
     """RequestResumeQueue."""
+    return _set_paused(node, call, False)
+
+
+def _set_paused(node: NodeCore, call: Call, paused: bool) -> EventAck:
     name, queue = call.request.queue, _queue(node, call)
-    if node.memory.queues.get(name) is not None:
-        node.memory.drop(node.memory.queues, name)
+    if _is_paused(node, name, queue) is not paused:
+        if paused is queue.paused:
+            node.memory.drop(node.memory.queues, name)
+        else:
+            row = QueueRow(since_us=node.clock.next(node.now), paused=paused)
+            node.memory.put(node.memory.queues, name, row)
         node.memory.views.touch(name)
-        node.custom_event(EventQueueResumed, queue.tenant, call.cause(), Raw(encode({"queue": name})))
+        event = EventQueuePaused if paused else EventQueueResumed
+        node.custom_event(event, queue.tenant, call.cause(), Raw(encode({"queue": name})))
     return EventAck()
 
 

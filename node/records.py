@@ -91,6 +91,7 @@ class Holding(Record):
 
     :param token: of the grant; a request with an older one is refused
     :param queue: it was taken from here and returns here
+    :param handling_s: how long its agents may be silent, as it was when they got it
     :param view_id: of one that was pushed to a routing engine: the view it came from
     """
 
@@ -100,6 +101,7 @@ class Holding(Record):
     holders: list[Holder]
     queue: str | None = None
     workbin: Workbin | None = None
+    handling_s: float | None = None
     view_id: str | None = None
 
 
@@ -139,12 +141,18 @@ class Purpose(StrEnum):
     CONFERENCE = "conference"
     INTRUDE = "intrude"
 
+    @property
+    def operation(self) -> str:
+        """The published name, as events and invitations show it."""
+        return "Route" if self is Purpose.DELIVER else self.value.capitalize()
+
 
 class Invitation(Record):
     """An agent was offered an interaction and has not answered yet.
 
     :param asker: the strategy or agent that asked
     :param asked: keys of the reply that waits for the answer (:attr:`node.calls.Call.keys`)
+    :param extension: of the request, for the agent
     """
 
     ticket_id: int
@@ -155,6 +163,7 @@ class Invitation(Record):
     asker: Holder | None = None
     asked: list[str] = []
     visibility_mode: int = 0
+    extension: Document = UNSET
 
 
 class Reservation(Record):
@@ -169,12 +178,13 @@ class Reservation(Record):
 
 
 class QueueRow(Record):
-    """A queue that an operator has paused.
+    """A queue that an operator has paused, or resumed where the configuration pauses it.
 
     :param since_us: since when
     """
 
     since_us: int
+    paused: bool = True
 
 
 class Subscription(Record):
@@ -235,17 +245,28 @@ class ServiceCall(Record):
     asked: list[str] = []
 
 
+class Stage(StrEnum):
+    """A snapshot's life (:mod:`node.snapshots`)."""
+
+    TAKING = "taking"
+    READY = "ready"
+    ENDING = "ending"
+
+
 class Snapshot(Record):
     """A frozen list of interactions; they are in the rows of its pages.
 
-    :param session_id: of the client that took it; the snapshot ends with it
+    :param session_id: of the client that took it; the snapshot ends with it. Empty: it has no owner any more
     :param count: how many interactions are in it
+    :param asked: keys of the reply to what is being done with it (:attr:`node.calls.Call.keys`)
     """
 
     snapshot_id: str
     session_id: str
     taken_us: int
     count: int = 0
+    stage: Stage = Stage.READY
+    asked: list[str] = []
 
 
 class Pin(Struct, array_like=True, frozen=True):
@@ -343,7 +364,7 @@ TABLES: dict[str, Kind[Any]] = {
     ),
     "services": Kind(ServiceCall, {"server": lambda row: [row.server], "asked": lambda row: row.asked}),
     "answers": Kind(Answer),
-    "snapshots": Kind(Snapshot, {"session": lambda row: [row.session_id]}),
+    "snapshots": Kind(Snapshot, {"session": lambda row: [row.session_id], "asked": lambda row: row.asked}),
     "pages": Kind(Page),
     "moves": Kind(Move),
     "locks": Kind(

@@ -72,8 +72,8 @@ class RefusedMember:
             if len(frames) == 1:
                 self._decline_packed(peer, frames[0])
             else:
-                for asked in self.front.pairs(peer, frames):
-                    self._decline((peer, 0), asked.ref, asked.payload)
+                for ref, payload in self.front.pairs(peer, frames):
+                    self._decline((peer, 0), ref, payload)
 
     def _decline_packed(self, peer: bytes, frame: bytes) -> None:
         try:

@@ -30,6 +30,9 @@ def deliver(node: NodeCore, call: Call) -> EventAck:
     agent = target(node, call, interaction)
     reservations.check(node, agent, call.session)
     router = holdings.holder_of(node, call, holding)
+    suggested = {name: getattr(request, name) for name in ("in_queues", "out_queues") if getattr(request, name)}
+    if suggested:
+        node.memory.update(interaction, **suggested)
     offer = Offer(Purpose.DELIVER, router, request.timeout or node.settings.delivering_timeout)
     ticket = invite(node, call, interaction, agent, offer)
     cause = call.cause(holdings.as_actor(router) if router else None)

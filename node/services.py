@@ -192,7 +192,7 @@ class Response(NamedTuple):
 
 def give_response(node: NodeCore, row: ServiceCall, said: Response, cause: str | None) -> None:
     """A server has answered: merged, reported, and the client's reply."""
-    caused = Cause(_as_actor(row), cause)
+    caused, before = Cause(_as_actor(row), cause), len(node.outgoing)
     merged = said.merge and _merge(node, row, said.user_data, caused)
     body: dict[str, Any] = {"response": said.response, "user_data": said.user_data, "user_data_merged": merged}
     _report(node, EventExternalServiceResponded, row, body, caused)
@@ -202,7 +202,8 @@ def give_response(node: NodeCore, row: ServiceCall, said: Response, cause: str |
         user_data_merged=merged,
         **_references(row),
     )
-    _finish(node, row, reply)
+    if _finish(node, row, reply):
+        node.reply_first(before)
 
 
 def give_fault(node: NodeCore, row: ServiceCall, code: int | str, text: str, cause: str | None) -> None:
@@ -220,8 +221,8 @@ def _merge(node: NodeCore, row: ServiceCall, data: Raw, cause: Cause) -> bool:
     return True
 
 
-def _finish(node: NodeCore, row: ServiceCall, reply: Reply) -> None:
-    """The row goes; the client has its reply, or will have it when it asks again."""
+def _finish(node: NodeCore, row: ServiceCall, reply: Reply) -> bool:
+    """The row goes; the client has its reply (True), or will have it when it asks again."""
     server = node.services.servers.get(row.server)
     if server is not None:
         server.late = False
@@ -230,6 +231,7 @@ def _finish(node: NodeCore, row: ServiceCall, reply: Reply) -> None:
         node.finish(call, reply)
     else:
         node.keep_reply(row.asked, reply)
+    return call is not None
 
 
 def fail(node: NodeCore, row: ServiceCall, refusal: Refusal) -> None:

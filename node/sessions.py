@@ -6,7 +6,10 @@ take-over those wait for their session to come back, and end as the session's wo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET
 
 from broker.errors import Code, Refusal
 from broker.messages.connection import (
@@ -19,7 +22,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, attendance, invitations, reservations, snapshots, topics, workbins
+from . import agents, attendance, holdings, invitations, reservations, snapshots, topics, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -34,12 +37,14 @@ class Session:
 
     :param source: where it is now; a proxy's client has the proxy's address and its number there
     :param asked: when it last asked for anything but Ping
+    :param follows: a media server that wants to be told of others' changes to what it has submitted
     :param link: it is a proxy's own session, the one that others come through
     :param settled: of a link: every request below this number has its reply
     """
 
     __slots__ = (
         "asked",
+        "follows",
         "heard",
         "link",
         "media_type",
@@ -62,15 +67,39 @@ class Session:
         self.media_type = request.media_type
         self.tenants = tenants
         self.link = request.client_type is ClientType.PROXY and source[1] == 0
+        self.follows = request.client_type in holdings.SERVERS and _wants_changes(request)
         self.heard = self.asked = 0.0
         self.settled = 0
         self.watches: set[str] = set()
 
 
+class _Hints(msgspec.Struct):
+    """What a registration looks at in its ``extension``; all else there is anybody's."""
+
+    event_properties_changed: Any = None
+
+
+_hints = msgspec.json.Decoder(_Hints).decode
+
+
+def _wants_changes(request: RequestRegisterClient) -> bool:
+    """Whether ``event_properties_changed`` is given and not 0 (domain facts, 1.3)."""
+    if request.extension is UNSET:
+        return False
+    try:
+        return _hints(request.extension).event_properties_changed not in (None, 0, False, "0", "")
+    except (ValueError, RecursionError):
+        return False
+
+
 class Sessions:
-    """All sessions by source and by id, and when each was heard of last."""
+    """All sessions by source and by id, and when each was heard of last.
+
+    :param followers: by client name: the media servers that want to be told of changes
+    """
 
     def __init__(self) -> None:
+        self.followers: dict[str, list[Session]] = {}
         self.by_source: dict[Source, Session] = {}
         self.by_id: dict[str, Session] = {}
         self.clients_of: dict[bytes, set[Source]] = {}
@@ -79,9 +108,15 @@ class Sessions:
         self.by_id[session.session_id] = session
         self.by_source[session.source] = session
         self.clients_of.setdefault(session.source[0], set()).add(session.source)
+        if session.follows:
+            self.followers.setdefault(session.name, []).append(session)
 
     def discard(self, session: Session) -> None:
         self.by_id.pop(session.session_id, None)
+        if session.follows:
+            left = [one for one in self.followers.pop(session.name, ()) if one is not session]
+            if left:
+                self.followers[session.name] = left
         if self.by_source.get(session.source) is session:
             del self.by_source[session.source]
             sources = self.clients_of.get(session.source[0])
@@ -114,7 +149,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
         sessions.discard(known)
     session_id = known.session_id if known is not None else _session_id(node, call, request)
     session = Session(session_id, call.source, request, tenants)
-    session.heard = node.now
+    session.heard = session.asked = node.now  # to come back is activity, too: nothing that is handled is overdue now
     if known is not None:
         session.watches, session.settled = known.watches, known.settled
     sessions.add(session)

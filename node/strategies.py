@@ -138,7 +138,7 @@ class Strategies:
         holding = holdings.grant(node, interaction, runner.holder, view_id=view_id)
         runner.sent(node.now, self.engines.next_turn())
         node.event(EventTakenFromQueue, interaction, UNASKED, party=party, old_queue=queue, old_state=state)
-        holdings.add_party(node, interaction, runner.holder, UNASKED)
+        holdings.add_party(node, interaction, runner.holder, UNASKED, "Route")
         _tell(node, interaction, holding)
 
     def _next(self, node: NodeCore, runners: list[Runner]) -> Runner | None:
@@ -210,7 +210,7 @@ class Strategies:
             return
         holding = holdings.grant(node, interaction, runner.holder, holding, holding.view_id)
         runner.sent(node.now, self.engines.next_turn())
-        holdings.add_party(node, interaction, runner.holder, cause)
+        holdings.add_party(node, interaction, runner.holder, cause, "Route")
         _tell(node, interaction, holding, resubmitted=True)
 
 

@@ -125,8 +125,10 @@ class View:
         """The keys of what pulls take, in the view's order, whosever turn it is."""
         return merge(*self.live.by_value.values())
 
-    def head(self) -> str | None:
+    def head(self, *, ignore_hold: bool = False) -> str | None:
         """The id that a pull would take first."""
+        if ignore_hold and self.held_ids:
+            return next((key[-1] for _, key in self._turns(None, True)), None)
         key = self.live.head()
         return key[-1] if key is not None else None
 

@@ -31,9 +31,10 @@ from broker.messages.workbins import (
     WorkbinTypeInfo,
 )
 
-from . import agents, holdings, interactions
+from . import agents, attributes, holdings, interactions
 from .calls import Call
 from .contents import Bin, Move
+from .listing import Listing, key_of, keys, listed
 from .properties import changed_properties, report_change
 from .records import AgentRow, Subscription
 
@@ -52,11 +53,12 @@ def place(node: NodeCore, call: Call) -> EventAck:
     holder = holdings.holder_of(node, call, holding) if holding is not None else None
     agent = node.memory.agents.get(holder.agent) if holder is not None and holder.agent else None
     workbin = known_workbin(node, interaction.tenant_id, request.workbin, agent)
-    changed = changed_properties(interaction, request)
+    attributes.check_placing(node, interaction, holdings.backing_queue(node, workbin))
+    changed = changed_properties(node, call, interaction)
     cause = holdings.cause_of(node, call, holding)
     interactions.take_out(node, call, interaction, holding, "PlacedInWorkbin")
     if changed:
-        report_change(node, interaction, request, changed, cause)
+        report_change(node, call, interaction, changed, cause)
     holdings.place_in_workbin(node, interaction, workbin, cause)
     return EventAck(interaction_id=interaction.interaction_id)
 
@@ -162,14 +164,15 @@ def pulled(node: NodeCore, call: Call) -> Bin | None:
 # -- reading
 
 
-def content(node: NodeCore, call: Call) -> EventWorkbinContent:
+def content(node: NodeCore, call: Call) -> Listing | None:
     """RequestGetWorkbinContent."""
     request: RequestGetWorkbinContent = call.request
     order = compile_order(request.order, node.configuration.custom_properties)
     ids = node.memory.contents.of(asked(node, call, request.workbin))
-    there = (node.memory.interactions[ident] for ident in ids)
-    first = nsmallest(request.count, there, key=order.key)
-    return EventWorkbinContent(interactions=first, more=len(ids) > request.count)
+    key = keys(call, order)
+    there = [(key(one), one) for one in map(node.memory.interactions.__getitem__, ids)]
+    first = nsmallest(request.count, there, key=key_of)
+    return listed(node, call, EventWorkbinContent, first, len(ids) > request.count)
 
 
 def types(node: NodeCore, call: Call) -> EventWorkbinTypesInfo:

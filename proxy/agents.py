@@ -262,6 +262,8 @@ class Agents:
             self._calls.refuse(change.call, answer)
         else:
             self._calls.answer(change.call, answer)
+        for note in change.notes:
+            self._calls.tell(change.session, note)
         if change.session.ended:
             self.end(change.session)
         elif change.agent is not None and change.agent in self._roster:
@@ -321,42 +323,62 @@ class Agents:
 
     # -- notifications
 
-    def lets_pass(self, session: Session, node: str, payload: bytes) -> bool:
-        """Whether a client shall see a notification: every node sends those about agents, one of them is enough.
-        What it says is noted."""
-        kind = next((kind for kind in _HEARD if payload.startswith(kind)), None)
-        if kind is None:
-            return True
-        try:
-            note = _read_note(payload)
-        except (ValueError, RecursionError):
-            return False
-        for change in self._running.get(session.client, ()) if kind is not _FORCED else ():
-            if _is_about(note, change.head):
-                if kind is _STATUS:
-                    change.told[node] = note.state
-                return change.speaking == node
-        agent = next((agent for agent in self._roster.of(session.client) if _is_about(note, agent)), None)
-        return kind is _FORCED if agent is None else _HEARD[kind](self, agent, node, note)
+    def hear(self, node: str, client: int, payload: bytes) -> None:
+        """A node tells a client something. What it says of the state of an agent is noted."""
+        if not payload.startswith(_STATUS):
+            return
+        note = _read(payload)
+        if note is None:
+            return
+        change, agent = self._about(client, note)
+        if change is not None:
+            change.told[node] = note.state
+        elif agent is not None:
+            agent.hear(node, note.state)
+            self.arrears.heard(agent)
 
-    def _hear_closed(self, agent: Agent, node: str, note: _Note) -> bool:
+    def lets_pass(self, session: Session, node: str, payload: bytes) -> bool:
+        """Whether a client shall see a notification now: every node sends those about agents, one of them is enough.
+        What comes of a change that is under way comes after its answer."""
+        kind = next((kind for kind in (_STATUS, _CLOSED, _FORCED) if payload.startswith(kind)), None)
+        if kind is None:
+            leaving = next((change for change in self._running.get(session.client, ()) if change.is_logout), None)
+            if leaving is not None:
+                leaving.notes.append(payload)
+            return leaving is None
+        note = _read(payload)
+        if note is None:
+            return False
+        change, agent = self._about(session.client, note)
+        if kind is _FORCED:
+            return self._hear_forced(agent, node, note)
+        if change is not None:
+            if change.speaking == node:
+                change.notes.append(payload)
+            return False
+        if agent is not None and kind is _CLOSED:
+            self._hear_closed(agent, node)
+            return True
+        return agent is not None and agent.speaking == node
+
+    def _about(self, client: int, note: _Note) -> tuple[Change | None, Agent | None]:
+        """The change under way that a notification is about, and the agent."""
+        change = next((change for change in self._running.get(client, ()) if _is_about(note, change.head)), None)
+        return change, next((agent for agent in self._roster.of(client) if _is_about(note, agent)), None)
+
+    def _hear_closed(self, agent: Agent, node: str) -> None:
         """The agent is not this client's any more; nodes that have not heard of that yet are told."""
         self._roster.discard(agent)
         self.arrears.withdraw(agent)
         doubt = Doubt(agent.session, agent.agent_id, agent.place_id)
         self.arrears.doubt(doubt, [other for other in self.arrears.nodes_of(agent) if other != node], agent.speaking)
-        return True
 
-    def _hear_status(self, agent: Agent, node: str, note: _Note) -> bool:
-        agent.hear(node, note.state)
-        self.arrears.heard(agent)
-        return agent.speaking == node
-
-    def _hear_forced(self, agent: Agent, node: str, note: _Note) -> bool:
-        """A node has changed the agent by itself: that is the agent's state now, at all nodes."""
-        forced = agent.state._replace(media=note.media_state_list, media_reasons=note.media_reasons)
-        agent.said[node] = agent.state = forced
-        self.arrears.heard(agent)
+    def _hear_forced(self, agent: Agent | None, node: str, note: _Note) -> bool:
+        """A node has changed an agent by itself: that is its state now, at all nodes. The client always hears of it."""
+        if agent is not None:
+            forced = agent.state._replace(media=note.media_state_list, media_reasons=note.media_reasons)
+            agent.said[node] = agent.state = forced
+            self.arrears.heard(agent)
         return True
 
 
@@ -374,14 +396,22 @@ class _Note(msgspec.Struct):
         return State(self.media_state_list, self.donot_disturb, self.media_reasons, self.state_reason)
 
 
-_read_note = msgspec.json.Decoder(_Note).decode
+_decode = msgspec.json.Decoder(_Note).decode
 
-_CLOSED, _STATUS, _FORCED = (
+
+def _read(payload: bytes) -> _Note | None:
+    """What a node says about an agent; None when it cannot be read."""
+    try:
+        return _decode(payload)
+    except (ValueError, RecursionError):
+        return None
+
+
+_STATUS, _CLOSED, _FORCED = (
     b'{"message":"%b"' % note.__name__.encode()
-    for note in (EventAgentConnectionClosed, EventCurrentAgentStatus, EventForcedAgentStateChange)
+    for note in (EventCurrentAgentStatus, EventAgentConnectionClosed, EventForcedAgentStateChange)
 )
-_HEARD = {_CLOSED: Agents._hear_closed, _STATUS: Agents._hear_status, _FORCED: Agents._hear_forced}
-"""How notifications about agents begin (the name comes first in all that nodes say), and what is made of them."""
+"""How notifications about agents begin: the name comes first in all that nodes say."""
 
 
 _TEXTS = {int(code): code.text for code in Code}

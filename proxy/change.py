@@ -21,12 +21,12 @@ class Change:
     :param names: what it keeps other changes away from
     :param speaking: the node that speaks for the agent; :param others: the other nodes that are there
     :param before: the state that the agent was in; :param told: what nodes have said of it since the change began
-    :param left: nodes that have logged it out
+    :param left: nodes that have logged it out; ``notes``: what the client is told because of it, after its answer
     """
 
     __slots__ = (
-        "agent", "before", "call", "deadline", "head", "left", "names", "others", "payload", "request", "session",
-        "speaking", "told",
+        "agent", "before", "call", "deadline", "head", "left", "names", "notes", "others", "payload", "request",
+        "session", "speaking", "told",
     )  # fmt: skip
 
     def __init__(self, session: Session, request: type[Request], head: Any, payload: bytes, deadline: float) -> None:
@@ -43,6 +43,7 @@ class Change:
         self.before: State | None = None
         self.told: dict[str, State] = {}
         self.left: set[str] = set()
+        self.notes: list[bytes] = []
 
     @property
     def is_logout(self) -> bool:

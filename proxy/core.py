@@ -36,7 +36,7 @@ from broker.messages.reporting import (
 )
 from broker.messages.routing import RequestDeliver
 from broker.topics import key_of_one
-from broker.wire import PackedEvents, PackedReplies, PackedRequest
+from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
 
 from .agents import Agents
 from .byids import ByIds
@@ -162,7 +162,8 @@ class ProxyCore:
 
         :param ref: opaque; comes back with the reply
         """
-        self._live(now)
+        if now != self._wall:  # hot path: what came together has come at one time
+            self._live(now)
         session = self.sessions.by_source.get(source)
         if session is not None:
             session.heard = self.now
@@ -280,16 +281,21 @@ class ProxyCore:
         self.stream.heard(self.now, published)
 
     def replies(self, now: float, node: str, member: str, packed: PackedReplies) -> None:
-        """What came on a link. What the node says of heads of views counts before what it gave from them."""
+        """What came on a link. What the node says of heads of views and of agents counts before what it did to them; a
+        client gets its replies before what it is told because of them."""
         self._live(now)
+        notes: list[PackedReply] = []
         for reply in self.links.replies(self.now, node, member, packed):
             if not reply.client:
                 self._learn(node, reply.payload)
             if reply.number:
                 self.gather.answer(node, reply)
             elif reply.client:
-                self._notify(node, reply.client, reply.payload)
+                notes.append(reply)
+                self.agents.hear(node, reply.client, reply.payload)
         self._settle()
+        for note in notes:
+            self._notify(node, note.client, note.payload)
 
     def _learn(self, node: str, payload: bytes) -> None:
         """What a node tells the proxy itself."""

@@ -6,15 +6,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 from broker.errors import Code, Refusal
-from broker.messages.kinds import ClientType, Merge
+from broker.messages.kinds import ClientType, Merge, Request
+from broker.wire import LISTED
 
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker
-from .merge import MERGES, Terms, lost
+from .merge import MERGES, Merger, Terms, lost
 from .route import Nodes, checked_tenant, no_servers
 
 _PROXIES = frozenset({ClientType.PROXY})
@@ -24,7 +25,6 @@ class Forward:
     """Forwarding; and the submits that wait for any node that takes them."""
 
     def __init__(self, desk: Desk) -> None:
-        self._custom = desk.configuration.custom_properties
         self._counts = desk.counts
         self._gather = desk.gather
         self._calls = desk.calls
@@ -61,8 +61,8 @@ class Forward:
     def submit(self, call: Call) -> None:
         """Route SUBMIT: to one node that takes new interactions of this tenant and media type, each in turn.
 
-        With an id of the client's own: to the id's home, where a duplicate is seen. With a dedup_id: to its home, where
-        a repetition is seen.
+        With an id of the client's own: to the id's home, where a duplicate is seen. A child: to its parent's node,
+        which knows where the parent lets its children go. With a dedup_id: to its home, where a repetition is seen.
         """
         head, session = call.head, call.session
         if head.tenant_id not in session.tenants:
@@ -73,12 +73,22 @@ class Forward:
             if home is None:
                 raise Refusal(Code.NO_SERVERS, "the node that this id names does not take it", field="interaction_id")
             self._forward(call, (home,), self._submitted)
+        elif (home := self._home_of_parent(call, eligible)) is not None:
+            self._forward(call, (home,), self._merged)
         elif head.dedup_id is not None:
             home = self._routes.home(f"{session.name}\0{head.dedup_id}", eligible)
             self._forward(call, (home,), self._merged)
         else:
             self._calls.begin(call)
             self._submit_in_turn(call, eligible)
+
+    def _home_of_parent(self, call: Call, eligible: Nodes) -> str | None:
+        """The node of a child's parent, if it takes new interactions and is there. (With a dedup_id also if it is away:
+        a repetition has to come to the same node.)"""
+        if call.head.parent_id is None:
+            return None
+        home = self._whereis.home(call.head.parent_id, eligible)
+        return home if home is not None and (call.head.dedup_id or self._links.is_ready(home)) else None
 
     def _submit_in_turn(self, call: Call, eligible: Nodes) -> None:
         """To the next node that is there; when none is, the call waits for the first that comes back."""
@@ -154,18 +164,19 @@ class Forward:
         self._ask(call, nodes, done)
 
     def _ask(self, call: Call, nodes: Nodes, done: Callable[[Call, float, Answers], None]) -> None:
-        self._gather.ask(nodes, call.payload, call.deadline, partial(done, call), Asker(call.session.client))
+        flags = LISTED if len(nodes) > 1 and _lists(call.request) else 0
+        self._gather.ask(nodes, call.payload, call.deadline, partial(done, call), Asker(call.session.client, flags))
 
     def _merged(self, call: Call, now: float, answers: Answers) -> None:
         """The nodes' answers become the reply, as the request's Merge has it."""
-        if len(answers) == 1 and call.request.merge is not Merge.ORDERED:
+        if len(answers) == 1 and not _lists(call.request):
             (reply,) = answers.values()
             if reply is not None:  # hot path: every merge but that one passes a single reply on as it is
                 self._calls.answer(call, reply.payload)
                 return
-        terms = Terms(call.request, call.head, self._custom, self._counts)
+        terms = Terms(call.request, call.head, self._counts)
         try:
-            self._calls.answer(call, MERGES[call.request.merge](terms, answers))
+            self._calls.answer(call, _merger(call.request)(terms, answers))
         except Refusal as refusal:
             self._calls.refuse(call, refusal)
 
@@ -174,3 +185,14 @@ def _for_clients(call: Call) -> None:
     """:raises Refusal: it is for proxies only"""
     if call.request.senders <= _PROXIES:
         raise Refusal(Code.UNSUPPORTED, "this is between a proxy and its nodes")
+
+
+@cache
+def _merger(request: type[Request]) -> Merger:
+    return MERGES[request.merge]
+
+
+@cache
+def _lists(request: type[Request]) -> bool:
+    """Whether the answers are merged row by row, so that nodes which are asked together answer with rows."""
+    return request.merge is Merge.ORDERED

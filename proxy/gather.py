@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from broker.wire import PackedReply
+from broker.wire import LISTED, PackedReply
 
 from .links import Links
 
@@ -37,9 +37,9 @@ PROXY = Asker(0)
 
 
 class _Ask(Struct, gc=False):
-    """One request under way. :param size: how many nodes were asked; ``client``: for whom"""
+    """One request under way. :param asker: for whom; :param size: how many nodes were asked"""
 
-    client: int
+    asker: Asker
     size: int
     answers: Answers
     nodes: Sequence[str]
@@ -73,7 +73,7 @@ class Gather:
         if gone:
             answers = dict.fromkeys(gone)
             asked = [node for node in nodes if node not in answers]
-        ask = _Ask(asker.client, len(nodes), answers, asked, done)
+        ask = _Ask(asker, len(nodes), answers, asked, done)
         if not asked:
             self._over.append(ask)
             return 0
@@ -93,14 +93,15 @@ class Gather:
     def answer(self, node: str, reply: PackedReply) -> None:
         """A node's answer, the first of this node (:meth:`Links.replies` lets no other through).
 
-        What cannot be a JSON object is no answer to a client's request: the node counts as silent.
+        What cannot be a JSON object, or rows where those were asked for, is no answer to a client's request: the node
+        counts as silent.
         """
         ask = self._open.get(reply.number)
         if ask is None:
             self._counts["late reply"] += 1
             return
         answers = ask.answers
-        if ask.client and not (reply.payload.startswith(b"{") and reply.payload.endswith(b"}")):
+        if ask.asker.client and not _answers(ask.asker, reply):
             self._counts["garbage"] += 1
             answers[node] = None
         else:
@@ -152,3 +153,13 @@ class Gather:
         """Forgets the deadlines of what has been answered."""
         self._deadlines = [entry for entry in self._deadlines if entry[1] in self._open]
         heapify(self._deadlines)
+
+
+def _answers(asker: Asker, reply: PackedReply) -> bool:
+    """Whether a reply is of the form that was asked for; a refusal is always a JSON object."""
+    rows = reply.rows
+    if rows is not None:
+        return bool(asker.flags & LISTED) and len(rows.marks) == len(rows.interactions)
+    if asker.flags & LISTED and not reply.code:
+        return False
+    return reply.payload.startswith(b"{") and reply.payload.endswith(b"}")

@@ -16,7 +16,9 @@ from broker.messages.kinds import Request, Route
 
 NEEDS: dict[Route, frozenset[str]] = {
     Route.INTERACTION: frozenset({"interaction_id", "timeout", "agent_id", "place_id"}),
-    Route.SUBMIT: frozenset({"tenant_id", "media_type", "interaction_id", "dedup_id", "agent_id", "place_id"}),
+    Route.SUBMIT: frozenset(
+        {"tenant_id", "media_type", "interaction_id", "parent_id", "dedup_id", "agent_id", "place_id"}
+    ),
     Route.SCATTER: frozenset({"tenant_id", "media_type", "count", "order", "require_complete"}),
     Route.AGENT: frozenset({"tenant_id", "agent_id", "place_id", "media_type", "media_list", "state", "reason"}),
     Route.SNAPSHOT: frozenset({"snapshot_id"}),

@@ -53,7 +53,7 @@ class Farewell(NamedTuple):
 class Link:
     """The link to one node.
 
-    :param open: what the node has not answered: number -> entry; ``order`` has the same numbers, rising
+    :param open: what the node has not answered: number -> entry, the numbers rising
     :param fresh: numbers in ``open`` that were never handed to the shell
     :param introduced: clients that the active member knows; ``known``: that the node knows, whoever is active
     :param owed: clients to introduce again; ``leaving``: ended sessions that the node is still to be told of;
@@ -68,8 +68,8 @@ class Link:
 
     __slots__ = (
         "active", "answered_at", "away_since", "bounced", "epoch", "event_rate", "fresh", "greeted_at", "heard_ever",
-        "introduced", "keepalive_s", "known", "leaving", "members", "name", "open", "order", "outgoing", "owed",
-        "parting", "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told", "unheeded",
+        "introduced", "keepalive_s", "known", "leaving", "members", "name", "open", "outgoing", "owed", "parting",
+        "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told", "unheeded",
     )  # fmt: skip
 
     def __init__(self, name: str, keepalive_s: float) -> None:
@@ -82,7 +82,6 @@ class Link:
         self.away_since = float("-inf")
         self.heard_ever = False
         self.open: dict[int, PackedRequest] = {}
-        self.order: deque[int] = deque()
         self.fresh: set[int] = set()
         self.told: dict[int, Callable[[float, Link, PackedReply], None]] = {}
         self.outgoing: list[PackedRequest] = []
@@ -107,19 +106,14 @@ class Link:
         return self.state is READY and not self.paused_until
 
     def settled(self, next_number: int) -> int:
-        """The lowest number still open here; every number is looked at once, whatever the order of answers."""
-        order, waiting = self.order, self.open
-        while order and order[0] not in waiting:
-            order.popleft()
-        if len(order) > 2 * len(waiting) + 1000:
-            self.order = order = deque(number for number in order if number in waiting)
-        return order[0] if order else next_number
+        """The lowest number still open here. (A dict keeps its order, and what it skips to its first key is bounded by
+        what it has had at once.)"""
+        return next(iter(self.open), next_number)
 
     def put(self, entry: PackedRequest) -> None:
         """A new request: it goes out, or waits until requests flow."""
         self.open[entry.number] = entry
-        self.order.append(entry.number)
-        if self.flowing:
+        if self.state is READY and not self.paused_until:  # hot path: `flowing` without the call
             self.outgoing.append(entry)
         else:
             self.fresh.add(entry.number)
@@ -127,7 +121,6 @@ class Link:
     def tell(self, entry: PackedRequest, done: Callable[[float, Link, PackedReply], None]) -> None:
         """A request of the link's own goes out at once. :param done: gets its answer"""
         self.open[entry.number] = entry
-        self.order.append(entry.number)
         self.told[entry.number] = done
         self.outgoing.append(entry)
 

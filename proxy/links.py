@@ -68,6 +68,7 @@ class Links:
         self.given_up: list[tuple[str, int]] = []
         """Requests that no member will answer in time: node and number, since this was emptied."""
         self.silence_s = SILENCE_S
+        self._linked: set[str] = set()
         self._hello = hello
         self._patience = patience
         self._numbers = Numbers()
@@ -83,8 +84,10 @@ class Links:
 
     def gone(self, now: float, nodes: Iterable[str]) -> list[str]:
         """Those of the nodes that are not waited for: away for longer than the patience."""
+        if self._linked.issuperset(nodes):  # hot path
+            return []
         links = self.links
-        return [node for node in nodes if links[node].state is not READY and self._is_gone(now, links[node])]
+        return [node for node in nodes if node not in self._linked and self._is_gone(now, links[node])]
 
     def _is_gone(self, now: float, link: Link) -> bool:
         self._start(now)
@@ -136,21 +139,29 @@ class Links:
         waiting, told = link.open, link.told
         for reply in replies:
             number = reply.number
-            if not number:
+            if not reply.code and number in waiting and number not in told:  # hot path
+                del waiting[number]
                 accepted.append(reply)
-            elif number not in waiting:
-                self.counts["late reply"] += 1
-            elif reply.code == Code.NOT_REGISTERED and not reply.client:
-                self._forgotten(now, link)
-            elif number in told:
-                del waiting[number]
-                told.pop(number)(now, link, reply)
-            elif reply.code in _BOUNCES:
-                self._bounced(now, link, member, reply)
-            else:
-                del waiting[number]
+            elif not number or self._accepts(now, link, member, reply):
                 accepted.append(reply)
         return accepted
+
+    def _accepts(self, now: float, link: Link, member: str, reply: PackedReply) -> bool:
+        """Whether a reply that is not simply positive is a client's; what it means for the link is done here."""
+        number = reply.number
+        if number not in link.open:
+            self.counts["late reply"] += 1
+        elif reply.code == Code.NOT_REGISTERED and not reply.client:
+            self._forgotten(now, link)
+        elif number in link.told:
+            del link.open[number]
+            link.told.pop(number)(now, link, reply)
+        elif reply.code in _BOUNCES:
+            self._bounced(now, link, member, reply)
+        else:
+            del link.open[number]
+            return True
+        return False
 
     def _declined(self, link: Link, member: str, replies: list[PackedReply]) -> list[PackedReply]:
         """What counts of a member without the epoch: the one that was asked may say that it cannot serve."""
@@ -174,7 +185,7 @@ class Links:
 
     def send(self, nodes: Iterable[str], client: int, flags: int, payload: bytes) -> int:
         """One request to nodes, under one number. It waits where a link is not ready. :returns: the number"""
-        links = [self.links[node] for node in nodes]
+        links = list(map(self.links.__getitem__, nodes))
         for link in links:
             if client not in link.introduced and link.flowing:
                 self._introductions.introduce(link, client)
@@ -287,7 +298,7 @@ class Links:
 
     def _turn_to(self, now: float, link: Link, member: str, epoch: int) -> None:
         self._lose(now, link)
-        link.state = GREETING
+        self._become(link, GREETING)
         link.active = member
         link.epoch = epoch
         link.paused_until = 0.0
@@ -304,7 +315,7 @@ class Links:
             if reply.code:
                 self.counts["hello refused"] += 1
             return
-        link.state = READY
+        self._become(link, READY)
         link.probe = 0
         link.probe_at = now + _pause_s(link)
         forgot = link.name in self._forgot or link.greeted_at - link.answered_at > link.keepalive_s
@@ -317,8 +328,15 @@ class Links:
     def _leave(self, now: float, link: Link) -> None:
         """-> AWAY: nobody serves there now; what is open waits."""
         self._lose(now, link)
-        link.state = AWAY
+        self._become(link, AWAY)
         link.outgoing = []
+
+    def _become(self, link: Link, state: str) -> None:
+        link.state = state
+        if state is READY:
+            self._linked.add(link.name)
+        else:
+            self._linked.discard(link.name)
 
     def _lose(self, now: float, link: Link) -> None:
         """READY no more."""
@@ -351,11 +369,10 @@ class Links:
         if reply.code or reply.number != link.probe or not link.flowing:
             return
         link.answered_at = link.probe_at - _pause_s(link)
-        for number in list(link.order):
+        for number, entry in list(link.open.items()):
             if number >= reply.number:
                 break
-            entry = link.open.get(number)
-            if entry is not None and number not in link.fresh:
+            if number not in link.fresh:
                 self._resend(link, entry)
         self._introductions.again(link)
 
@@ -389,9 +406,8 @@ class Links:
 
     def _send_all(self, link: Link) -> None:
         """Sends everything open, in order; what went out before is marked."""
-        for number in list(link.order):
-            entry = link.open.get(number)
-            if entry is None or number in link.told:
+        for number, entry in list(link.open.items()):
+            if number in link.told:
                 continue
             self._introductions.introduce(link, entry.client)
             if number in link.fresh:

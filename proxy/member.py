@@ -92,8 +92,8 @@ class ProxyMember:
     def _drain_requests(self) -> None:
         now = time.time()
         for peer, frames in self.front.messages(self.settings.max_batch):
-            for asked in self.front.pairs(peer, frames):
-                self.core.receive(now, peer, asked.ref, asked.payload)
+            for ref, payload in self.front.pairs(peer, frames):
+                self.core.receive(now, peer, ref, payload)
 
     def _drain(self, node: str, member: str, socket: Socket) -> None:
         now = time.time()
@@ -138,7 +138,7 @@ class ProxyMember:
     def _send(self, now: float, node: str, member: str, settled: int, requests: list[PackedRequest]) -> None:
         for part in self._parts(requests):
             try:
-                self.links[node, member].send(pack(PackedRequests(settled, part)), zmq.NOBLOCK)
+                self.links[node, member].send_multipart((pack(PackedRequests(settled, part)),), zmq.NOBLOCK)
             except zmq.Again:
                 self.counts["node could not be sent to"] += 1
                 self.core.unsent(now, node, member, part)

@@ -1,22 +1,20 @@
 """One reply of the nodes' replies: a function for each word of :class:`broker.messages.kinds.Merge` that needs no more
 than the answers. All of them take the same and give the reply's bytes, or raise the ``Refusal`` to answer.
 
-What nodes said goes on byte for byte; lists of interactions are spliced together as raw JSON.
+What nodes said goes on byte for byte. Nodes that are asked for interactions together answer with rows
+(:class:`broker.wire.Rows`), whose JSON is spliced together by the marks beside it, without a look into it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from heapq import merge as merge_sorted
-from itertools import islice
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
-from broker.conditions import Order, compile_order
-from broker.config.objects import CustomProperty
 from broker.errors import Code, Refusal
 from broker.messages.kinds import Merge, Request, Route, Workbin
 from broker.messages.states import EventAgentState
@@ -28,24 +26,17 @@ from .gather import Answers
 class Terms(NamedTuple):
     """What a merge may look at besides the answers.
 
-    :param head: of the request (:mod:`proxy.heads`); :param custom: the custom properties that orders may name
+    :param head: of the request (:mod:`proxy.heads`)
     """
 
     request: type[Request]
     head: Any
-    custom: Mapping[str, CustomProperty]
     counts: Counter[str]
 
 
 Merger = Callable[[Terms, Answers], bytes]
 
 
-class _Found(msgspec.Struct, gc=False):
-    interactions: list[Raw]
-    more: bool = False
-
-
-_found = msgspec.json.Decoder(_Found).decode
 _counts = msgspec.json.Decoder(EventAgentWorkbinStats).decode
 _agent = msgspec.json.Decoder(EventAgentState).decode
 _json = msgspec.json.encode
@@ -112,31 +103,34 @@ def acknowledged(terms: Terms, answers: Answers) -> bytes:
 def ordered(terms: Terms, answers: Answers) -> bytes:
     """The nodes' interactions in the asked order and within the asked count, with ``complete`` and ``missing``.
 
-    :raises Refusal: 2002 when nobody answered, or not everybody and ``require_complete`` asks for it; a bad order
+    :raises Refusal: 2002 when nobody answered, or not everybody and ``require_complete`` asks for it
     """
     if len(answers) == 1:
         return _complete(terms, answers)
-    found: dict[str, _Found] = {}
+    marks: list[bytes] = []
+    interactions: list[bytes] = []
+    more, lists, missing = False, 0, []
     for node, reply in answers.items():
-        if reply is None:
-            continue
-        if reply.code:
-            return reply.payload
-        try:
-            found[node] = _found(reply.payload)
-        except (ValueError, RecursionError):  # a node whose answer cannot be read counts as silent
-            terms.counts["garbage"] += 1
-    order = compile_order(getattr(terms.head, "order", None) or "", terms.custom)
-    count = getattr(terms.head, "count", None)
-    try:
-        merged = _first(found, order, count)
-    except (ValueError, RecursionError):
-        _drop_unreadable(terms, found, order)
-        merged = _first(found, order, count)
-    missing = [] if len(found) == len(answers) else sorted(node for node in answers if node not in found)
-    if missing and (not found or getattr(terms.head, "require_complete", False)):
+        rows = reply.rows if reply is not None else None
+        if rows is not None:
+            if rows.marks:
+                lists += 1
+                marks += rows.marks
+                interactions += rows.interactions
+            more = more or rows.more
+        elif reply is not None:
+            return reply.payload  # a refusal: Gather lets nothing else through
+        else:
+            missing.append(node)
+    if missing and (len(missing) == len(answers) or terms.head.require_complete):
         raise lost(terms.request, missing)
-    return _spliced(terms.request, merged, _has_more(found, len(merged)), missing)
+    if lists > 1:  # else the only list stands as its node has put it
+        interactions = [interactions[at] for at in sorted(range(len(marks)), key=marks.__getitem__)]
+    count = terms.head.count
+    if count is not None and len(interactions) > count:
+        more = True
+        interactions = interactions[:count]
+    return _spliced(terms.request, interactions, more, missing)
 
 
 def counted(terms: Terms, answers: Answers) -> bytes:
@@ -270,49 +264,23 @@ def _complete(terms: Terms, answers: Answers) -> bytes:
     return reply.payload if reply.code else reply.payload[:-1] + b',"complete":true}'
 
 
-def _first(found: dict[str, _Found], order: Order, count: int | None) -> list[Raw]:
-    """The first ``count`` of all lists, which have their order each.
-
-    All are wanted, mostly: sorting them is quickest. Else no more keys are decoded than have to be compared.
-    """
-    lists = [one.interactions for one in found.values() if one.interactions]
-    rows = [raw for one in lists for raw in one]
-    if count is not None and len(rows) > count:
-        return list(islice(merge_sorted(*lists, key=order.decode_key), count))
-    keys = list(map(order.decode_key, rows))
-    return [rows[at] for at in sorted(range(len(rows)), key=keys.__getitem__)]
-
-
-def _has_more(found: dict[str, _Found], shown: int) -> bool:
-    """Whether there are more than are shown, here or at a node."""
-    total = 0
-    for one in found.values():
-        if one.more:
-            return True
-        total += len(one.interactions)
-    return total > shown
-
-
-def _drop_unreadable(terms: Terms, found: dict[str, _Found], order: Order) -> None:
-    """Takes out the nodes with something in their list that is no interaction."""
-    for node, one in list(found.items()):
-        try:
-            for raw in one.interactions:
-                order.decode_key(raw)
-        except (ValueError, RecursionError):
-            terms.counts["garbage"] += 1
-            del found[node]
-
-
-def _spliced(request: type[Request], interactions: list[Raw], more: bool, missing: list[str]) -> bytes:
-    parts = [b'{"message":"', request.reply.encode(), b'","interactions":[', b",".join(interactions), b"]"]
-    if more:
-        parts.append(b',"more":true')
+def _spliced(request: type[Request], interactions: list[bytes], more: bool, missing: list[str]) -> bytes:
+    """The reply. The text around the list goes to its ends, so that what is long is copied once."""
+    end = b'],"more":true' if more else b"]"
     if missing:
-        parts += [b',"complete":false,"missing":', _json(sorted(missing)), b"}"]
+        end += b',"complete":false,"missing":' + _json(sorted(missing)) + b"}"
     else:
-        parts.append(b',"complete":true}')
-    return b"".join(parts)
+        end += b',"complete":true}'
+    if not interactions:
+        return _beginning(request) + end
+    interactions[0] = _beginning(request) + interactions[0]
+    interactions[-1] += end
+    return b",".join(interactions)
+
+
+@cache
+def _beginning(request: type[Request]) -> bytes:
+    return b'{"message":"%b","interactions":[' % request.reply.encode()
 
 
 MERGES: dict[Merge, Merger] = {

@@ -10,6 +10,8 @@ All pulls of a view that are under way are at one node, so the order of the view
 that may be grows while the node serves them all and shrinks when it does not. With ``pull-order = round-robin`` the
 nodes that have something are asked in turn instead. What a client that has gone was granted, its nodes take back when
 its session ends.
+
+Pulls that ignore holds see other heads than those that do not, so they have a :class:`View` of their own.
 """
 
 from __future__ import annotations
@@ -68,13 +70,13 @@ class Pulls:
         self._links = desk.links
         self._routes = desk.routes
         self._whereis = desk.whereis
-        self._views: dict[str, View] = {}
+        self._views: dict[tuple[str, bool], View] = {}
         self._turns = count()
         self._turn = 0
         self._rotation = 0
         self._open: dict[int, tuple[View, Pull]] = {}
         self._due: list[tuple[float, int]] = []
-        self._touched: dict[str, View] = {}
+        self._touched: dict[tuple[str, bool], View] = {}
         self._look_at = float("inf")
 
     # -- requests
@@ -96,7 +98,21 @@ class Pulls:
         if not view.watched or not (view.keys or view.looking):  # nodes may have refused, and nobody has said so since
             view.watched = True
             self._look(view, call.deadline)
+        else:
+            self._ask_unknown(view)
         self._serve(view)
+
+    def _ask_unknown(self, view: View) -> None:
+        """Asks for heads that are not known and nobody is asking for: the answer to an earlier look was lost."""
+        for node in view.nodes:
+            if (
+                node not in view.keys
+                and node not in view.asking
+                and view.looking is None
+                and self._links.is_ready(node)
+            ):
+                self._wait_for(view, {node})
+                self._ask_head(view, node, self._gather.now + WATCH_S)
 
     def _begin(self, view: View, call: Call, holds: bool) -> Pull:
         """A new pull, and when it is over at the latest."""
@@ -118,10 +134,11 @@ class Pulls:
         known = self._configuration.views.get(request.view_id)
         if known is None or self._configuration.queues[known.queue].tenant != request.tenant_id:
             raise Refusal(Code.UNKNOWN_VIEW, request.view_id, field="view_id")
-        view = self._views.get(request.view_id)
+        name = request.view_id, request.ignore_hold
+        view = self._views.get(name)
         if view is None:
             order = compile_order(known.order, self._configuration.custom_properties)
-            view = self._views[request.view_id] = View(request.view_id, self._routes.serving(tenant), order)
+            view = self._views[name] = View(request.view_id, self._routes.serving(tenant), order)
         return view
 
     def _passed(self, call: Call, now: float, answers: Answers) -> None:
@@ -141,11 +158,13 @@ class Pulls:
         :raises ValueError: it is no head
         """
         said = _read_head(payload)
-        view = self._views.get(said.view_id)
-        if view is not None and node in view.nodes:
-            view.learn(node, said.head)
-            view.asking.discard(node)
-            self._touched[view.view_id] = view
+        for ignore_hold, head in ((False, said.head), (True, said.any_head or said.head)):
+            name = said.view_id, ignore_hold
+            view = self._views.get(name)
+            if view is not None and node in view.nodes:
+                view.learn(node, head)
+                view.asking.discard(node)
+                self._touched[name] = view
 
     def settle(self) -> None:
         """Serves the views whose heads have changed."""

@@ -19,6 +19,7 @@ from msgspec import Raw
 from broker.conditions import compile_order
 from broker.errors import Code, Refusal
 from broker.messages import encode
+from broker.messages.objects import Interaction
 from broker.messages.proxies import EventRecalled, RequestRecall
 from broker.messages.pulls import BY_IDS
 from broker.wire import PackedReply
@@ -32,6 +33,7 @@ from .pulls import granted_payload, read_id
 from .route import checked_tenant
 
 _read = msgspec.json.Decoder(EventRecalled).decode
+_interaction = msgspec.json.Decoder(Interaction).decode
 
 
 class Recalls:
@@ -93,8 +95,8 @@ class Recalls:
         view = self._configuration.views.get(call.head.view_id)
         if view is None:
             return granted
-        key = compile_order(view.order, self._configuration.custom_properties).decode_key
-        return sorted(granted, key=lambda raw: key(bytes(raw)))
+        key = compile_order(view.order, self._configuration.custom_properties).key
+        return sorted(granted, key=lambda raw: key(_interaction(raw)))
 
 
 class _Recalled(NamedTuple):
@@ -113,7 +115,7 @@ def _readable(reply: PackedReply | None) -> _Recalled | None:
         replies = [read_granted(answer) for answer in said.answers]
         for granted in replies:
             for raw in granted.interactions:
-                read_id(raw)
+                _interaction(raw)
     except (ValueError, RecursionError):
         return None
     return _Recalled(replies, said.expired)

@@ -7,6 +7,7 @@ is not the session's is like one that does not exist.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
@@ -100,4 +101,9 @@ def checked_tenant(tenant: int, tenants: frozenset[int]) -> frozenset[int]:
     """The tenant alone, as a key of :meth:`Routes.serving`. :raises Refusal: it is not one of the session's"""
     if tenant not in tenants:
         raise no_servers({tenant})
+    return _alone(tenant)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _alone(tenant: int) -> frozenset[int]:
     return frozenset({tenant})

@@ -12,6 +12,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 from msgspec import Raw, Struct, field
+from msgspec.structs import replace
 
 from broker.conditions import Order
 from broker.messages.pulls import RequestPull
@@ -54,19 +55,10 @@ class Pull(Struct, gc=False):
 
     def request_for(self, node: str, below: list[Any] | None, count: int) -> RequestPull:
         """What a node is asked: what it grants is a part of what the client asked for under its dedup_id."""
-        request = self.request
-        return RequestPull(
-            dedup_id=request.dedup_id,
+        return replace(
+            self.request,
             part=self.parts[node],
-            extension=request.extension,
-            tenant_id=request.tenant_id,
-            view_id=request.view_id,
             count=count,
-            ignore_hold=request.ignore_hold,
-            agent_id=request.agent_id,
-            place_id=request.place_id,
-            strategy_id=request.strategy_id,
-            reason=request.reason,
             below=below,
         )
 

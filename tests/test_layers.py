@@ -22,6 +22,7 @@ SHELLS = (
     "broker.front",
     "broker.link",
     "broker.loop",
+    "broker.memory",
     "broker.processes",
     "broker.replay.player",
     "broker.signals",
@@ -44,7 +45,7 @@ INTERFACES = ("node.store",)
 """Packages of shells whose ``__init__`` only says what they look like; what is pure may use its types."""
 
 OF_SHELLS = {
-    "apsw", "asyncio", "click", "concurrent", "http", "logging", "multiprocessing", "os", "pathlib", "psutil",
+    "apsw", "asyncio", "click", "concurrent", "ctypes", "http", "logging", "multiprocessing", "os", "pathlib", "psutil",
     "random", "resource", "rich", "secrets", "select", "shutil", "signal", "socket", "sqlite3", "ssl", "structlog",
     "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid", "zmq",
 }  # fmt: skip

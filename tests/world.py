@@ -34,6 +34,7 @@ from broker.wire import (
     unpack_replies,
     unpack_requests,
 )
+from node.calls import packed_reply
 from node.core import NodeCore
 from node.journal import encode_changes
 from node.past import replay
@@ -132,9 +133,10 @@ class Pair:
         ]
         packed: dict[bytes, list[PackedReply]] = {}
         direct: list[Any] = []
-        for (peer, client), ref, payload, code in [*batch.replies, *read]:
+        for reply in [*batch.replies, *read]:
+            (peer, _), ref, payload, _ = reply
             if peer.startswith(b"link:"):
-                packed.setdefault(peer, []).append(PackedReply(ref or 0, client, code, payload))
+                packed.setdefault(peer, []).append(packed_reply(reply))
             else:
                 direct.append((peer, ref, payload))
         published = PackedEvents(

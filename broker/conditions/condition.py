@@ -16,7 +16,7 @@ from broker.messages.objects import Interaction
 from .grammar import parse, shown
 from .literals import TAKES, Value, number_of, string_as, unquoted
 from .patterns import MAX_PATTERN, matcher_of, segments_of
-from .properties import NO_CUSTOM, Custom, Property
+from .properties import NO_CUSTOM, Custom, Property, spellings
 from .source import CACHED, MAX_TERMS, Writer, all_of, any_of
 
 
@@ -48,7 +48,7 @@ def compile_condition(text: str, custom: Mapping[str, CustomProperty] = NO_CUSTO
 
     :raises Refusal: ``BAD_CONDITION`` with the column and what was expected
     """
-    return _condition(text, frozenset((name, it.type) for name, it in custom.items()) if custom else frozenset())
+    return _condition(text, spellings(custom))
 
 
 @lru_cache(maxsize=CACHED)

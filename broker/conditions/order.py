@@ -1,4 +1,5 @@
-"""An order: its terms are written as sort keys, of interactions and of heads, that all compare with each other."""
+"""An order: its terms are written as sort keys, of interactions and of heads, that all compare with each other, and as
+marks, which compare as the keys do (:mod:`.marks`)."""
 
 from __future__ import annotations
 
@@ -8,14 +9,14 @@ from functools import lru_cache
 from math import inf
 from typing import Any, cast
 
-import msgspec
 from lark import Token, Tree
 
 from broker.config.objects import CustomProperty
 from broker.messages.objects import Interaction
 
+from . import marks
 from .grammar import parse
-from .properties import NO_CUSTOM, SYSTEM, Custom, Property
+from .properties import NO_CUSTOM, SYSTEM, Custom, Property, spellings
 from .source import CACHED, MAX_TERMS, Writer, all_of
 
 DEFAULT_ORDER = "received_at, interaction_id"
@@ -52,6 +53,7 @@ class Order:
     :param text: as it was given, or the default
     :param fields: the Interaction's attributes that it depends on
     :param key: interaction -> sort key
+    :param mark: interaction -> the sort key as bytes
     :param head: interaction -> the raw values of the order's terms, ready for JSON
     :param key_of: such a head -> the same sort key; raises ValueError: it is not this order's
     """
@@ -59,19 +61,9 @@ class Order:
     text: str
     fields: frozenset[str]
     key: Callable[[Interaction], tuple[Any, ...]]
+    mark: Callable[[Interaction], bytes]
     head: Callable[[Interaction], list[Any]]
     key_of: Callable[[list[Any]], tuple[Any, ...]]
-    _decode_key: Callable[[bytes], tuple[Any, ...]]
-
-    def decode_key(self, raw_json: bytes) -> tuple[Any, ...]:
-        """The key straight from an interaction's JSON as it stands in a reply; only the needed fields are decoded.
-
-        :raises ValueError: it is not an interaction's JSON
-        """
-        try:
-            return self._decode_key(raw_json)
-        except RecursionError as fault:
-            raise ValueError(str(fault)) from None
 
 
 def compile_order(text: str, custom: Mapping[str, CustomProperty] = NO_CUSTOM) -> Order:
@@ -79,7 +71,7 @@ def compile_order(text: str, custom: Mapping[str, CustomProperty] = NO_CUSTOM) -
 
     :raises Refusal: ``BAD_CONDITION`` with the column and what was expected
     """
-    return _order(text, frozenset((name, it.type) for name, it in custom.items()) if custom else frozenset())
+    return _order(text, spellings(custom))
 
 
 @lru_cache(maxsize=CACHED)
@@ -103,18 +95,22 @@ def _built_order(writer: Writer, terms: dict[Property, bool]) -> Order:
     writer.names |= {
         "Descending": Descending,
         "inf": inf,
-        "part": _partial_decoder(fields),
+        "double": marks.double,
+        "number": marks.number,
+        "any_number": marks.any_number,
+        "text": marks.text,
+        "descending": marks.descending,
         "refuse": _refuser([it.name for it in terms]),
     }
     key = [_sortable(it, it.code, descending) for it, descending in terms.items()]
     key_of_head = [_sortable(it, f"x[{at}]", descending) for at, (it, descending) in enumerate(terms.items())]
     built = writer.build(
         key=f"({', '.join(key)},)",
+        mark=_marks(terms),
         head=f"[{', '.join(it.code for it in terms)}]",
         key_of=f"({', '.join(key_of_head)},) if {_head_check(writer, terms)} else refuse(x)",
-        decode_key="key(part(x))",
     )
-    return Order(writer.text, fields, built["key"], built["head"], built["key_of"], built["decode_key"])
+    return Order(writer.text, fields, built["key"], built["mark"], built["head"], built["key_of"])
 
 
 def _sortable(it: Property, code: str, descending: bool) -> str:
@@ -125,6 +121,27 @@ def _sortable(it: Property, code: str, descending: bool) -> str:
     if not it.nullable:
         return f"Descending({code})" if descending else code
     return f"(v := {code}) is None, Descending(v or '')" if descending else f"(v := {code}) is not None, v or ''"
+
+
+def _marks(terms: dict[Property, bool]) -> str:
+    """Source of the mark. A text that is never null and ends it, as the id does mostly, needs no end of its own."""
+    *first, (last, descends) = terms.items()
+    parts = [_mark(it, descending) for it, descending in first]
+    plain = last.kind == "string" and not last.nullable and not descends
+    return " + ".join([*parts, f"{last.code}.encode()" if plain else _mark(last, descends)])
+
+
+def _mark(it: Property, descending: bool) -> str:
+    """Source of a property's mark."""
+    if it.kind == "string":
+        mark = f"text({it.code})"
+    elif it.attribute == "user_data":
+        mark = f"any_number({it.code})"
+    elif it.nullable:
+        mark = f"number({it.code})"
+    else:  # hot path: received_at, priority
+        mark = f"(b'\\x02' + double(v + 0.0) if (v := {it.code}) >= 0 else number(v))"
+    return f"descending({mark})" if descending else mark
 
 
 def _head_check(writer: Writer, terms: Iterable[Property]) -> str:
@@ -144,10 +161,3 @@ def _refuser(names: list[str]) -> Callable[[object], tuple[Any, ...]]:
         raise ValueError(f"a head of this order is a list of {len(names)} values: {', '.join(names)}")
 
     return refuse
-
-
-def _partial_decoder(fields: frozenset[str]) -> Callable[[bytes], Any]:
-    """A decoder of just these attributes of an interaction's JSON, with Interaction's own types and defaults."""
-    attributes = [it for it in msgspec.structs.fields(Interaction) if it.name in fields]
-    types = [(it.name, it.type) if it.required else (it.name, it.type, it.default) for it in attributes]
-    return msgspec.json.Decoder(msgspec.defstruct("Part", types, kw_only=True, gc=False)).decode

@@ -13,9 +13,16 @@ from broker.messages.kinds import Workbin
 from broker.messages.objects import Interaction
 
 Kind = Literal["string", "number", "timestamp", "state"]
-Custom = frozenset[tuple[str, Kind]]
-"""The custom properties that are configured: keys and kinds."""
+Custom = frozenset[tuple[str, str, Kind]]
+"""The custom properties that are configured, by every spelling of each: spelling, key and kind."""
 NO_CUSTOM: Mapping[str, CustomProperty] = MappingProxyType({})
+
+
+def spellings(custom: Mapping[str, CustomProperty]) -> Custom:
+    """A custom property is meant by its key and, where it is mapped to one, by its column."""
+    return frozenset(
+        (spelling, key, it.type) for key, it in custom.items() for spelling in (key, it.column) if spelling is not None
+    )
 
 
 class Property(NamedTuple):

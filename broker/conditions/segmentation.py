@@ -13,7 +13,7 @@ from broker.config.objects import CustomProperty
 from broker.messages.objects import Interaction
 
 from .grammar import parse
-from .properties import NO_CUSTOM, Custom
+from .properties import NO_CUSTOM, Custom, spellings
 from .source import CACHED, Writer
 
 
@@ -37,7 +37,7 @@ def compile_segmentation(text: str, custom: Mapping[str, CustomProperty] = NO_CU
     """
     if not text.strip():
         return None
-    return _segmentation(text, frozenset((name, it.type) for name, it in custom.items()))
+    return _segmentation(text, spellings(custom))
 
 
 @lru_cache(maxsize=CACHED)

@@ -27,7 +27,7 @@ class Writer:
     def __init__(self, field: Field, text: str, custom: Custom) -> None:
         self.field: Field = field
         self.text = text
-        self.custom = dict(custom)
+        self.custom = {spelling: (key, kind) for spelling, key, kind in custom}
         self.fields: set[str] = set()
         self.names: dict[str, Any] = {"when": parse_time}
         self.keys: dict[str, Kind] = {}
@@ -47,12 +47,12 @@ class Writer:
         return it
 
     def _custom(self, name: str) -> Property | None:
-        kind = self.custom.get(name)
-        if kind is None:
+        if name not in self.custom:
             return None
-        self.keys.setdefault(name, kind)
-        code = f"(data or (data := read(x.user_data))).f{list(self.keys).index(name)}"
-        return Property(name, kind, "user_data", f"when({code})" if kind == "timestamp" else code, True)
+        key, kind = self.custom[name]
+        self.keys.setdefault(key, kind)
+        code = f"(data or (data := read(x.user_data))).f{list(self.keys).index(key)}"
+        return Property(key, kind, "user_data", f"when({code})" if kind == "timestamp" else code, True)
 
     def constant(self, value: object) -> str:
         """The name under which generated code sees ``value``."""

@@ -25,6 +25,8 @@ Check = Callable[[Configuration, Findings], None]
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,30}")
 """Names of nodes and proxies: they stand in cursors and sessions, whose own marks are ``;`` and ``=``."""
 
+_COLUMN = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
 _NODES, _PROXIES = "Interaction Server", "Interaction Server Proxy"
 
 
@@ -277,6 +279,18 @@ def custom_properties(configuration: Configuration, findings: Findings) -> None:
         if is_system_name(name):
             text = "is spelt like a property of every interaction, which conditions would mean; choose another key"
             findings.add(("custom-properties", name), text)
+    used: list[tuple[Path, str]] = []
+    for name, custom in configuration.custom_properties.items():
+        if custom.column is None:
+            continue
+        path: Path = ("custom-properties", name, "column")
+        used.append((path, custom.column))
+        if not _COLUMN.fullmatch(custom.column):
+            findings.add(path, "expected a name of a-z 0-9 _ (first a letter), at most 63")
+        elif is_system_name(custom.column) or custom.column in configuration.custom_properties:
+            findings.add(path, "is the name of another property; choose another")
+    for path, first in _doubles(used):
+        findings.add(path, f"is the same as {key_of(first)}")
 
 
 def conditions(configuration: Configuration, findings: Findings) -> None:

@@ -84,11 +84,28 @@ class MediaType(Options):
     ) = None
 
 
+AttributeValue = Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class BusinessAttributes(Options):
+    """The values that a tenant's interactions may have in their types, by the published names of the business
+    attributes. What a submit or a change gives is held against them."""
+
+    interaction_type: Annotated[
+        list[AttributeValue], Meta(min_length=1, description="values of `interaction_type`")
+    ] = field(name="InteractionType", default_factory=lambda: ["Inbound", "Outbound", "Internal"])
+    interaction_subtype: Annotated[
+        list[AttributeValue] | None,
+        Meta(description="values of `interaction_subtype`, such as `InboundNew`, `OutboundReply`; not set: any"),
+    ] = field(name="InteractionSubtype", default=None)
+
+
 class Tenant(Options):
-    """A tenant: a number that requests carry as `tenant_id`, its name and its media types."""
+    """A tenant: a number that requests carry as `tenant_id`, its name, its media types and business attributes."""
 
     name: Annotated[str, Meta(description="for people")] = ""
     media_types: dict[str, MediaType] = {}
+    business_attributes: BusinessAttributes = field(default_factory=BusinessAttributes)
 
 
 class Addresses(Options):
@@ -322,6 +339,13 @@ class Queue(Options):
     enabled: Annotated[
         bool, Meta(description="false: nothing is put into it, and pulls from its views get nothing")
     ] = True
+    paused: Annotated[
+        bool,
+        Meta(description="true: it starts paused, so pulls from its views get nothing until an operator resumes it"),
+    ] = False
+    completed: Annotated[bool, Meta(description="true: what is put into it is done, and gets its `completed_at`")] = (
+        False
+    )
 
 
 class View(Options):
@@ -396,8 +420,16 @@ PRIVATE_VIEW = "PrivateView"
 
 
 class CustomProperty(Options):
-    """A user-data key that conditions and orders may use. Keys are case sensitive."""
+    """A user-data key that conditions, orders and segmentations may use, as the business attribute
+    `InteractionCustomProperties` maps one. Keys are case sensitive, and of all tenants."""
 
+    column: Annotated[
+        str | None,
+        Meta(
+            description="a second name for it in conditions, orders and segmentations, as the published option"
+            " `translate-to` gives one; `a-z 0-9 _`, a letter first"
+        ),
+    ] = None
     type: Annotated[Literal["string", "number", "timestamp"], Meta(description="what its values are read as")] = (
         "string"
     )

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, Raw
 
 from broker.errors import Code
 
-from .kinds import AGENTS, ClientType, Document, Merge, Notification, ReportingEvent, Request, Route
+from .kinds import AGENTS, RETURNS, ClientType, Document, Merge, Notification, ReportingEvent, Request, Route
 from .objects import AgentId, Flag, MediaList, MediaType, PlaceId, Reason, TenantId
 
 
@@ -66,8 +66,7 @@ class RequestAgentLogout(AgentRequest):
     refuses: ClassVar[tuple[Code, ...]] = (Code.NOT_LOGGED_IN,)
     causes: ClassVar[tuple[str, ...]] = (
         "EventAgentLogout",
-        "EventPartyRemoved",
-        "EventPlacedInQueue",
+        *RETURNS,
         "EventRevoked",
         "EventAbandoned",
         "EventLicenceUsage",

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta
 
 from broker.errors import Code
 
-from .kinds import ClientType, Document, Notification, Reply, Request, Route
+from .kinds import RETURNS, ClientType, Document, Notification, Reply, Request, Route
 from .objects import MediaType, Name, TenantId
 
 SessionId = Annotated[
@@ -22,7 +22,11 @@ SessionId = Annotated[
 
 
 class RequestRegisterClient(Request):
-    """The first request of every client: makes (or, with ``session_id``, resumes) its session."""
+    """The first request of every client: makes (or, with ``session_id``, resumes) its session.
+
+    A media server that wants to be told of others' changes to the interactions that it has submitted says so by
+    ``extension`` ``{"event_properties_changed": 1}``; it gets ``EventPropertiesChanged``.
+    """
 
     refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_TENANT,)
     route: ClassVar[Route] = Route.HERE
@@ -51,8 +55,7 @@ class RequestUnregisterClient(Request):
 
     causes: ClassVar[tuple[str, ...]] = (
         "EventAgentLogout",
-        "EventPartyRemoved",
-        "EventPlacedInQueue",
+        *RETURNS,
         "EventRevoked",
         "EventAbandoned",
         "EventLicenceUsage",

@@ -41,7 +41,12 @@ from .objects import (
 
 
 class RequestSubmit(Request):
-    """Brings an interaction in. From a media server it is queued; from an agent it is handled by that agent."""
+    """Brings an interaction in. From a media server it is queued; from an agent it is handled by that agent, who has to
+    place or stop it later; when nobody handles it any more it goes to its queue or workbin.
+
+    ``interaction_type`` and ``interaction_subtype`` are values of the tenant's business attributes. Where the parent is
+    known to have ``out_queues``, a child can be put into these queues only.
+    """
 
     refuses: ClassVar[tuple[Code, ...]] = (
         Code.UNKNOWN_TENANT,
@@ -56,7 +61,12 @@ class RequestSubmit(Request):
     senders: ClassVar[frozenset[ClientType]] = HANDLERS_OF_INTERACTIONS
     route: ClassVar[Route] = Route.SUBMIT
     once: ClassVar[bool] = True
-    causes: ClassVar[tuple[str, ...]] = ("EventInteractionSubmitted", "EventPartyAdded")
+    causes: ClassVar[tuple[str, ...]] = (
+        "EventInteractionSubmitted",
+        "EventPartyAdded",
+        "EventPlacedInWorkbin",
+        "EventWorkbinContentChanged",
+    )
     example: ClassVar[dict[str, Any]] = {
         "tenant_id": 101,
         "media_type": "email",
@@ -67,7 +77,9 @@ class RequestSubmit(Request):
 
     tenant_id: TenantId
     media_type: MediaType
-    queue: Annotated[QueueName | None, Meta(description="where it waits; an agent's own submit may be without")] = None
+    queue: Annotated[
+        QueueName | None, Meta(description="where it waits, or goes later; this or `workbin` has to be given")
+    ] = None
     workbin: Annotated[
         Workbin | None,
         Meta(description="where it waits instead, or, submitted by an agent, where it goes when nobody handles it"),
@@ -86,7 +98,9 @@ class RequestSubmit(Request):
     ] = None
     scheduled_at: Annotated[Timestamp | None, Meta(description="no view has it before this time")] = None
     in_queues: Annotated[list[Name] | None, Meta(description="suggested next queues")] = None
-    out_queues: Annotated[list[Name] | None, Meta(description="suggested queues for its children")] = None
+    out_queues: Annotated[
+        list[Name] | None, Meta(description="the queues that its children may be put into; absent: any")
+    ] = None
     service_type: Annotated[Name | None, Meta(description="the business layer's, kept as it is")] = None
     service_objective: Annotated[Number | None, Meta(description="the business layer's, kept as it is")] = None
     agent_id: Annotated[AgentId | None, Meta(description="the submitting agent, where the session has several")] = None
@@ -114,7 +128,10 @@ class InteractionRequest(Request):
 class ChangingRequest(InteractionRequest):
     """What requests that may change properties on the way share.
 
-    Keys that name a settable property change that; every other key is user data.
+    A key that names a system property (`priority` or `Priority`) changes that, if it can be changed: `external_id`,
+    `parent_id`, `priority`, `interaction_type`, `interaction_subtype`, `in_queues`, `out_queues`, `scheduled_at`,
+    `service_type`, `service_objective`, and `is_online` by media servers and capture points. A system property that
+    cannot be changed is refused. Every other key is user data.
     """
 
     refuses: ClassVar[tuple[Code, ...]] = (Code.BAD_TICKET,)
@@ -132,7 +149,9 @@ class RequestPlaceInQueue(ChangingRequest):
     refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_QUEUE, Code.QUEUE_DISABLED)
     causes: ClassVar[tuple[str, ...]] = (
         "EventPartyRemoved",
+        "EventTakenFromWorkbin",
         "EventPlacedInQueue",
+        "EventWorkbinContentChanged",
         "EventPropertiesChanged",
         "EventRevoked",
         "EventAbandoned",
@@ -152,6 +171,7 @@ class RequestStopProcessing(ChangingRequest):
     causes: ClassVar[tuple[str, ...]] = (
         "EventPartyRemoved",
         "EventProcessingStopped",
+        "EventWorkbinContentChanged",
         "EventPropertiesChanged",
         "EventRevoked",
         "EventAbandoned",
@@ -233,7 +253,7 @@ class EventInteractionsFound(Reply):
 
 
 class EventRevoked(ReportingEvent):
-    """An invitation or a handled interaction was taken from the agent in ``party``, who gets a notification, too."""
+    """An invitation was taken back from the agent in ``party``, who gets a notification, too."""
 
 
 class EventInteractionSubmitted(ReportingEvent):
@@ -268,7 +288,7 @@ class InteractionRevoked(Notification, tag="EventRevoked"):
     """The agent has this interaction (or invitation) no more.
 
     :param ticket_id: of the invitation, if it was one
-    :param reason: such as `Expired`, `Stopped`, `PlacedInQueue`
+    :param reason: such as `Expired`, `Stopped`, `PlacedInQueue`, `HandlingTimeout`
     """
 
     interaction_id: str
@@ -277,7 +297,8 @@ class InteractionRevoked(Notification, tag="EventRevoked"):
 
 
 class InteractionChanged(Notification, tag="EventPropertiesChanged"):
-    """Somebody else changed the interaction that the client handles."""
+    """Somebody else changed the interaction that the client handles, or has submitted (a media server that wants to be
+    told; see [RequestRegisterClient](requests.md#requestregisterclient))."""
 
     interaction_id: str
     interaction: Interaction

@@ -37,6 +37,14 @@ HANDLERS_OF_INTERACTIONS = frozenset(
     {ClientType.AGENT, ClientType.MEDIA, ClientType.ROUTING, ClientType.CAPTURE, ClientType.PROXY}
 )
 AGENTS = frozenset({ClientType.AGENT, ClientType.PROXY})
+RETURNS = (
+    "EventPartyRemoved",
+    "EventResumed",
+    "EventPlacedInQueue",
+    "EventPlacedInWorkbin",
+    "EventWorkbinContentChanged",
+)
+"""What comes of an interaction's return to where it was taken from."""
 REPORTERS = frozenset({ClientType.REPORTING, ClientType.PROXY, ClientType.MONITOR})
 OPERATORS = frozenset({ClientType.MONITOR, ClientType.PROXY})
 
@@ -199,6 +207,8 @@ class Party(Record):
 
     :param type: 1 a strategy, 2 an agent
     :param router_id: name of the routing engine's client
+    :param visibility_mode: who sees it: 0 all, 1 agents only, 2 nobody
+    :param in_focus: 1 where the agent said that it has the interaction before it
     """
 
     type: int
@@ -207,6 +217,7 @@ class Party(Record):
     strategy_id: str | None = None
     router_id: str | None = None
     visibility_mode: int = 0
+    in_focus: int | None = None
 
 
 class AgentPart(Record):
@@ -241,6 +252,7 @@ class ReportingEvent(Message):
     :param interaction: in events about an interaction
     :param actor: who caused it; absent when the server did by itself
     :param party: who was added, removed, invited or took the interaction; whom a custom event is about
+    :param operation: by what the party comes or goes: `Create`, `Pull`, `Route`, `Transfer`, `Conference`, `Intrude`
     :param old_queue: the queue it was in before
     :param old_state: the state it was in before
     :param agent: in events about an agent
@@ -262,6 +274,7 @@ class ReportingEvent(Message):
     interaction: InteractionPart | None = None
     actor: Actor | None = None
     party: Party | None = None
+    operation: str | None = None
     old_queue: str | None = None
     old_state: int | None = None
     agent: AgentPart | None = None

@@ -58,15 +58,15 @@ class Interaction(Record, gc=False):
     :param external_id: the media server's own id
     :param workbin: the workbin it is in, or was taken from; null: none
     :param in_queues: suggested next queues
-    :param out_queues: suggested queues for its children
+    :param out_queues: the queues that its children may be put into; absent: any
     :param submitted_by: name of the client that brought it in
-    :param placed_in_queue_at: of the last placement in a queue
+    :param placed_in_queue_at: of the last placement in a queue; absent while an agent's own submit was not placed yet
     :param moved_to_queue_at: of the first placement in its present queue; coming back to the same queue changes nothing
-    :param delivered_at: when it was first offered to an agent
-    :param abandoned_at: when `is_online` became 0
+    :param delivered_at: when it was first offered to an agent, or first pulled by one
+    :param abandoned_at: when `is_online` became 0; absent while it is 1
     :param assigned_to: the agent that handles it, or the place of one without an id
     :param assigned_at: since when
-    :param completed_at: not set by any request of this release
+    :param completed_at: when it was put into a queue that is `completed`; absent again when it is put into another
     :param scheduled_at: before this time no view has it
     :param held_at: since when it is on hold
     :param snapshot_id: the snapshot that locks it; absent with the lock of a session
@@ -124,4 +124,17 @@ SETTABLE: dict[str, type] = {
     "service_type": str,
     "service_objective": int,
 }
-"""Fixed properties that ``added_properties`` and ``changed_properties`` may name; any other key is user data."""
+"""System properties that ``added_properties`` and ``changed_properties`` may name."""
+
+
+def _published(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+PROPERTIES = {
+    spelling: name
+    for name in Interaction.__struct_fields__
+    if name != "user_data"
+    for spelling in (name, _published(name))
+}
+"""The system properties by both of their names, ``external_id`` and ``ExternalId``; any other key is user data."""

@@ -11,6 +11,7 @@ from broker.errors import Code
 from .interactions import InteractionRequest
 from .kinds import (
     AGENTS,
+    RETURNS,
     ClientType,
     Document,
     Notification,
@@ -111,7 +112,7 @@ class RequestLeaveInteraction(InteractionRequest):
 
     refuses: ClassVar[tuple[Code, ...]] = (Code.BAD_TICKET,)
     senders: ClassVar[frozenset[ClientType]] = AGENTS
-    causes: ClassVar[tuple[str, ...]] = ("EventPartyRemoved", "EventPlacedInQueue")
+    causes: ClassVar[tuple[str, ...]] = (*RETURNS, "EventRevoked")
     example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI"}
 
 
@@ -195,7 +196,7 @@ class PartyChanged(Notification):
 
 
 class PartyJoined(PartyChanged, tag="EventPartyAdded"):
-    """Another party handles the interaction, too."""
+    """Another party handles the interaction, too. Who joins seen by nobody is not told of."""
 
     visibility_mode: int = 0
 

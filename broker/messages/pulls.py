@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta
 from broker.errors import Code
 
 from .kinds import ClientType, Merge, Record, Reply, Request, Route, Workbin
-from .objects import AskingAgent, AskingPlace, Interaction, InteractionId, Reason, StrategyId, TenantId, ViewId
+from .objects import AskingAgent, AskingPlace, Flag, Interaction, InteractionId, Reason, StrategyId, TenantId, ViewId
 
 BY_IDS = "_system_"
 """The view whose pull takes the interactions that ``pull_parameters`` names."""
@@ -60,6 +60,9 @@ class RequestPull(Request):
         PullParameters | None, Meta(description='which ids, for `_system_`: `{"interaction_ids": […]}`')
     ] = None
     ignore_hold: Annotated[bool, Meta(description="take also what is on hold")] = False
+    initial_in_focus_state: Annotated[
+        Flag | None, Meta(description="1: the agent has them before it at once; the party in events shows it")
+    ] = None
     workbin: Annotated[
         Workbin | None, Meta(description="which workbin, for the view of one; absent: the asking agent's own")
     ] = None
@@ -114,8 +117,12 @@ class EventViewHead(Reply):
 
     :param head: the values that the view's order compares, the id last; null when the view is empty
     :param depth: interactions in the view
+    :param any_head: the same for pulls that ignore holds; absent: the same as ``head``
+    :param held: interactions of the view that are on hold, which ``depth`` does not count
     """
 
     view_id: str
     head: list[Any] | None = None
     depth: int = 0
+    any_head: list[Any] | None = None
+    held: int = 0

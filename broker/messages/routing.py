@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from broker.errors import Code
 
 from .interactions import InteractionRequest
-from .kinds import AGENTS, ClientType, Notification, ReportingEvent
-from .objects import Interaction, Name, Seconds, StrategyId
+from .kinds import AGENTS, ClientType, Document, Notification, ReportingEvent
+from .objects import Flag, Interaction, Name, Seconds, StrategyId
 
 
 class RequestDeliver(InteractionRequest):
@@ -32,6 +32,8 @@ class RequestDeliver(InteractionRequest):
         "EventRejected",
         "EventPlacedInQueue",
         "EventAbandoned",
+        "EventNotReadyForMedia",
+        "EventForcedAgentStateChange",
     )
     example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI", "agent_id": "VICKY", "timeout": 20}
 
@@ -39,6 +41,12 @@ class RequestDeliver(InteractionRequest):
     place_id: Annotated[Name, Meta(description="the place to invite, where no agent is named")] | None = None
     timeout: Annotated[
         Seconds | None, Meta(description="seconds that the invitation stands; absent: `delivering-timeout`")
+    ] = None
+    in_queues: Annotated[
+        list[Name] | None, Meta(description="queues to suggest to the agent; absent: those that it has")
+    ] = None
+    out_queues: Annotated[
+        list[Name] | None, Meta(description="queues to suggest for its children; absent: those that it has")
     ] = None
     strategy_id: StrategyId | None = None
 
@@ -56,14 +64,18 @@ class RequestAccept(InvitationRequest):
     """The invited agent takes the interaction."""
 
     refuses: ClassVar[tuple[Code, ...]] = (Code.CAPACITY_FULL,)
-    causes: ClassVar[tuple[str, ...]] = ("EventPartyAdded",)
+    causes: ClassVar[tuple[str, ...]] = ("EventPartyAdded", "EventPartyRemoved", "EventAccepted")
     example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI", "ticket_id": 1790000000310002}
+
+    in_focus: Annotated[
+        Flag | None, Meta(description="1: the agent has it before it at once; the party in events shows it")
+    ] = None
 
 
 class RequestReject(InvitationRequest):
-    """The invited agent does not take it; it goes back to its queue."""
+    """The invited agent does not take it; after a Deliver it goes back to its queue."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventRejected", "EventPlacedInQueue", "EventAbandoned")
+    causes: ClassVar[tuple[str, ...]] = ("EventRejected", "EventPlacedInQueue", "EventAbandoned", "EventRevoked")
     example: ClassVar[dict[str, Any]] = {
         "interaction_id": "30FGHMI2NBPV2PWI",
         "ticket_id": 1790000000310002,
@@ -74,8 +86,12 @@ class RequestReject(InvitationRequest):
 class EventInvite(Notification):
     """An agent is offered an interaction: accept or reject with this ticket within ``timeout`` seconds.
 
+    The interaction's ``in_queues`` and ``out_queues`` are the suggested queues for it and for its children.
+
     :param token: of the grant, once the agent has accepted
-    :param visibility_mode: always 0 in this release
+    :param operation: what for: `Route`, `Transfer`, `Conference`, `Intrude`
+    :param visibility_mode: who would see the agent: 0 all, 1 agents only, 2 nobody
+    :param extension: of the request that invites
     """
 
     ticket_id: int
@@ -83,8 +99,17 @@ class EventInvite(Notification):
     agent_id: str | None = None
     place_id: str | None = None
     interaction: Interaction
+    operation: str
     visibility_mode: int = 0
     timeout: float
+    extension: Document = UNSET
+
+
+class EventAccepted(Notification):
+    """The agent has accepted on another of its connections: the invitation is over on this one."""
+
+    ticket_id: int
+    interaction_id: str
 
 
 class EventAgentInvited(ReportingEvent):

@@ -112,7 +112,7 @@ class ServiceAnswer(Request):
 class Request3rdServerResponse(ServiceAnswer):
     """A registered ESP server has done what it was asked."""
 
-    causes: ClassVar[tuple[str, ...]] = ("EventPropertiesChanged",)
+    causes: ClassVar[tuple[str, ...]] = ("EventExternalServiceResponded", "EventPropertiesChanged")
     example: ClassVar[dict[str, Any]] = {
         "esp_server_refid": "30FGHMI2NBPV2PWI",
         "response": {"Category": "Complaint"},

@@ -139,7 +139,12 @@ class RequestMoveInteractions(SnapshotRequest):
     merge: ClassVar[Merge] = Merge.SNAPSHOT
     once: ClassVar[bool] = True
     reply: ClassVar[str] = "EventInteractionMoved"
-    causes: ClassVar[tuple[str, ...]] = ("EventTakenFromQueue", "EventPlacedInQueue")
+    causes: ClassVar[tuple[str, ...]] = (
+        "EventTakenFromQueue",
+        "EventTakenFromWorkbin",
+        "EventPlacedInQueue",
+        "EventWorkbinContentChanged",
+    )
     example: ClassVar[dict[str, Any]] = {"snapshot_id": "30FGHMI2NBPV2PWI", "queue": "PS"}
 
     queue: QueueName

@@ -40,6 +40,7 @@ class RequestPlaceInWorkbin(ChangingRequest):
     refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_WORKBIN,)
     causes: ClassVar[tuple[str, ...]] = (
         "EventPartyRemoved",
+        "EventTakenFromWorkbin",
         "EventPlacedInQueue",
         "EventPlacedInWorkbin",
         "EventWorkbinContentChanged",
@@ -211,7 +212,7 @@ class EventPlacedInWorkbin(ReportingEvent):
 
 
 class EventTakenFromWorkbin(ReportingEvent):
-    """An interaction was taken from a workbin by ``party``."""
+    """An interaction was taken from a workbin by ``party``; without one it was moved or placed elsewhere."""
 
 
 class QueueRequest(Request):

@@ -15,6 +15,7 @@ from broker.wire import (
     PackedReply,
     PackedRequest,
     PackedRequests,
+    Rows,
     join_pairs,
     make_cursor,
     pack,
@@ -62,6 +63,15 @@ def test_what_is_no_row_of_pairs_says_what_could_be_read(frames, readable, ref):
 def test_packed_requests_survive_the_way(settled, rows):
     batch = PackedRequests(settled, [PackedRequest(*row) for row in rows])
     assert unpack_requests(pack(batch)) == batch
+
+
+ROWS = st.builds(Rows, st.lists(st.binary(max_size=20)), st.lists(st.binary(max_size=20)), st.booleans())
+
+
+@given(st.integers(0, 2**63), st.lists(st.builds(PackedReply, *[st.integers(0, 9)] * 3, st.binary(), st.none() | ROWS)))
+def test_packed_replies_survive_the_way(epoch, replies):
+    batch = PackedReplies(epoch, replies)
+    assert unpack_replies(pack(batch)) == batch
 
 
 @given(st.binary(max_size=200))

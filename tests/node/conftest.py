@@ -22,6 +22,7 @@ from broker.config.objects import (
     View,
     WorkbinType,
 )
+from broker.messages import REQUESTS
 from broker.wire import pack
 from node.core import NodeCore
 from node.journal import encode_changes
@@ -54,6 +55,9 @@ def make_configuration(**settings: Any) -> Configuration:
             "Kept": Queue(tenant=101),
             "Fair": Queue(tenant=101),
             "Off": Queue(tenant=101, enabled=False),
+            "Closed": Queue(tenant=101, completed=True),
+            "Archive": Queue(tenant=101, completed=True),
+            "Later": Queue(tenant=101, paused=True),
             "Shop": Queue(tenant=102),
         },
         views={
@@ -62,6 +66,8 @@ def make_configuration(**settings: Any) -> Configuration:
             "Done/all": View(queue="Done"),
             "Shop/all": View(queue="Shop"),
             "Off/all": View(queue="Off"),
+            "Closed/all": View(queue="Closed"),
+            "Later/all": View(queue="Later"),
             "Fair/all": View(queue="Fair", order="priority desc", segmentation="media_type"),
         },
         workbins={
@@ -149,7 +155,11 @@ class Driver:
         events = pack(batch.events) if batch.events.events else b""
         if batch.changes or events:
             self.rows.append((batch.us, encode_changes(batch.changes), events))
-        self.said += [json.loads(event.payload) for event in batch.events.events]
+        said = [json.loads(event.payload) for event in batch.events.events]
+        for event in said:
+            cause = event.get("cause")
+            assert cause is None or event["message"] in REQUESTS[cause].causes, f"{cause} caused {event['message']}"
+        self.said += said
         for source, ref, payload, code in batch.replies:
             document = json.loads(payload)
             assert bool(code) == (document["message"] == "EventError")

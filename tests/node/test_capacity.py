@@ -138,7 +138,7 @@ def test_a_strategy_has_no_capacity(floor):
 
 def test_an_agents_own_submit_counts(floor):
     # given an agent that may have one chat
-    fields = {"tenant_id": 101, "media_type": "chat"}
+    fields = {"tenant_id": 101, "media_type": "chat", "queue": "Inbound"}
     # when it submits two
     codes = [floor.vicky.ask("RequestSubmit", **fields).get("code", 0) for _ in range(2)]
     # then the second is refused, and not there

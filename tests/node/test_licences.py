@@ -120,7 +120,8 @@ def test_a_lowered_limit_logs_out_who_came_last(make_seats):
     ]
     assert [event["message"] for event in driver.said].count("EventPlacedInQueue") == 2
     assert {agent: desk.told() for agent, desk in desks.items()} == {
-        "A": [], "B": ["EventAgentConnectionClosed"], "C": [], "D": ["EventAgentConnectionClosed"],
+        "A": [], "B": ["EventRevoked", "EventAgentConnectionClosed"],
+        "C": [], "D": ["EventRevoked", "EventAgentConnectionClosed"],
     }  # fmt: skip
     assert sorted(row.agent_id for row in driver.core.memory.agents.rows.values()) == ["A", "C"]
 

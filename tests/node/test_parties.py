@@ -161,7 +161,7 @@ def test_a_transfer_that_waits_goes_on_waiting_after_a_failover(driver):
     for number, who, agent in ((4, 1, "VICKY"), (5, 2, "ANAT")):
         login = {"message": "RequestAgentLogin", "tenant_id": 101, "agent_id": agent, "media_list": {"voice": 1}}
         link(driver, (number, who, 0, login))
-    submit = {"message": "RequestSubmit", "tenant_id": 101, "media_type": "voice"}
+    submit = {"message": "RequestSubmit", "tenant_id": 101, "media_type": "voice", "queue": "Inbound"}
     ident = link(driver, (6, 1, 0, submit))[6]["interaction_id"]
     transfer = {"message": "RequestTransfer", "interaction_id": ident, "agent_id": "ANAT", "timeout": 600}
     assert link(driver, (7, 1, 0, transfer)) == {}
@@ -183,9 +183,8 @@ def test_an_accept_before_the_transfer_is_sent_again_is_not_forgotten(driver):
     for number, who, agent in ((4, 1, "VICKY"), (5, 2, "ANAT")):
         login = {"message": "RequestAgentLogin", "tenant_id": 101, "agent_id": agent, "media_list": {"voice": 1}}
         link(driver, (number, who, 0, login))
-    ident = link(driver, (6, 1, 0, {"message": "RequestSubmit", "tenant_id": 101, "media_type": "voice"}))[6][
-        "interaction_id"
-    ]
+    submit = {"message": "RequestSubmit", "tenant_id": 101, "media_type": "voice", "queue": "Inbound"}
+    ident = link(driver, (6, 1, 0, submit))[6]["interaction_id"]
     transfer = {"message": "RequestTransfer", "interaction_id": ident, "agent_id": "ANAT", "timeout": 600}
     link(driver, (7, 1, 0, transfer))
     (ticket,) = driver.core.memory.invitations.rows

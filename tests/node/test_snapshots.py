@@ -27,8 +27,18 @@ def submit(media, **fields):
     return reply["interaction_id"]
 
 
+def ask(client, message, **fields):
+    """The reply of a request that may take several turns."""
+    reply = client.driver.ask(client.source, {"message": message, **fields})
+    if reply is None:
+        client.driver.wait(0.1)
+        (reply,) = client.driver.late.values()
+        client.driver.late.clear()
+    return reply
+
+
 def take(client, **fields):
-    reply = client.ask("RequestTakeSnapshot", **({"view_id": "Inbound/all"} | fields))
+    reply = ask(client, "RequestTakeSnapshot", **({"view_id": "Inbound/all"} | fields))
     assert reply["message"] == "EventSnapshotTaken", reply
     return reply["snapshot_id"]
 
@@ -303,6 +313,7 @@ class TestEnd:
         take(desk, lock=1, snapshot_max_interactions=1)
         desk.ask("RequestLockInteraction", interaction_id=ids[1])
         desk.ask("RequestUnregisterClient")
+        driver.wait(0.1)
         assert leftovers(driver) == [0, 0, 0, 0]
         assert pulled(driver.client("urs", "RoutingEngine")) == ids
 
@@ -368,7 +379,9 @@ class TestFailover:
         ids = [submit(media) for _ in range(7)]
         link(driver, (1, 0, 0, HELLO), (2, 1, 0, CLIENT))
         taken = {"message": "RequestTakeSnapshot", "view_id": "Inbound/all"}
-        snapshot_id = link(driver, (3, 1, 0, taken))[3]["snapshot_id"]
+        assert link(driver, (3, 1, 0, taken)) == {}
+        driver.wait(0.1)
+        snapshot_id = driver.late.pop(3)["snapshot_id"]
         move = {"message": "RequestMoveInteractions", "snapshot_id": snapshot_id, "queue": "Done"}
         assert link(driver, (4, 1, 0, move)) == {}
         for early in (True, False):
@@ -400,11 +413,135 @@ class TestFailover:
         driver.wait(0.1)
         assert len(driver.core.memory.snapshots) == len(after.core.memory.snapshots) == 1
 
+    def test_a_take_that_was_half_done_goes_on_when_it_is_asked_again(self, driver, media, monkeypatch):
+        """Given a failover while interactions are being locked, when the request comes again, then they are in one
+        snapshot and locked by it; when it does not, then all of them are unlocked."""
+        monkeypatch.setattr(snapshots, "PAGE", 2)
+        ids = [submit(media) for _ in range(7)]
+        link(driver, (1, 0, 0, HELLO), (2, 1, 0, CLIENT))
+        taken = {"message": "RequestTakeSnapshot", "view_id": "Inbound/all", "lock": 1}
+        assert link(driver, (3, 1, 0, taken)) == {}
+        assert leftovers(driver) == [1, 1, 0, 2]
+        again, alone = driver.reopened(), driver.reopened()
+        link(again, (1, 0, 0, HELLO), (2, 1, 0, CLIENT), (3, 1, RESENT, taken))
+        again.wait(0.1)
+        assert again.late.pop(3)["number_of_interactions"] == 7
+        assert leftovers(again) == [1, 4, 0, 7]
+        alone.wait(0.1)
+        assert leftovers(alone) == [0, 0, 0, 0]
+        assert pulled(alone.client("urs", "RoutingEngine")) == ids
+        replies = link(alone, (1, 0, 0, HELLO), (2, 1, 0, CLIENT), (3, 1, RESENT, taken))
+        assert replies[3]["number_of_interactions"] == 0
+
+    def test_a_release_goes_on_and_is_acked_once_when_it_is_asked_again(self, driver, media, monkeypatch):
+        monkeypatch.setattr(snapshots, "PAGE", 2)
+        ids = [submit(media) for _ in range(7)]
+        link(driver, (1, 0, 0, HELLO), (2, 1, 0, CLIENT))
+        link(driver, (3, 1, 0, {"message": "RequestTakeSnapshot", "view_id": "Inbound/all", "lock": 1}))
+        driver.wait(0.1)
+        snapshot_id = driver.late.pop(3)["snapshot_id"]
+        release = {"message": "RequestReleaseSnapshot", "snapshot_id": snapshot_id}
+        assert link(driver, (4, 1, 0, release)) == {}
+        for early in (True, False):
+            after = driver.reopened()
+            if not early:
+                after.wait(0.1)
+            link(after, (1, 0, 0, HELLO), (2, 1, 0, CLIENT))
+            replies = link(after, (4, 1, RESENT, release))
+            after.wait(0.1)
+            assert (replies | after.late)[4]["message"] == "EventAck"
+            assert leftovers(after) == [0, 0, 0, 0]
+            assert pulled(after.client("urs", "RoutingEngine")) == ids
+
+
+class TestBounds:
+    """However many there are, no turn changes more than a page of them."""
+
+    MANY = 1000
+
+    @pytest.fixture
+    def big(self, make_driver):
+        driver = make_driver(max_interactions_per_snapshot=10_000, keepalive_interval=3600)
+        media, desk = driver.client("mail", "MediaServer"), driver.client("supervisor", "AgentApplication")
+        for _ in range(self.MANY):
+            submit(media)
+        driver.rows.clear()
+        driver.turns = []
+        settle = driver.settle
+
+        def noted():
+            driver.turns.append(len(driver.core.memory.changes))
+            settle()
+
+        driver.settle = noted
+        return driver, desk
+
+    def test_taking_and_releasing(self, big):
+        driver, desk = big
+        snapshot_id = take(desk, lock=1)
+        assert leftovers(driver)[3] == self.MANY
+        assert ask(desk, "RequestReleaseSnapshot", snapshot_id=snapshot_id)["message"] == "EventAck"
+        assert leftovers(driver) == [0, 0, 0, 0]
+        assert max(driver.turns) <= 2 * snapshots.PAGE + 20
+
+    def test_the_end_of_a_session(self, big):
+        driver, desk = big
+        take(desk, lock=1, snapshot_max_interactions=500)
+        for ident in list(driver.core.memory.interactions)[500:]:
+            desk.ask("RequestLockInteraction", interaction_id=ident)
+        desk.ask("RequestUnregisterClient")
+        assert leftovers(driver)[3] == self.MANY
+        driver.wait(0.1)
+        assert leftovers(driver) == [0, 0, 0, 0]
+        assert max(driver.turns) <= 2 * (2 * snapshots.PAGE) + 20
+
+    def test_others_are_served_while_it_is_released_and_it_is_gone_for_its_owner(self, big):
+        driver, desk = big
+        snapshot_id = take(desk, lock=1)
+        release = {"message": "RequestReleaseSnapshot", "snapshot_id": snapshot_id}
+        assert driver.ask(desk.source, release) is None
+        assert len(pulled(driver.client("urs", "RoutingEngine"))) == snapshots.PAGE
+        assert desk.ask("RequestGetSnapshotInteractions", snapshot_id=snapshot_id)["code"] == 70
+        assert desk.ask("RequestReleaseSnapshot", snapshot_id=snapshot_id)["code"] == 70
+
+    def test_what_is_pulled_while_it_is_taken_is_not_in_it(self, big):
+        driver, desk = big
+        router = driver.client("urs", "RoutingEngine")
+        assert driver.ask(desk.source, {"message": "RequestTakeSnapshot", "view_id": "Inbound/all", "lock": 1}) is None
+        ids = pulled(router)
+        assert len(ids) == self.MANY - snapshots.PAGE
+        driver.wait(0.1)
+        (reply,) = driver.late.values()
+        assert reply["number_of_interactions"] == snapshots.PAGE
+        assert not set(content(desk, reply["snapshot_id"], number_of_interactions=10_000)) & set(ids)
+
+    def test_it_ends_with_the_session_that_has_it_taken(self, big):
+        driver, desk = big
+        driver.ask(desk.source, {"message": "RequestTakeSnapshot", "view_id": "Inbound/all", "lock": 1})
+        desk.ask("RequestUnregisterClient")
+        driver.wait(0.1)
+        assert leftovers(driver) == [0, 0, 0, 0]
+        assert not driver.core.searches
+
 
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["submit", "pull", "back", "take", "grab", "lock", "unlock", "move", "release", "stop", "tick", "failover"]
+            [
+                "submit",
+                "pull",
+                "back",
+                "take",
+                "grab",
+                "lock",
+                "unlock",
+                "move",
+                "release",
+                "stop",
+                "tick",
+                "quit",
+                "failover",
+            ]
         ),
         st.integers(0, 9),
     ),
@@ -482,7 +619,14 @@ class Play:
         self.driver.ask(self.desk.source, message)
 
     def release(self, number):
-        self.desk.ask("RequestReleaseSnapshot", snapshot_id=self.snapshot(number))
+        message = {"message": "RequestReleaseSnapshot", "snapshot_id": self.snapshot(number)}
+        self.driver.ask(self.desk.source, message)
+
+    def quit(self, _):
+        """The desk's session ends, and it registers anew."""
+        self.desk.ask("RequestUnregisterClient")
+        del self.sessions["desk"]
+        self.join()
 
     def stop(self, number):
         if self.mail.ask("RequestStopProcessing", interaction_id=self.one(number))["message"] == "EventAck":
@@ -515,5 +659,9 @@ class Play:
                 assert it.snapshot_id is None or it.snapshot_id in memory.snapshots.rows
         for snapshot_id, row in memory.snapshots.rows.items():
             pages = [key for key in memory.pages.rows if key.startswith(f"{snapshot_id}/")]
-            assert sum(len(memory.pages.rows[key].pins) for key in pages) == row.count
+            if row.stage == "ready":
+                assert sum(len(memory.pages.rows[key].pins) for key in pages) == row.count
+            tasks = [task for task in self.driver.core.searches if getattr(task, "snapshot_id", None) == snapshot_id]
+            assert (row.stage == "ready") <= (not tasks or snapshot_id in memory.moves.rows)
+            assert row.stage == "ready" or len(tasks) == 1
         assert {key.partition("/")[0] for key in memory.pages.rows} <= set(memory.snapshots.rows)

@@ -56,7 +56,7 @@ class Member:
                 Row(core.rev + 1, core.epoch, batch.us, encode_changes(batch.changes), pack(batch.events))
             )
             core.rev += 1
-        return json.loads(batch.replies[-1][2]) if batch.replies else {}
+        return json.loads(batch.replies[0][2]) if batch.replies else {}
 
     def register(self) -> None:
         hello = {"message": "RequestRegisterClient", "client_name": "mail", "client_type": "MediaServer"}

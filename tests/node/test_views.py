@@ -195,6 +195,26 @@ class TestQueues:
         router = driver.reopened().client("urs", "RoutingEngine")
         assert pull(router) == []
 
+    def test_one_that_starts_paused_gives_nothing_until_it_is_resumed_for_good(self, driver, media, router, monitor):
+        """Given a queue that the configuration pauses, when an operator resumes it, then it gives, also after a
+        failover; paused again, it is as it was."""
+        ident = submit(media, queue="Later")
+        pull = {"tenant_id": 101, "view_id": "Later/all"}
+        assert router.ask("RequestPull", **pull)["interactions"] == []
+        driver.events()
+        monitor.ask("RequestPauseQueue", queue="Later")
+        assert driver.events() == []
+        monitor.ask("RequestResumeQueue", queue="Later")
+        monitor.ask("RequestResumeQueue", queue="Later")
+        assert driver.events() == ["EventQueueResumed"]
+        after = driver.reopened()
+        again = after.client("urs-2", "RoutingEngine")
+        assert [one["interaction_id"] for one in again.ask("RequestPull", **pull)["interactions"]] == [ident]
+        again.ask("RequestPlaceInQueue", interaction_id=ident, queue="Later")
+        after.client("ops-2", "Monitor").ask("RequestPauseQueue", queue="Later")
+        assert not after.core.memory.queues.rows
+        assert again.ask("RequestPull", **pull)["interactions"] == []
+
     @pytest.mark.parametrize("request_", ["RequestPauseQueue", "RequestResumeQueue"])
     def test_only_operators_may_and_only_queues_of_their_tenants(self, driver, media, request_):
         assert media.ask(request_, queue="Inbound")["code"] == 40

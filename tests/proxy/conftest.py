@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
+from broker.conditions import compile_order
 from broker.config.objects import (
     Addresses,
     Configuration,
@@ -20,7 +22,9 @@ from broker.config.objects import (
     Tenant,
     View,
 )
-from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
+from broker.messages import encode
+from broker.messages.objects import Interaction
+from broker.wire import LISTED, PackedEvents, PackedReplies, PackedReply, PackedRequest, Rows
 from proxy.core import ProxyCore
 
 START = 1_790_000_000.0
@@ -118,7 +122,11 @@ class FakeNode:
         code = answer.get("code", 0) if isinstance(answer, dict) and answer["message"] == "EventError" else 0
         if isinstance(answer, dict) and answer["message"] == "EventAck":
             self._follow(entry.client, json.loads(entry.payload))
-        self.outgoing.append(PackedReply(entry.number, entry.client, code, payload))
+        if isinstance(answer, dict) and "interactions" in answer and entry.flags & LISTED:
+            rows = rows_of(json.loads(entry.payload).get("order", ""), answer)
+            self.outgoing.append(PackedReply(entry.number, entry.client, 0, b"", rows))
+        else:
+            self.outgoing.append(PackedReply(entry.number, entry.client, code, payload))
 
     def _follow(self, client: int, request: dict[str, Any]) -> None:
         """What an acknowledged request makes of an agent, and the word about it."""
@@ -185,6 +193,18 @@ CHANGES: dict[str, Callable[[dict[str, Any], dict[str, Any]], Any]] = {
     "RequestDoNotDisturbOff": lambda agent, request: agent.update(donot_disturb=False),
 }
 """What requests change of an agent."""
+
+
+def rows_of(order: str, found: dict[str, Any]) -> Rows:
+    """A node's list of interactions as a proxy gets it that merges it with others."""
+    mark, given = compile_order(order).mark, found["interactions"]
+    interactions = [msgspec.convert({**BLANK, **one}, Interaction) for one in given]
+    return Rows(list(map(mark, interactions)), list(map(encode, given)), found.get("more", False))
+
+
+BLANK = {field.name: "" if field.type is str else 0 for field in msgspec.structs.fields(Interaction) if field.required}
+BLANK["queue"] = "Inbound"
+
 
 OWN = ("RequestRegisterClient", "RequestUnregisterClient", "RequestWatchView", "RequestGetStatus")
 

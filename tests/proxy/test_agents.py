@@ -638,11 +638,14 @@ def test_the_application_hears_of_a_login_once_though_it_is_under_way(world: Any
     world.send(client, "RequestAgentLogin", **LOGIN)
     world.flow()
     world.notes.clear()
-    # when every node tells of the agent's state
-    for node in world.nodes.values():
-        node.notify(world.number_of(client), message="EventCurrentAgentStatus", agent_id="V", by=node.name)
+    # when another node tells of the agent's state as well
+    for name in world.nodes:
+        if name != first:
+            world[name].notify(world.number_of(client), message="EventCurrentAgentStatus", agent_id="V", by=name)
     world.flow()
-    # then the application sees the speaking node's word
+    # then the application sees the speaking node's word, when it has its own answer
+    assert client not in world.notes
+    world.run(10.1)
     assert [note["by"] for note in world.notes[client]] == [first]
 
 

@@ -148,7 +148,7 @@ def test_a_refusal_lets_the_next_one_go_on(limited: Any) -> None:
     limited["n1"].script["RequestPull"] = None
     first = take(limited, b"vicky", "n1")
     wrong = limited.send(b"vicky", "RequestSubmit", tenant_id=101, media_type="fax")
-    third = limited.send(b"vicky", "RequestSubmit", tenant_id=101, media_type="email")
+    third = limited.send(b"vicky", "RequestSubmit", tenant_id=101, media_type="email", queue="Inbound")
     limited.flow()
     waiting = [limited.is_answered(b"vicky", ref) for ref in (first, wrong, third)]
     # when the first one's time is over

@@ -276,7 +276,7 @@ def test_an_agent_that_asks_for_more_at_once_never_gets_too_much(how: str) -> No
         elif how == "ids":
             anat.send("RequestPull", tenant_id=101, view_id="_system_", pull_parameters={"interaction_ids": [ident]})
         elif how == "submits":
-            anat.send("RequestSubmit", tenant_id=101, media_type="email")
+            anat.send("RequestSubmit", tenant_id=101, media_type="email", queue="Inbound")
     if how == "accepts":
         for note in told(anat, "EventInvite"):
             ident = note["interaction"]["interaction_id"]

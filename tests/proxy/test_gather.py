@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from broker.wire import PackedEvents, PackedReplies, PackedReply
+from broker.wire import LISTED, PackedEvents, PackedReplies, PackedReply, Rows
 from proxy.gather import PROXY, Answers, Asker, Gather
 from proxy.links import Links
 from proxy.sessions import hello
@@ -47,8 +48,11 @@ class Bench:
 
     def answer(self, node: str, number: int, payload: bytes = b"{}", *, client: int = 0) -> None:
         """A node answers."""
-        packed = PackedReplies(1, [PackedReply(number, client, 0, payload)])
-        for reply in self.links.replies(self.gather.now, node, "primary", packed):
+        self.take(node, PackedReply(number, client, 0, payload))
+
+    def take(self, node: str, said: PackedReply) -> None:
+        """What a node has sent."""
+        for reply in self.links.replies(self.gather.now, node, "primary", PackedReplies(1, [said])):
             self.gather.answer(node, reply)
         self.gather.settle(self.gather.now)
 
@@ -134,6 +138,34 @@ def test_an_answer_to_a_client_that_is_no_json_is_silence(bench: Bench) -> None:
         reply = bench.ended[-1][2]["n1"]
         assert (reply and reply.payload) == expected
     assert bench.counts["garbage"] == 1
+
+
+LIST = PackedReply(0, 7, 0, b"", Rows([b"1"], [b"{}"], False))
+OBJECT = PackedReply(0, 7, 0, b'{"message":"EventAck"}')
+REFUSAL = PackedReply(0, 7, 62, b'{"message":"EventError"}')
+
+
+@pytest.mark.parametrize(
+    ("flags", "reply", "counts"),
+    [
+        (LISTED, LIST, True),
+        (LISTED, OBJECT, False),
+        (LISTED, REFUSAL, True),
+        (LISTED, PackedReply(0, 7, 62, b"\xff"), False),
+        (LISTED, PackedReply(0, 7, 0, b"", Rows([b"1", b"2"], [b"{}"], False)), False),
+        (0, LIST, False),
+        (0, OBJECT, True),
+        (0, REFUSAL, True),
+    ],
+)
+def test_rows_answer_those_who_have_asked_for_rows(bench: Bench, flags: int, reply: PackedReply, counts: bool) -> None:
+    # given an ask for a client, for rows or for a message
+    number = bench.ask("a", ("n1",), Asker(7, flags))
+    # when a node answers with rows, with a message, or with a refusal
+    bench.take("n1", replace(reply, number=number))
+    # then what was not asked for is silence, and a refusal always counts
+    assert (bench.ended[-1][2]["n1"] is not None) is counts
+    assert bench.counts["garbage"] == (not counts)
 
 
 def test_what_follows_from_an_end_may_ask_again(bench: Bench) -> None:

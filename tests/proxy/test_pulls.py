@@ -534,6 +534,26 @@ def test_a_head_that_was_lost_is_asked_for_again(world: Any) -> None:
     assert numbers(world.reply(client, ref)) == [1]
 
 
+def test_a_head_that_nobody_told_is_asked_for_by_the_next_pull(make_world: Any) -> None:
+    # given a hold that is no longer than heads are waited for, and a node that has not told its head
+    world = make_world(("n1", "n2"), pull_hold_timeout=1.0)
+    client = world.client(b"c", "RoutingEngine")
+    Stock(world)
+    for name in ("n1", "n2"):
+        world[name].script["RequestWatchView"] = None
+    ref = world.send(client, "RequestPull", **HOLD)
+    world.run(1.1)
+    assert world.reply(client, ref)["code"] == 2002
+    world.run(20.0)
+    # when it tells it, if it is asked
+    for name in ("n1", "n2"):
+        del world[name].script["RequestWatchView"]
+    # then the next pull asks, and is answered well
+    ref = world.send(client, "RequestPull", **HOLD)
+    world.run(1.1)
+    assert numbers(world.reply(client, ref)) == []
+
+
 def test_nodes_that_could_not_say_their_heads_are_asked_again_by_the_next_pull(make_world: Any) -> None:
     # given a hold no longer than the pause between two looks, and nodes whose databases are locked at the first pull
     world = make_world(pull_hold_timeout=1)
