@@ -193,7 +193,7 @@ def _tenants(node: NodeCore, request: RequestRegisterClient) -> frozenset[int]:
 
 def unregister(node: NodeCore, call: Call) -> EventAck:
     """RequestUnregisterClient: the session ends; all that it held goes back."""
-    why = "its proxy does not hear of it" if call.request.vanished else "unregistered"
+    why = "silent" if call.request.vanished else "unregistered"
     end(node, call.session, why, vanished=call.request.vanished)
     return EventAck()
 

@@ -243,14 +243,15 @@ def resume(node: NodeCore, call: Call, agent: AgentRow, reason: Document) -> Age
 
 
 def _differences(old: AgentRow, new: AgentRow) -> list[tuple[type[AgentEvent], str | None]]:
-    """What has to be reported for the new state to be known to who knows the old one."""
+    """What has to be reported for the new state to be known to who knows the old one, of an agent that was ready for
+    nothing."""
     said: list[tuple[type[AgentEvent], str | None]] = []
     said += [(EventMediaRemoved, name) for name in old.media if name not in new.media]
     for name, state in new.media.items():
         if name not in old.media:
             said.append((EventMediaAdded, name))
-        elif old.media[name] != state:
-            said.append((EventReadyForMedia if state else EventNotReadyForMedia, name))
+        elif state:
+            said.append((EventReadyForMedia, name))
         elif old.media_reasons.get(name) != new.media_reasons.get(name):
             said.append((EventMediaStateReasonChanged, name))
     if old.donot_disturb:
@@ -303,9 +304,9 @@ def state(node: NodeCore, call: Call) -> EventAgentState:
         media_capacity_list=capacity.of(node, agent),
         donot_disturb=agent.donot_disturb,
         state_reason=agent.state_reason,
-        handled=Counter(one.media_type for one in doing if not one.is_held),
-        held=Counter(one.media_type for one in doing if one.is_held),
-        invited=Counter(one.media_type for one in capacity.invited(node, agent)),
+        handled=dict(Counter(one.media_type for one in doing if not one.is_held)),
+        held=dict(Counter(one.media_type for one in doing if one.is_held)),
+        invited=dict(Counter(one.media_type for one in capacity.invited(node, agent))),
         reserved_by=reservations.holder(node, agent.key),
         echo=agent.echo and bool(call.source[1]),
     )

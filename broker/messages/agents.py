@@ -48,7 +48,6 @@ class RequestAgentLogin(AgentRequest):
         "EventMediaAdded",
         "EventMediaRemoved",
         "EventReadyForMedia",
-        "EventNotReadyForMedia",
         "EventDoNotDisturbOff",
         "EventMediaStateReasonChanged",
         "EventAgentStateReasonChanged",
