@@ -229,12 +229,22 @@ class Cluster:
         return None
 
     def kill(self, name: str, member: str = "primary", number: int = signal.SIGKILL) -> int:
-        """Sends a signal to a member; returns its pid. :raises ClusterFailure: it does not run"""
+        """Sends a signal to a member; returns its pid. After SIGSTOP it is waited for until it stands still: on a busy
+        machine it may not have come to that yet, and would take a later SIGTERM first.
+
+        :raises ClusterFailure: it does not run
+        """
         pid = self.pid(name, member)
         if pid is None:
             raise ClusterFailure(f"the {member} of {name} does not run{self.tails()}")
         os.kill(pid, number)
+        if number == signal.SIGSTOP:
+            self.wait_until(lambda: _stands_still(pid))
         return pid
+
+    def tell(self, name: str, number: int) -> None:
+        """Sends a signal to the process of a node or proxy: its supervisor, if it has one."""
+        self._processes[name, None].send_signal(number)
 
     def end(
         self, name: str, member: str | None = None, number: int = signal.SIGTERM, limit_s: float = STOP_LIMIT_S
@@ -283,6 +293,14 @@ def tree(popen: subprocess.Popen[bytes] | None) -> list[psutil.Process]:
         return []
     process = psutil.Process(popen.pid)
     return [process, *process.children(recursive=True)]
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether a process is stopped, or has ended meanwhile."""
+    try:
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _arguments(process: psutil.Process) -> list[str]:

@@ -17,6 +17,7 @@ import msgspec
 import orjson
 import pytest
 
+from bench.notes import microseconds, note
 from bench.test_core import FIND, ROW, SUBMIT, found, whole
 from broker.messages import decode_request, encode
 from broker.messages.interactions import EventInteractionsFound, RequestFindInteractions
@@ -36,7 +37,7 @@ Ways = dict[str, Callable[[], Any]]
 def measure(benchmark: Any, ways: Ways, way: str, messages: int = 1) -> None:
     """Runs one of the ways; the extra column is µs per message."""
     benchmark.pedantic(ways[way], rounds=200, iterations=20, warmup_rounds=2)
-    benchmark.extra_info["us_per_message"] = round(benchmark.stats["median"] / messages * 1e6, 2)
+    note(benchmark, us_per_message=microseconds(messages, 2))
 
 
 REPLY = EventInteractionsFound(interactions=[msgspec.json.decode(ROW % (1, 1, 1, 1), type=Interaction)])

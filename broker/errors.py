@@ -65,6 +65,7 @@ class Code(IntEnum):
     DATABASE_FAILURE = 60, "Database failure", "nothing was changed, or it is not known to be durable; ask again"
     DATABASE_TIMEOUT = 61, "Database timeout"
     BAD_CONDITION = 62, "Condition or order cannot be understood", "`detail` gives the column"
+    WRONG_CONFIGURATION = 63, "Configuration cannot be taken on", "`detail` says why, a line for every fault"
 
     UNKNOWN_SNAPSHOT = 70, "Unknown snapshot"
 
@@ -73,6 +74,7 @@ class Code(IntEnum):
 
     NOT_PRIMARY = 90, "This server is not the active member of its pair"
     BUSY = 91, "Server is busy, try again", "`retry_after` says in how many seconds"
+    DRAINED = 92, "Node takes no new interactions", "an operator drains it; a proxy goes to another node"
 
     UNSUPPORTED = 2000, "Unsupported operation"
     NO_SERVERS = 2001, "There are no servers accepting this media/tenant"

@@ -48,6 +48,13 @@ def code_of(interaction_id: str) -> str | None:
     return text[:_CODE_LENGTH] if _check(text) == interaction_id[-2:] else None
 
 
+def time_of(interaction_id: str) -> int | None:
+    """When an id was made, in µs; None for an id of another make."""
+    if code_of(interaction_id) is None:
+        return None
+    return int(interaction_id[_CODE_LENGTH : _CODE_LENGTH + _TIME_LENGTH], 36)
+
+
 def rendezvous(key: str, names: list[str]) -> list[str]:
     """``names`` in the key's own order of preference (highest random weight first).
 

@@ -29,8 +29,8 @@ class Pair(Protocol):
         """The second member, if there is one."""
 
 
-MakeShell = Callable[[Configuration, str, str, Stalls], Shell]
-"""``(configuration, name, member, stalls)`` -> the shell of that member."""
+MakeShell = Callable[[Configuration, str, str, Stalls, str], Shell]
+"""``(configuration, name, member, stalls, path)`` -> the shell of that member; it reads ``path`` again at SIGHUP."""
 
 
 class Kind(NamedTuple):
@@ -59,7 +59,7 @@ def run_process(kind: Kind, path: str, name: str, member: str | None) -> NoRetur
     raise_file_limit()
     keep_freed_memory()
     stalls = Stalls()
-    run(kind.make(configuration, name, member, stalls), parent_pid(), stalls)
+    run(kind.make(configuration, name, member, stalls, path), parent_pid(), stalls)
     raise SystemExit(0)
 
 

@@ -99,7 +99,12 @@ class Call:
 
 
 class Read(NamedTuple):
-    """ReplayEvents: the shell answers it from the store. :param after_us: events after this time (µs)"""
+    """ReplayEvents: the shell answers it from the store.
+
+    :param after_us: events after this time (µs)
+    :param limit: how many are looked at
+    :param interaction_id: only those about this interaction
+    """
 
     source: Source
     ref: Any
@@ -107,6 +112,7 @@ class Read(NamedTuple):
     limit: int
     binary: bool
     tenants: frozenset[int] | None
+    interaction_id: str | None = None
 
 
 class Dialled(NamedTuple):

@@ -237,11 +237,17 @@ def watch(node: NodeCore) -> None:
     node.memory.holdings.watching = node.memory.invitations.watching = node.capacity.rules.any
 
 
-def reconfigured(node: NodeCore) -> None:
-    """``node.configuration`` is another one: its capacities hold for what is offered from now on."""
+def reconfigured(node: NodeCore) -> list[AgentRow]:
+    """``node.configuration`` is another one: its capacities hold for what is offered from now on.
+
+    :returns: the agents whose limits are others than before
+    """
+    rows = list(node.memory.agents.rows.values())
+    before = [of(node, agent) for agent in rows]
     node.capacity.rules = CapacityRules(node.configuration)
     watch(node)
     node.capacity.touched.update(node.memory.agents.rows)
+    return [agent for agent, limits in zip(rows, before, strict=True) if of(node, agent) != limits]
 
 
 HANDLERS = {RequestAgentLoad: told}

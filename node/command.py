@@ -13,10 +13,12 @@ from .refused import RefusedMember
 from .store import StoreFailure
 
 
-def _make(configuration: Configuration, name: str, member: str, stalls: Stalls) -> Shell:
+def _make(  # noqa: PLR0913 - what the command knows
+    configuration: Configuration, name: str, member: str, stalls: Stalls, file: str
+) -> Shell:
     """A member, or the one that says why it cannot be one."""
     try:
-        return NodeMember(configuration, name, member, stalls)
+        return NodeMember(configuration, name, member, stalls, file)
     except StoreFailure as fault:
         return RefusedMember(configuration, name, member, fault)
 

@@ -5,6 +5,7 @@ A workbin is known by its tenant, its type and its owner. It is there as long as
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from broker.conditions import compile_condition, compile_order
@@ -36,9 +37,32 @@ class Contents:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
+        self._stale: list[Bin] = []
         self.ids: dict[Bin, dict[str, None]] = {}
         self.views: dict[Bin, View] = {}
         self.moves: list[Move] = []
+
+    @property
+    def building(self) -> bool:
+        """Workbins have another order than before: :meth:`build` has to be called."""
+        return bool(self._stale)
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Workbins whose order is another one are put into it, by and by."""
+        self._configuration = configuration
+        self._stale = [where for where, view in self.views.items() if view.order is not self._view(where).order]
+
+    def build(self, interactions: Mapping[str, Interaction], limit: int) -> bool:
+        """Orders the next workbins anew, until ``limit`` interactions were looked at. True: all are done."""
+        while self._stale and limit > 0:
+            where = self._stale.pop()
+            if where in self.views:
+                view = self.views[where] = self._view(where)
+                for ident in self.ids[where]:
+                    limit -= 1
+                    if not interactions[ident].is_locked:
+                        view.add(interactions[ident])
+        return not self._stale
 
     def enter(self, interaction: Interaction) -> None:
         """Notes where a stored interaction is."""

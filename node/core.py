@@ -22,6 +22,7 @@ from typing import Any
 from msgspec import UNSET, Raw
 
 from broker.clock import HybridClock, to_seconds
+from broker.config.changes import fingerprint
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.ids import node_code
@@ -48,6 +49,7 @@ from . import (
     attendance,
     capacity,
     customs,
+    explaining,
     finding,
     holds,
     interactions,
@@ -61,7 +63,9 @@ from . import (
     properties,
     proxies,
     pulls,
+    purging,
     queues,
+    reconfiguration,
     reporting,
     reservations,
     routing,
@@ -106,6 +110,7 @@ _MODULES = (
     locks,
     reporting,
     operations,
+    reconfiguration,
     workbins,
     queues,
     proxies,
@@ -113,6 +118,8 @@ _MODULES = (
     attendance,
     topics,
     strategies,
+    purging,
+    explaining,
 )
 for _module in _MODULES:
     HANDLERS.update(_module.HANDLERS)
@@ -143,6 +150,8 @@ class NodeCore:
         self.pid = pid
         self.code = node_code(name)
         self.configuration = configuration
+        self.configured_us = 0
+        """When the configuration was read, or taken on while the node ran."""
         self.settings = configuration.nodes[name].settings
         self.licences = licences.Licences(configuration.nodes[name].licenses)
         self.capacity = capacity.Capacity(configuration)
@@ -172,9 +181,12 @@ class NodeCore:
         self.events: list[PackedEvent] = []
         self.outgoing: list[Outgoing] = []
         self.reads: list[Read] = []
+        self.orders: list[Call] = []
+        """Calls that the shell has to do something for."""
         self.counts: Counter[str] = Counter()
         self._deadlines: list[tuple[float, int, Callable[..., None], Any]] = []
         self._order = count()
+        self._fingerprint = configuration, fingerprint(configuration)
 
     # -- requests
 
@@ -398,6 +410,10 @@ class NodeCore:
         """A reporting event about an agent. :param echo: another node speaks for it"""
         self._say(kind, tenant_id, cause, echo=echo, agent=agent)
 
+    def system_event(self, kind: type[ReportingEvent], cause: Cause, body: Document = UNSET) -> None:
+        """A reporting event about the node itself."""
+        self._say(kind, 0, cause, body=body)
+
     def custom_event(
         self,
         kind: type[ReportingEvent],
@@ -409,10 +425,6 @@ class NodeCore:
     ) -> None:
         """A reporting event about no interaction."""
         self._say(kind, tenant_id, cause, body=body, party=party)
-
-    def system_event(self, kind: type[ReportingEvent], cause: Cause, body: Document) -> None:
-        """A reporting event about the node itself."""
-        self._say(kind, 0, cause, body=body)
 
     def _say(
         self, kind: type[ReportingEvent], tenant_id: int, cause: Cause, *, echo: bool = False, **parts: Any
@@ -537,6 +549,7 @@ class NodeCore:
         self.epoch = epoch
         self.why = why
         self.active_since = now
+        reconfiguration.resume(self)
         memory = self.memory
         for holding in memory.holdings.rows.values():
             self.watch(holding)
@@ -581,8 +594,15 @@ class NodeCore:
         self.wishes.clear()
         self.capacity = capacity.Capacity(self.configuration)
         self.services = servers.Services()
-        self.events, self.outgoing, self.reads, self.dialled = [], [], [], []
+        self.events, self.outgoing, self.reads, self.orders, self.dialled = [], [], [], [], []
         self._deadlines.clear()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the configuration in force."""
+        if self._fingerprint[0] is not self.configuration:
+            self._fingerprint = self.configuration, fingerprint(self.configuration)
+        return self._fingerprint[1]
 
     def pong(self) -> EventPong:
         """How this member sees itself."""
@@ -596,6 +616,7 @@ class NodeCore:
             rev=self.rev,
             why=self.why,
             clients=len(self.sessions.by_id),
+            configuration=self.fingerprint,
         )
 
 

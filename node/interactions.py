@@ -23,7 +23,7 @@ from broker.messages.kinds import EMPTY, ClientType
 from broker.messages.objects import HANDLING, QUEUED, Interaction
 from broker.messages.workbins import EventPlacedInWorkbin
 
-from . import agents, attributes, capacity, holdings, invitations, workbins
+from . import agents, attributes, capacity, holdings, invitations, operations, workbins
 from .calls import Call
 from .invitations import agent_holder
 from .properties import changed_properties, report_change
@@ -37,6 +37,7 @@ def submit(node: NodeCore, call: Call) -> EventAck:
     """RequestSubmit: queued when a media server submits, handled when an agent does."""
     request: RequestSubmit = call.request
     call.tenant(request.tenant_id)
+    operations.check_admission(node, call)
     agent = agents.asking(node, call) if call.session.type is ClientType.AGENT else None
     _check_submit(node, request, agent)
     workbin = (

@@ -24,7 +24,7 @@ import structlog
 import zmq
 
 from broker.clock import to_us
-from broker.config.objects import Configuration
+from broker.config.objects import Configuration, NodeSettings
 from broker.errors import Code, Refusal
 from broker.front import Front
 from broker.loop import Polled, Stalls
@@ -39,6 +39,7 @@ from .declining import declined
 from .journal import encode_changes
 from .lines import Lines
 from .operations import figures
+from .orders import HAND_OVER, Orders
 from .outbox import Outbox
 from .pair import Event
 from .past import replay
@@ -78,28 +79,33 @@ class NodeMember:
     :param name: the node
     :param member: ``primary`` or ``backup``
     :param stalls: filled by the loop, shown in the status
+    :param file: the path that the configuration was read from just now
     :raises StoreFailure: the database cannot be opened; nothing was bound
     """
 
-    def __init__(self, configuration: Configuration, name: str, member: str, stalls: Stalls) -> None:
-        self.configuration = configuration
+    def __init__(  # noqa: PLR0913 - what the command knows
+        self, configuration: Configuration, name: str, member: str, stalls: Stalls, file: str | None = None
+    ) -> None:
         self.name, self.member = name, member
         node = configuration.nodes[name]
-        self.settings = node.settings
+        settings = node.settings
         self.stalls = stalls
         self.counts: Counter[str] = Counter()
         addresses = node.primary if member == "primary" else node.backup
         assert addresses is not None, "the command checks that the member is configured"
-        self.store = open_store(node.database, node=name, synchronous=self.settings.synchronous)
+        self.store = open_store(node.database, node=name, synchronous=settings.synchronous)
         self.context: Context = zmq.Context()
-        self.front = Front(router(self.context, addresses.requests, self.settings), self.counts)
+        self.front = Front(router(self.context, addresses.requests, settings), self.counts)
         self.audience = Audience(xpub(self.context, addresses.events, manual=True))
-        self.outbox = Outbox(name, self.front, self.audience, max_packed_size(self.settings))
+        self.outbox = Outbox(name, self.front, self.audience, max_packed_size(settings))
         self.tenure = Tenure(self.store, configuration, name, member)
+        self.tenure.configured(to_us(time.time()), configuration)
+        self.orders = Orders(self.context, configuration, name, member, file)
         self.lines = Lines(self.context, configuration, name, lambda: self.core)
         self.finished = False
         self._links: set[bytes] = set()
         self._held: Held | None = None
+        self._drained: bool | None = None
         self._failure = self._said_role = ""
         self._retry_at = 0.0
         self._promised_us = 0
@@ -111,11 +117,16 @@ class NodeMember:
         """The core of this tenure; after stepping down there is a new one."""
         return self.tenure.core
 
+    @property
+    def settings(self) -> NodeSettings:
+        """The node's options, as they are now."""
+        return self.core.settings
+
     # -- in
 
     def sockets(self) -> list[Polled]:
-        lines = self.lines.sockets() if self._serving else []
-        return [(self.front.socket, self._drain_requests), (self.audience.socket, self.audience.drain), *lines]
+        own: list[Polled] = [(self.front.socket, self._drain_requests), (self.audience.socket, self.audience.drain)]
+        return own + self.orders.sockets() + (self.lines.sockets() if self._serving else [])
 
     def _drain_requests(self) -> None:
         now = time.time()
@@ -153,6 +164,8 @@ class NodeMember:
 
     def _decline(self, source: tuple[bytes, int], ref: Any, payload: bytes) -> None:
         """A member that does not serve answers Ping, and says to everything else why not."""
+        if HAND_OVER in payload and not self.core.active:
+            self.tenure.expect(time.time())
         if self._held is not None:
             refusal = Refusal(Code.DATABASE_FAILURE, f"{self.name}: {self.core.why}", retry_after=RETRY_S)
         else:
@@ -171,6 +184,7 @@ class NodeMember:
             epoch=core.epoch,
             rev=core.rev,
             why=core.why if self._held is not None else self.tenure.why,
+            configuration=core.fingerprint,
         )
 
     # -- a turn
@@ -205,6 +219,7 @@ class NodeMember:
             return
         core = self.core
         core.tick(now)
+        self.orders.turn(now, core)
         self._commit_and_send(now, core.take(now))
         for peer, undelivered in self.front.lost():
             self._links.discard(peer)
@@ -217,6 +232,7 @@ class NodeMember:
         if self._ending or self.core.hand_over:
             event = Event.STOP if self._ending else Event.SWITCHOVER
             self._links.clear()
+            self.orders.forget()
             self.finished = self.tenure.release(now, event, "stopping" if self._ending else "switchover")
 
     def _commit_and_send(self, now: float, batch: Batch) -> None:
@@ -230,6 +246,7 @@ class NodeMember:
         except StoreFailure as fault:
             self._hold_back(now, row, batch, str(fault))
         else:
+            self._failure = ""
             self._send(now, batch)
 
     def _commit(self, now: float, row: Row | None) -> None:
@@ -251,6 +268,11 @@ class NodeMember:
         return Row(self.core.rev + 1, self.core.epoch, batch.us, changes, batch.packed_events())
 
     def _send(self, now: float, batch: Batch) -> None:
+        if self.core.configuration is not self.tenure.configuration:  # it is committed: a new core begins with it
+            self.tenure.configured(self.core.configured_us, self.core.configuration)
+        if bool(self.core.memory.drains.rows) != self._drained:
+            self._drained = bool(self.core.memory.drains.rows)
+            self._heartbeat_at = self._status_at = 0.0  # proxies have to know at once
         if batch.events.events:
             self._publish(now, batch.events.first_seq, batch.events.events)
         if batch.replies:
@@ -294,13 +316,19 @@ class NodeMember:
     def _follow(self, now: float) -> None:
         if self._ending:
             self.finished = True
-        elif self.tenure.follow(now):
+            return
+        configuration = self.tenure.configuration
+        serves = self.tenure.follow(now)
+        if self.tenure.configuration is not configuration:
+            self.orders.followed()
+        if serves:
             self._commit_and_send(now, self.core.take(now))
 
     def _replaced(self, why: str) -> None:
         """Another member is active: what was decided and not committed never happened."""
         self._held = None
         self._links.clear()
+        self.orders.forget()
         self.tenure.replaced(why)
 
     # -- housekeeping
@@ -386,6 +414,7 @@ class NodeMember:
             "durability": self.store.durability,
             "stalls": self.stalls.count,
             "refused": self.core.counts["refused"],
+            "configuration": self.core.fingerprint,
             **({"node": figures(self.core)} if self.core.active else {}),
         }
         return orjson.dumps(document)
@@ -399,7 +428,7 @@ class NodeMember:
             return 0.0
         house_at = self._slice_at if self.tenure.folding.running else self._housekeeping_at
         renew_at = now + self.tenure.renews_in()  # heartbeats may be slower than the lease
-        return min(self.core.wake_at, self._heartbeat_at, house_at, renew_at)
+        return min(self.core.wake_at, self._heartbeat_at, house_at, renew_at, self.orders.wake_at(now))
 
     # -- orders
 
@@ -408,8 +437,8 @@ class NodeMember:
         self._ending = True
 
     def reload(self, now: float) -> None:
-        """SIGHUP: says what a restart would change; nothing of a node can be changed while it runs in this release."""
-        log.warning("this release does not reload a node's configuration: restart its members one after the other")
+        """SIGHUP: the active member reads the configuration file again, its standby follows."""
+        self.orders.reload(now, self.core)
 
     def close(self) -> None:
         self.lines.keep(open_=False)

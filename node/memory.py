@@ -24,7 +24,9 @@ from .records import (
     TABLES,
     AgentRow,
     Answer,
+    Configured,
     Counters,
+    Drain,
     Invitation,
     Load,
     Lock,
@@ -73,11 +75,34 @@ class Memory:
         self.pages: Table[Page] = self.tables["pages"]
         self.moves: Table[Move] = self.tables["moves"]
         self.locks: Table[Lock] = self.tables["locks"]
+        self.drains: Table[Drain] = self.tables["drains"]
+        self.configured: Table[Configured] = self.tables["configured"]
         self.counters = Counters()
         self.changes: list[Change] = []
         self.dirty: dict[str, None] = {}
         self.dirty_rows: dict[tuple[str, str], None] = {}
         self.queue_counts: dict[str, list[int]] = {}
+
+    # -- another configuration
+
+    def reconfigure(self, configuration: Configuration) -> list[str]:
+        """Views and workbins as a new configuration has them, once they are built (:meth:`build`).
+
+        :returns: the views that are gone
+        """
+        self.contents.reconfigure(configuration)
+        return self.views.reconfigure(configuration, self.interactions)
+
+    @property
+    def building(self) -> bool:
+        """:meth:`build` has something to do."""
+        return self.views.building or self.contents.building
+
+    def build(self, limit: int) -> bool:
+        """Goes on building, some interactions' worth. True: all is built."""
+        if self.views.building and not self.views.build(self.interactions, limit):
+            return False
+        return not self.contents.building or self.contents.build(self.interactions, limit)
 
     # -- interactions
 

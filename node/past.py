@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import Raw
 
 from broker.errors import Code, Refusal
@@ -24,11 +25,33 @@ def replay(store: Store, node: str, read: Read, promise_us: int) -> tuple[bytes,
         refusal = Refusal(Code.DATABASE_FAILURE, str(fault))
         return error_payload(refusal, "RequestReplayEvents"), int(refusal.code)
     considered = past.events[-1].us if past.more else max(promise_us, read.after_us)
+    events = past.events if read.interaction_id is None else _about(read.interaction_id, past.events)
     if read.binary:
-        return pack(Replayed(past.first_seq, past.events, considered, past.more)), 0
-    shown = [Raw(event.payload) for event in past.events if _visible(event, read.tenants)]
+        return pack(Replayed(past.first_seq, events, considered, past.more)), 0
+    shown = [Raw(event.payload) for event in events if _visible(event, read.tenants)]
     cursor = make_cursor(past.events[-1].us if past.events else read.after_us, node)
     return encode(EventReplayedEvents(events=shown, cursor=cursor, more=past.more)), 0
+
+
+class _Interaction(msgspec.Struct):
+    interaction_id: str = ""
+
+
+class _Event(msgspec.Struct):
+    interaction: _Interaction = msgspec.field(default_factory=_Interaction)
+
+
+_read_event = msgspec.json.Decoder(_Event).decode
+
+
+def _about(interaction_id: str, events: list[PackedEvent]) -> list[PackedEvent]:
+    """The events about one interaction. Most others are passed over without being decoded."""
+    needle = msgspec.json.encode(interaction_id)
+    return [
+        event
+        for event in events
+        if needle in event.payload and _read_event(event.payload).interaction.interaction_id == interaction_id
+    ]
 
 
 def _visible(event: PackedEvent, tenants: frozenset[int] | None) -> bool:

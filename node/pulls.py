@@ -107,6 +107,12 @@ class Pulls:
             self.watchers.get(view_id, {}).pop(session.source, None)
         session.watches.clear()
 
+    def drop(self, node: NodeCore, view_id: str) -> None:
+        """A view is gone: pulls that wait for it are refused, nobody is told of it any more."""
+        while (call := self.next(view_id)) is not None:
+            node.refuse(call, Refusal(Code.UNKNOWN_VIEW, f"{view_id} was removed", field="view_id"))
+        self.watchers.pop(view_id, None)
+
     def settle(self, node: NodeCore) -> None:
         """At the end of a batch: serves those that wait, then tells of heads that have changed."""
         touched = node.memory.views.touched

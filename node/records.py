@@ -309,6 +309,30 @@ class Lock(Record):
     snapshot_id: str | None = None
 
 
+ONLY = "node"
+"""The key of the one row of a table about the node itself."""
+
+
+class Drain(Record):
+    """An operator wants no new interactions to come in through proxies.
+
+    :param since_us: since when
+    """
+
+    since_us: int
+
+
+class Configured(Record):
+    """The configuration that the active member took on while it ran; the standby takes it from here.
+
+    :param us: when
+    :param document: all of it, as JSON
+    """
+
+    us: int
+    document: Raw
+
+
 class Counters(Record):
     """What numbers the next thing; restored as the highest that was seen."""
 
@@ -374,5 +398,7 @@ TABLES: dict[str, Kind[Any]] = {
             "snapshot": lambda row: [row.snapshot_id] if row.snapshot_id else [],
         },
     ),
+    "drains": Kind(Drain),
+    "configured": Kind(Configured),
 }
 """Table name -> what it is of. A new kind of row is a class above and a line here."""

@@ -26,6 +26,9 @@ from .records import AgentRow
 if TYPE_CHECKING:
     from .core import NodeCore
 
+LOOKED_AT = 5_000
+"""Events looked at for those about one interaction, in one request: some hundredths of a second."""
+
 
 def state(node: NodeCore, call: Call) -> EventPlaceAgentState:
     """RequestStartPlaceAgentStateReportingAll: all logged-in agents and the queues' counts, now."""
@@ -102,7 +105,8 @@ def replay(node: NodeCore, call: Call) -> None:
             raise Refusal(Code.WRONG_VALUE, str(fault), field="from") from None
     own = call.source[1] == 0 and call.session.link
     tenants = None if own else call.session.tenants
-    node.reads.append(Read(call.source, call.ref, after_us, request.count, own, tenants))
+    looked_at = request.count if request.interaction_id is None else LOOKED_AT
+    node.reads.append(Read(call.source, call.ref, after_us, looked_at, own, tenants, request.interaction_id))
 
 
 HANDLERS = {

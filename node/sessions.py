@@ -37,12 +37,14 @@ class Session:
 
     :param source: where it is now; a proxy's client has the proxy's address and its number there
     :param asked: when it last asked for anything but Ping
+    :param all_tenants: it asked for no tenants of its own: those that are added later are its, too
     :param follows: a media server that wants to be told of others' changes to what it has submitted
     :param link: it is a proxy's own session, the one that others come through
     :param settled: of a link: every request below this number has its reply
     """
 
     __slots__ = (
+        "all_tenants",
         "asked",
         "follows",
         "heard",
@@ -66,6 +68,7 @@ class Session:
         self.type = request.client_type
         self.media_type = request.media_type
         self.tenants = tenants
+        self.all_tenants = request.tenants is None
         self.link = request.client_type is ClientType.PROXY and source[1] == 0
         self.follows = request.client_type in holdings.SERVERS and _wants_changes(request)
         self.heard = self.asked = 0.0

@@ -70,6 +70,11 @@ class Strategies:
         for row in sorted(node.memory.loads.rows.values(), key=lambda row: row.us):
             self.add(node, row)
 
+    def reload(self, node: NodeCore) -> None:
+        """Other views, other limits: what is loaded goes on with them. Rates begin anew."""
+        self.engines = Engines()
+        self.restore(node)
+
     def drop(self, node: NodeCore, key: str) -> None:
         """A strategy is loaded no more."""
         node.memory.drop(node.memory.loads, key)

@@ -15,6 +15,7 @@ import structlog
 from broker.clock import to_us
 from broker.config.objects import Configuration
 
+from . import reconfiguration
 from .core import NodeCore
 from .folding import Folding
 from .pair import Action, Event, Pair
@@ -22,8 +23,10 @@ from .store import Corrupt, Fenced, JournalCut, Lease, Refused, Store, StoreFail
 from .store.holder import is_alive, kill, this_holder
 from .store.writer import describe
 
-LOOK_S = 0.05
-"""How often a standby looks at the lease and the journal."""
+LOOK_S, CLOSE_LOOK_S = 0.05, 0.002
+"""How often a standby looks at the lease and the journal; and while it expects to be handed the lease."""
+EXPECTED_S = 1.0
+"""How long it expects that."""
 PAUSE_S = 0.5
 """After a take-over that the database did not do, before the next one: the other member may be better off."""
 FORGET_S = 10.0
@@ -48,6 +51,8 @@ class Tenure:
         self.settings = configuration.nodes[node].settings
         self.why = "starting"
         self.next_look = 0.0
+        self._expected_until = 0.0
+        self._configured_us = 0
         self.core = self._new_core()
         self.folding = Folding(self.core.memory, 0)
         self.pair = self._new_pair()
@@ -56,7 +61,14 @@ class Tenure:
         self._renew_at = self._forget_at = 0.0
 
     def _new_core(self) -> NodeCore:
-        return NodeCore(self.node, self.configuration, self.member, os.getpid())
+        core = NodeCore(self.node, self.configuration, self.member, os.getpid())
+        core.configured_us = self._configured_us
+        return core
+
+    def configured(self, us: int, configuration: Configuration) -> None:
+        """The configuration that a new core begins with. :param us: when it was read from the file, or taken on"""
+        self._configured_us, self.configuration = us, configuration
+        self.core.configured_us = us
 
     def _new_pair(self) -> Pair:
         return Pair(this_holder(self.member), self.settings.lease_timeout)
@@ -68,11 +80,17 @@ class Tenure:
 
     # -- as standby
 
+    def expect(self, now: float) -> None:
+        """The active member is about to hand over: the lease is looked at closely for a moment, so that nobody has to
+        wait for the next look."""
+        self._expected_until = now + EXPECTED_S
+        self.next_look = min(self.next_look, now + CLOSE_LOOK_S)
+
     def follow(self, now: float) -> bool:
         """One look at the journal and the lease, when it is time for one. True: this member is active from now on."""
         if now < self.next_look:
             return False
-        self.next_look = now + LOOK_S
+        self.next_look = now + (CLOSE_LOOK_S if now < self._expected_until else LOOK_S)
         try:
             if self._taken is not None:
                 return self._serve(now)
@@ -121,7 +139,18 @@ class Tenure:
             except JournalCut:
                 log.warning("was away for too long, loading again")
                 self._forget()
+        self._follow_configuration()
         self._forget_folded()
+
+    def _follow_configuration(self) -> None:
+        """The active member's configuration is this one's, too; views are built a slice each look."""
+        core = self.core
+        said = reconfiguration.follow(core)
+        if said:
+            log.warning(said)
+            self.configured(core.configured_us, core.configuration)
+        if core.memory.building and not core.memory.build(reconfiguration.SLICE):
+            self.next_look = 0.0
 
     def _load(self) -> None:
         began = time.monotonic()

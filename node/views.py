@@ -4,12 +4,16 @@ Every view of a queue keeps the keys of its interactions sorted, so a pull is O(
 enters and leaves its queue's views when one of its attributes changes (:meth:`Views.enter`, :meth:`Views.leave`).
 Held interactions stand apart, for pulls that ignore the hold. What is scheduled for later sleeps outside the views
 until :meth:`Views.wake` is called at its time; what a standby follows sleeps there until it becomes active.
+
+When the configuration changes, a view that is new or another one is built beside the old one, in slices
+(:meth:`Views.build`): what comes, goes and changes meanwhile goes into both, pulls go on in the old one, and when the
+new one has all it takes the old one's place.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import merge
 from itertools import islice, takewhile
 from typing import Any
@@ -25,6 +29,7 @@ from broker.conditions import (
     compile_segmentation,
 )
 from broker.config.objects import Configuration
+from broker.config.objects import View as ViewOptions
 from broker.messages.objects import QUEUED, Interaction
 
 Key = tuple[Any, ...]
@@ -114,6 +119,16 @@ class View:
         """How many a pull that does not ignore holds could take."""
         return len(self.of) - len(self.held_ids)
 
+    def same_as(self, other: View) -> bool:
+        """Whether it has the same interactions in the same order. Compiled texts are the same objects."""
+        return (
+            self.queue == other.queue
+            and self.tenant_id == other.tenant_id
+            and self.condition is other.condition
+            and self.order is other.order
+            and self.segmentation is other.segmentation
+        )
+
     @property
     def fields(self) -> frozenset[str]:
         """The attributes that decide whether and where an interaction stands here."""
@@ -131,6 +146,18 @@ class View:
             return next((key[-1] for _, key in self._turns(None, True)), None)
         key = self.live.head()
         return key[-1] if key is not None else None
+
+    def position(self, interaction_id: str) -> int | None:
+        """Its place among what pulls take, in its segment; the first is 1. None: pulls do not see it."""
+        key = self.of.get(interaction_id)
+        if key is None or interaction_id in self.held_ids:
+            return None
+        place: int = self.live.by_value[self.segment_of.get(interaction_id)].bisect_left(key)
+        return place + 1
+
+    def before(self, key: Key) -> int:
+        """How many come before a key, of what pulls take."""
+        return sum(keys.bisect_left(key) for keys in self.live.by_value.values())
 
     def take(
         self,
@@ -208,31 +235,78 @@ class Views:
 
     def __init__(self, configuration: Configuration) -> None:
         self.by_id: dict[str, View] = {}
-        self.by_queue: dict[str, list[View]] = {name: [] for name in configuration.queues}
+        self.by_queue: dict[str, list[View]] = {}
         self.touched: set[str] = set()
         self.now = 0.0
         self.asleep: dict[str, Interaction] = {}
         self._times: SortedList = SortedList()
-        custom = configuration.custom_properties
-        for name, view in configuration.views.items():
-            made = View(
-                name,
-                configuration.queues[view.queue].tenant,
-                compile_condition(view.condition, custom),
-                compile_order(view.order, custom),
-                queue=view.queue,
-                segmentation=compile_segmentation(view.segmentation, custom),
-            )
-            self.by_id[name] = made
-            self.by_queue[view.queue].append(made)
+        self._building: dict[str, View] = {}
+        self._left: Iterator[str] = iter(())
+        self.by_id = {name: _made(name, view, configuration) for name, view in configuration.views.items()}
+        self._arrange(configuration.queues)
+
+    def _arrange(self, queues: Iterable[str]) -> None:
+        """Notes which views a queue has, with those that are being built, and what they depend on."""
+        self.by_queue = {name: [] for name in queues}
+        for view in (*self.by_id.values(), *self._building.values()):
+            self.by_queue[view.queue or ""].append(view)
         self.depends: dict[str, frozenset[str]] = {
             queue: frozenset[str](WAITING).union(*(view.fields for view in views))
             for queue, views in self.by_queue.items()
         }
 
-    def of(self, interaction: Interaction) -> Iterator[View]:
-        """The views of the interaction's queue."""
-        yield from self.by_queue.get(interaction.queue or "", ())
+    # -- another configuration
+
+    @property
+    def building(self) -> bool:
+        """Views are being built: :meth:`build` has to be called."""
+        return bool(self._building)
+
+    def reconfigure(self, configuration: Configuration, interactions: Mapping[str, Interaction]) -> list[str]:
+        """Views that are gone are gone at once, those that are another or new are built.
+
+        :returns: the names of those that are gone
+        """
+        made = {name: _made(name, view, configuration) for name, view in configuration.views.items()}
+        gone = [name for name in self.by_id if name not in made]
+        for name in gone:
+            del self.by_id[name]
+        self._building = {
+            name: view for name, view in made.items() if name not in self.by_id or not view.same_as(self.by_id[name])
+        }
+        self._left = iter(list(interactions)) if self._building else iter(())
+        self._arrange({*configuration.queues, *(view.queue or "" for view in self.by_id.values())})
+        return gone
+
+    def build(self, interactions: Mapping[str, Interaction], limit: int) -> bool:
+        """Looks at the next interactions for the views that are being built. True: they are ready, and serve."""
+        wanted: dict[str | None, list[View]] = {}
+        for view in self._building.values():
+            wanted.setdefault(view.queue, []).append(view)
+        looked = 0
+        for ident in islice(self._left, limit):
+            looked += 1
+            interaction = interactions.get(ident)
+            if interaction is None or interaction.queue not in wanted or ident in self.asleep:
+                continue
+            if waits(interaction, ignore_hold=True):
+                for view in wanted[interaction.queue]:
+                    if ident not in view.of:
+                        view.add(interaction)
+        if looked == limit:
+            return False
+        self._put_in_place()
+        return True
+
+    def _put_in_place(self) -> None:
+        self.by_id.update(self._building)
+        self.touched.update(self._building)
+        self._building = {}
+        self._arrange(self.by_queue)
+
+    def serving(self, queue: str) -> list[View]:
+        """The queue's views that pulls take from: without those that are being built."""
+        return [view for view in self.by_queue.get(queue, ()) if self.by_id.get(view.view_id) is view]
 
     def enter(self, interaction: Interaction) -> None:
         """Adds a waiting interaction to the views whose condition it matches; before its time it sleeps."""
@@ -279,6 +353,19 @@ class Views:
             return True
         depends = self.depends.get(interaction.queue or "", WAITING)
         return not depends.isdisjoint(fields) or "queue" in fields
+
+
+def _made(name: str, view: ViewOptions, configuration: Configuration) -> View:
+    """An empty view as the configuration has it."""
+    custom = configuration.custom_properties
+    return View(
+        name,
+        configuration.queues[view.queue].tenant,
+        compile_condition(view.condition, custom),
+        compile_order(view.order, custom),
+        queue=view.queue,
+        segmentation=compile_segmentation(view.segmentation, custom),
+    )
 
 
 WAITING = frozenset({"queue", "workbin", "interaction_state", "is_locked", "is_held", "scheduled_at"})

@@ -48,7 +48,7 @@ class Agents:
     """All agents of the proxy's clients, and the changes under way."""
 
     def __init__(self, desk: Desk) -> None:
-        self._timeout = desk.settings.request_timeout
+        self._settings = desk.settings
         self._gather = desk.gather
         self._calls = desk.calls
         self._links = desk.links
@@ -56,10 +56,20 @@ class Agents:
         self._roster = Roster()
         self._locked: set[Name] = set()
         self._running: dict[int, list[Change]] = {}
-        nodes = desk.configuration.nodes.values()
-        self._ignores_place = any(node.settings.agent_login_control == "ignore" for node in nodes)
+        self._configuration = desk.configuration
         self._parting: set[int] = set()
         self.arrears = Arrears(desk, self._roster, self._expel, self._is_changing)
+
+    @property
+    def _deadline(self) -> float:
+        """Of what begins now without a call."""
+        return float(self._gather.now + self._settings.request_timeout)
+
+    @property
+    def _ignores_place(self) -> bool:
+        """Whether nodes put an agent's id for its place."""
+        nodes = self._configuration.nodes.values()
+        return any(node.settings.agent_login_control == "ignore" for node in nodes)
 
     # -- a change begins
 
@@ -292,7 +302,7 @@ class Agents:
         if speaking and others:
             self._parting.add(client)
             done = partial(self._others_ended, session)
-            self._gather.ask(others, session.farewell.payload, self._gather.now + self._timeout, done, Asker(client))
+            self._gather.ask(others, session.farewell.payload, self._deadline, done, Asker(client))
         else:
             self._links.farewell(client, session.farewell)
 
@@ -306,7 +316,7 @@ class Agents:
     def _log_out(self, agent: Agent) -> None:
         """Logs an agent out everywhere, unasked."""
         payload = encode(RequestAgentLogout(**ids(agent)))
-        change = Change(agent.session, RequestAgentLogout, agent, payload, self._gather.now + self._timeout)
+        change = Change(agent.session, RequestAgentLogout, agent, payload, self._deadline)
         change.agent = agent
         change.names = agent.names
         self._begin(change, self._routes.serving(frozenset({agent.tenant})))

@@ -52,7 +52,7 @@ class Arrears:
         expel: Callable[[Agent, str, int], None],
         is_changing: Callable[[Agent], bool],
     ) -> None:
-        self._timeout = desk.settings.request_timeout
+        self._settings = desk.settings
         self._keepalive_s = desk.settings.keepalive_interval
         self._gather = desk.gather
         self._links = desk.links
@@ -116,7 +116,7 @@ class Arrears:
         elif not self._is_changing(agent):
             asker = Asker(agent.session.client, 0 if node == agent.speaking else ECHO)
             done = partial(self._caught_up, agent, node)
-            deadline = self._gather.now + self._timeout
+            deadline = self._gather.now + self._settings.request_timeout
             agent.catching_up[node] = self._gather.ask([node], _aligned(agent), deadline, done, asker)
 
     def _caught_up(self, agent: Agent, node: str, now: float, answers: Answers) -> None:
@@ -161,7 +161,7 @@ class Arrears:
                 self.doubt(doubt, [node], node if not flags else "")
                 continue
             logout = encode(RequestAgentLogout(agent_id=doubt.agent_id, place_id=doubt.place_id))
-            deadline = self._gather.now + self._timeout
+            deadline = self._gather.now + self._settings.request_timeout
             done = partial(self._resolved, doubt, node, flags)
             asker = Asker(doubt.session.client, flags)
             self._resolving[node, doubt] = self._gather.ask([node], logout, deadline, done, asker)

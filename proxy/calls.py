@@ -57,7 +57,7 @@ class Calls:
 
     def __init__(self, limit: int, counts: Counter[str]) -> None:
         self.outgoing: list[Answered] = []
-        self._limit = limit
+        self.limit = limit
         self._counts = counts
         self._open = 0
         self._named: dict[Name, Call] = {}
@@ -67,7 +67,7 @@ class Calls:
 
     def begin(self, call: Call) -> None:
         """A call is taken on. :raises Refusal: ``BUSY``"""
-        if self._open >= self._limit:
+        if self._open >= self.limit:
             call.open = False
             raise Refusal(Code.BUSY, f"{self._open} requests wait for an answer", retry_after=0.5)
         self._open += 1

@@ -52,8 +52,9 @@ class Capacity:
     """
 
     def __init__(self, desk: Desk, meant: Callable[[int, str | None, str | None], list[Agent]]) -> None:
+        self._configuration = desk.configuration
         self._rules = CapacityRules(desk.configuration)
-        self._timeout = desk.settings.request_timeout
+        self._settings = desk.settings
         self._gather = desk.gather
         self._calls = desk.calls
         self._counts = desk.counts
@@ -63,6 +64,10 @@ class Capacity:
         self._parts: dict[Key, dict[str, Load]] = {}
         self._telling: dict[tuple[Key, str], int] = {}
         self._waiting: dict[Key, deque[tuple[Call, Take]]] = {}
+
+    def reload(self) -> None:
+        """Another configuration: it says who is limited from now on."""
+        self._rules = CapacityRules(self._configuration)
 
     # -- what nodes say
 
@@ -94,7 +99,7 @@ class Capacity:
             if before is not None:
                 self._gather.cancel(before)  # sent again later, it would say what was before
             done = partial(self._told, (key, node))
-            number = self._gather.ask([node], encode(told), self._gather.now + self._timeout, done)
+            number = self._gather.ask([node], encode(told), self._gather.now + self._settings.request_timeout, done)
             self._telling[key, node] = number
 
     def _told(self, which: tuple[Key, str], now: float, answers: Answers) -> None:

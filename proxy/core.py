@@ -16,13 +16,15 @@ Nothing waits, and nothing is raised whatever comes. A request class of a known 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.json import Decoder
+from msgspec.structs import replace
 
+from broker.config.changes import fingerprint
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.messages import encode, error_payload
@@ -46,10 +48,11 @@ from .desk import Desk
 from .forward import Forward
 from .gather import Done, Gather
 from .heads import HEADS, as_answered, decode_head, request_of
-from .links import SILENCE_S, Links
+from .links import SILENCE_S, Links, Patience
 from .own import Clients, Own, Self
 from .pulls import Pulls
 from .recalls import Recalls
+from .reconfiguration import become
 from .replays import Replays
 from .reservations import Reservations
 from .route import Routes
@@ -94,17 +97,17 @@ class ProxyCore:
         self.now = 0.0
         self._wall: float | None = None
         self.counts: Counter[str] = Counter()
-        self.settings = settings = configuration.proxies[name].settings
+        self.configuration = configuration = replace(configuration)
+        self.settings = settings = replace(configuration.proxies[name].settings)
         nodes = configuration.nodes_of(name)
         tenants = frozenset(configuration.tenants)
         self.sessions = Sessions(name, boot, tenants, settings.max_clients, settings.keepalive_interval)
         keepalives = {node: configuration.nodes[node].settings.keepalive_interval for node in nodes}
-        self.links = Links(keepalives, hello(name, boot), self._introduction, settings.request_timeout, self.counts)
-        slowest = max((configuration.nodes[node].settings.heartbeat_interval for node in nodes), default=0.0)
-        self.links.silence_s = max(SILENCE_S, 4 * slowest)
+        self.links = Links(keepalives, hello(name, boot), self._introduction, self._patience(nodes), self.counts)
         self.gather = Gather(self.links, self.counts)
         self.calls = Calls(settings.max_pending, self.counts)
-        self.whereis = whereis = WhereIs(nodes, settings.interaction_cache_size)
+        self.routes = Routes(configuration, nodes)
+        self.whereis = WhereIs(nodes, settings.interaction_cache_size)
         desk = Desk(
             configuration=configuration,
             settings=settings,
@@ -112,8 +115,8 @@ class ProxyCore:
             links=self.links,
             gather=self.gather,
             calls=self.calls,
-            routes=Routes(configuration, nodes),
-            whereis=whereis,
+            routes=self.routes,
+            whereis=self.whereis,
         )
         self.forward = Forward(desk)
         self.agents = Agents(desk)
@@ -133,9 +136,35 @@ class ProxyCore:
         self.states = States(self.stream, self.ask, nodes, settings)
         takers = self._takers()
         self._plans = {head: (request, takers[request.route]) for head, request in HEADS.items()}
-        settings_of = [configuration.nodes[node].settings for node in nodes]
-        self._invitation_s = max((one.delivering_timeout for one in settings_of), default=0.0)
-        self._service_s = max((one.esp_timeout for one in settings_of), default=0.0)
+        self._invitation_s = self._service_s = 0.0
+        self._reckon()
+
+    def _reckon(self) -> None:
+        """What follows from the nodes' own options."""
+        self.links.patience = self._patience(self.links.links)
+        nodes = [self.configuration.nodes[name].settings for name in self.links.links]
+        self._invitation_s = max((node.delivering_timeout for node in nodes), default=0.0)
+        self._service_s = max((node.esp_timeout for node in nodes), default=0.0)
+
+    def _patience(self, nodes: Iterable[str]) -> Patience:
+        """How long nodes are waited for; some heartbeats of the slowest may be lost."""
+        slowest = max((self.configuration.nodes[name].settings.heartbeat_interval for name in nodes), default=0.0)
+        return Patience(self.settings.request_timeout, max(SILENCE_S, 4 * slowest))
+
+    def reload(self, now: float, new: Configuration) -> None:
+        """Another configuration, with the same nodes at the same addresses (:mod:`proxy.reconfiguration`)."""
+        self._live(now)
+        become(self.configuration, new)
+        become(self.settings, new.proxies[self.name].settings)
+        settings = self.settings
+        self.sessions.reload(frozenset(new.tenants), settings.max_clients)
+        self.calls.limit = settings.max_pending
+        self.whereis.size = settings.interaction_cache_size
+        self.own.fingerprint = fingerprint(new)
+        self.routes.reload(new)
+        self.pulls.reload()
+        self.capacity.reload()
+        self._reckon()
 
     def _takers(self) -> dict[Route, Callable[[Call], None]]:
         """Who takes a request, by its route."""

@@ -15,7 +15,12 @@ from .whereis import WhereIs
 
 
 class Desk(NamedTuple):
-    """The shared parts of one core. :param settings: the proxy's own options; :param counts: by reason"""
+    """The shared parts of one core.
+
+    :param configuration: brought up to date in place when it is read again, so parts look into it when they need it
+    :param settings: the proxy's own options, in the same way
+    :param counts: by reason
+    """
 
     configuration: Configuration
     settings: ProxySettings

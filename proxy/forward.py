@@ -69,15 +69,15 @@ class Forward:
             raise no_servers({head.tenant_id})
         eligible = self._routes.submitting(head.tenant_id, head.media_type)
         if head.interaction_id is not None:
-            home = self._whereis.home(head.interaction_id, eligible)
-            if home is None:
+            homes = self._whereis.homes(head.interaction_id, eligible)
+            if not homes:
                 raise Refusal(Code.NO_SERVERS, "the node that this id names does not take it", field="interaction_id")
-            self._forward(call, (home,), self._submitted)
+            self._forward(call, homes[:1], partial(self._submitted, homes[1:]))
         elif (home := self._home_of_parent(call, eligible)) is not None:
-            self._forward(call, (home,), self._merged)
+            self._forward(call, (home,), partial(self._submitted, tuple(node for node in eligible if node != home)))
         elif head.dedup_id is not None:
-            home = self._routes.home(f"{session.name}\0{head.dedup_id}", eligible)
-            self._forward(call, (home,), self._merged)
+            homes = self._routes.homes(f"{session.name}\0{head.dedup_id}", eligible)
+            self._forward(call, homes[:1], partial(self._submitted, homes[1:]))
         else:
             self._calls.begin(call)
             self._submit_in_turn(call, eligible)
@@ -87,23 +87,48 @@ class Forward:
         a repetition has to come to the same node.)"""
         if call.head.parent_id is None:
             return None
-        home = self._whereis.home(call.head.parent_id, eligible)
-        return home if home is not None and (call.head.dedup_id or self._links.is_ready(home)) else None
+        homes = self._whereis.homes(call.head.parent_id, eligible)
+        return homes[0] if homes and (call.head.dedup_id or self._links.is_ready(homes[0])) else None
 
     def _submit_in_turn(self, call: Call, eligible: Nodes) -> None:
-        """To the next node that is there; when none is, the call waits for the first that comes back."""
-        ready = tuple(filter(self._links.is_ready, eligible))
-        if ready:
-            self._ask(call, (self._routes.turn(eligible, ready),), self._merged)
-        else:
-            self._parked.append((call, eligible))
+        """To the next node that is there; when none is, the call waits for the first that comes back.
 
-    def _submitted(self, call: Call, now: float, answers: Answers) -> None:
-        """The home of a client's own id has answered, or not."""
+        A drained node is left out as soon as it has said so; one that has not yet refuses, and the next one is asked.
+        """
+        taking = tuple(node for node in eligible if not self._links.links[node].drained)
+        ready = tuple(filter(self._links.is_ready, taking))
+        if ready:
+            node = self._routes.turn(taking, ready)
+            left = tuple(other for other in taking if other != node)
+            self._ask(call, (node,), partial(self._submitted_in_turn, left))
+        elif taking:
+            self._parked.append((call, taking))
+        else:
+            self._refuse_drained(call)
+
+    def _submitted_in_turn(self, left: Nodes, call: Call, now: float, answers: Answers) -> None:
+        if _is_drained(answers):
+            self._submit_in_turn(call, left)
+        else:
+            self._merged(call, now, answers)
+
+    def _submitted(self, left: Nodes, call: Call, now: float, answers: Answers) -> None:
+        """The home of a client's own id or of a dedup_id has answered, or not. A drained one has said that it does not
+        know it: then the next home is asked."""
+        if _is_drained(answers):
+            if left:
+                self._ask(call, left[:1], partial(self._submitted, left[1:]))
+            else:
+                self._refuse_drained(call)
+            return
         for node, reply in answers.items():
-            if reply is not None and not reply.code:
+            if reply is not None and not reply.code and call.head.interaction_id is not None:
                 self._whereis.learn(call.head.interaction_id, node)
         self._merged(call, now, answers)
+
+    def _refuse_drained(self, call: Call) -> None:
+        """Every node that could take it is drained."""
+        self._calls.refuse(call, no_servers({call.head.tenant_id}, call.head.media_type))
 
     def ready(self) -> None:
         """A node is back: submits that have waited for one go on."""
@@ -179,6 +204,11 @@ class Forward:
             self._calls.answer(call, _merger(call.request)(terms, answers))
         except Refusal as refusal:
             self._calls.refuse(call, refusal)
+
+
+def _is_drained(answers: Answers) -> bool:
+    """The one node that was asked takes nothing new."""
+    return any(reply is not None and reply.code == Code.DRAINED for reply in answers.values())
 
 
 def _for_clients(call: Call) -> None:

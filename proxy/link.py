@@ -59,6 +59,7 @@ class Link:
     :param owed: clients to introduce again; ``leaving``: ended sessions that the node is still to be told of;
         ``parting``: that it has been told of, but has not acknowledged; ``unheeded``: that it could not end
     :param bounced: requests that came back once because their client was not known
+    :param drained: the active member says that it takes no new interactions
     :param away_since: when the link ceased to be READY
     :param keepalive_s: the node ends the proxy's session when it hears nothing of it for three of these
     :param answered_at: when the last hello or probe was sent that was answered
@@ -67,9 +68,9 @@ class Link:
     """
 
     __slots__ = (
-        "active", "answered_at", "away_since", "bounced", "epoch", "event_rate", "fresh", "greeted_at", "heard_ever",
-        "introduced", "keepalive_s", "known", "leaving", "members", "name", "open", "outgoing", "owed", "parting",
-        "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told", "unheeded",
+        "active", "answered_at", "away_since", "bounced", "drained", "epoch", "event_rate", "fresh", "greeted_at",
+        "heard_ever", "introduced", "keepalive_s", "known", "leaving", "members", "name", "open", "outgoing", "owed",
+        "parting", "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told", "unheeded",
     )  # fmt: skip
 
     def __init__(self, name: str, keepalive_s: float) -> None:
@@ -78,6 +79,7 @@ class Link:
         self.members: dict[str, Member] = {}
         self.state = AWAY
         self.active: str | None = None
+        self.drained = False
         self.epoch = 0
         self.away_since = float("-inf")
         self.heard_ever = False

@@ -21,6 +21,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
 
 from broker.errors import Code
 from broker.messages import encode
@@ -42,12 +45,22 @@ RATE_S = 1.0
 _probe = encode(RequestGetStatus())
 
 
+class Patience(NamedTuple):
+    """How long links wait, in seconds.
+
+    :param away_s: for a node that nobody serves (``request-timeout``)
+    :param silence_s: without a word of a member before it counts as unreachable
+    """
+
+    away_s: float
+    silence_s: float = SILENCE_S
+
+
 class Links:
     """All links of a proxy.
 
     :param nodes: each node's name and keep-alive interval; :param hello: the proxy's own registration
     :param introduction: a client's number -> its RequestRegisterClient, None when its session has ended
-    :param patience: seconds to wait for a node that is away (``request-timeout``)
     :param counts: what was dropped and why
     """
 
@@ -56,7 +69,7 @@ class Links:
         nodes: Mapping[str, float],
         hello: bytes,
         introduction: Callable[[int], bytes | None],
-        patience: float,
+        patience: Patience,
         counts: Counter[str],
     ) -> None:
         self.links = {name: Link(name, keepalive_s) for name, keepalive_s in nodes.items()}
@@ -67,10 +80,9 @@ class Links:
         """Nodes whose link is no more ready, since this was emptied."""
         self.given_up: list[tuple[str, int]] = []
         """Requests that no member will answer in time: node and number, since this was emptied."""
-        self.silence_s = SILENCE_S
         self._linked: set[str] = set()
         self._hello = hello
-        self._patience = patience
+        self.patience = patience
         self._numbers = Numbers()
         self._introductions = Introductions(self._numbers, introduction, counts)
         self._started: float | None = None
@@ -91,7 +103,7 @@ class Links:
 
     def _is_gone(self, now: float, link: Link) -> bool:
         self._start(now)
-        return now >= link.away_since + self._patience
+        return now >= link.away_since + self.patience.away_s
 
     # -- what members say
 
@@ -108,6 +120,8 @@ class Links:
         if said.status or (said.role, said.epoch) != (member.role, member.epoch):
             member.status = said.status  # what was said in another role, or by another process, says nothing now
         member.heard, member.role, member.epoch = now, said.role, said.epoch
+        if said.status and said.role == "active":
+            link.drained = _is_drained(said.status)
         if not link.heard_ever:
             link.heard_ever = True
             link.away_since = now
@@ -242,11 +256,11 @@ class Links:
         """Notices silence, says hello and probes again, gives up what has waited too long."""
         self._start(now)
         for link in self.links.values():
-            if link.state is not READY and link.open and now >= link.away_since + self._patience:
+            if link.state is not READY and link.open and now >= link.away_since + self.patience.away_s:
                 self._give_up(link)
             if link.active is None or link.state is AWAY:
                 continue
-            if now - link.members[link.active].heard > self.silence_s:
+            if now - link.members[link.active].heard > self.patience.silence_s:
                 self._leave(now, link)
             else:
                 self._go_on(now, link)
@@ -273,13 +287,13 @@ class Links:
 
     def _wake_at(self, link: Link) -> float:
         if link.flowing and not link.owed and link.active is not None:  # hot path: so it is nearly always
-            return min(link.probe_at, link.members[link.active].heard + self.silence_s + 0.001)
-        at = link.away_since + self._patience if link.open and link.state is not READY else float("inf")
+            return min(link.probe_at, link.members[link.active].heard + self.patience.silence_s + 0.001)
+        at = link.away_since + self.patience.away_s if link.open and link.state is not READY else float("inf")
         if link.active is None or link.state is AWAY:
             return at
         if link.owed and link.flowing:
             return 0.0
-        at = min(at, link.probe_at, link.members[link.active].heard + self.silence_s + 0.001)
+        at = min(at, link.probe_at, link.members[link.active].heard + self.patience.silence_s + 0.001)
         return min(at, link.paused_until) if link.paused_until else at
 
     def _start(self, now: float) -> None:
@@ -287,7 +301,7 @@ class Links:
         if self._started is None:
             self._started = now
             for link in self.links.values():
-                link.away_since = now - self._patience + min(GRACE_S, self._patience)
+                link.away_since = now - self.patience.away_s + min(GRACE_S, self.patience.away_s)
 
     # -- changes of state
 
@@ -437,3 +451,22 @@ def _pause_s(link: Link) -> float:
 
 _BOUNCES = frozenset({int(Code.NOT_REGISTERED), int(Code.NOT_PRIMARY)})
 _DECLINES = frozenset({int(Code.NOT_PRIMARY), int(Code.DATABASE_FAILURE)})
+
+
+class _Figures(msgspec.Struct):
+    drained_since: float | None = None
+
+
+class _Said(msgspec.Struct):
+    node: _Figures = msgspec.field(default_factory=_Figures)
+
+
+_read_status = msgspec.json.Decoder(_Said).decode
+
+
+def _is_drained(status: bytes) -> bool:
+    """Whether an active member says that it takes no new interactions."""
+    try:
+        return _read_status(status).node.drained_since is not None
+    except (ValueError, RecursionError):
+        return False

@@ -18,12 +18,15 @@ import msgspec
 import structlog
 import zmq
 
-from broker.config.objects import Configuration
+from broker.config.objects import Configuration, ProxySettings
+from broker.config.reading import LOOK_S, Readings, faults_of, note
+from broker.errors import Code, Refusal
 from broker.front import Front
 from broker.loop import Polled, Stalls
 from broker.sockets import Audience, Context, Socket, batches, dealer, max_packed_size, router, sub, xpub
 from broker.wire import PACKED_TOPIC, PackedRequest, PackedRequests, pack, unpack_published, unpack_replies
 
+from . import reconfiguration
 from .core import ProxyCore
 
 MESSAGES_PER_DRAIN = 64
@@ -39,24 +42,28 @@ class ProxyMember:
     :param name: the proxy
     :param member: ``primary`` or ``backup``
     :param stalls: filled by the loop
+    :param file: the path that the configuration was read from just now
     """
 
-    def __init__(self, configuration: Configuration, name: str, member: str, stalls: Stalls) -> None:
+    def __init__(  # noqa: PLR0913 - what the command knows
+        self, configuration: Configuration, name: str, member: str, stalls: Stalls, file: str | None = None
+    ) -> None:
         proxy = configuration.proxies[name]
         addresses = proxy.primary if member == "primary" else proxy.backup
         assert addresses is not None, "the command checks that the member is configured"
-        self.settings = proxy.settings
+        settings = proxy.settings
         self.stalls = stalls
         self.counts: Counter[str] = Counter()
         self.context: Context = zmq.Context()
-        self.front = Front(router(self.context, addresses.requests, self.settings), self.counts)
+        self.front = Front(router(self.context, addresses.requests, settings), self.counts)
         self.audience = Audience(xpub(self.context, addresses.events, manual=True))
         self.core = ProxyCore(name, secrets.token_hex(4), configuration, member=member, pid=os.getpid())
         self.links: dict[tuple[str, str], Socket] = {}
         self.subscriber = self._connect(configuration, name)
         self.finished = False
         self._ticked_at = self._wake_at = 0.0
-        self._packed = max_packed_size(self.settings)
+        self._packed = max_packed_size(settings)
+        self._readings = Readings(file)
         self._polled = self._sockets()
         log.info("serving", nodes=",".join(configuration.nodes_of(name)), requests=addresses.requests)
 
@@ -86,6 +93,11 @@ class ProxyMember:
 
     def sockets(self) -> list[Polled]:
         return self._polled
+
+    @property
+    def settings(self) -> ProxySettings:
+        """The proxy's options, as they are now."""
+        return self.core.settings
 
     # -- in
 
@@ -122,6 +134,8 @@ class ProxyMember:
         if not self._ticked_at <= now < self._wake_at:  # due, or the clock was set back
             self._ticked_at = now
             self.core.tick(now)
+        if self.core.own.orders or self._readings.under_way:
+            self._obey(now)
         out = self.core.take()
         for (node, member), requests in out.links.items():
             self._send(now, node, member, out.settled.get(node, 0), requests)
@@ -133,7 +147,21 @@ class ProxyMember:
         for peer, undelivered in self.front.lost():
             self.core.lost(now, peer, undelivered)
         self._wake_at = self.core.wake_at
-        return self._wake_at
+        return min(self._wake_at, now + LOOK_S) if self._readings.under_way else self._wake_at
+
+    def _obey(self, now: float) -> None:
+        """Reads the configuration for those who ask for it, beside the loop, and goes on where it is read."""
+        orders, self.core.own.orders = self.core.own.orders, []
+        for call in orders:
+            if not self._readings.begin(call, call.head.configuration):
+                busy = Refusal(Code.BUSY, "other configurations are being read", retry_after=1.0)
+                self.core.calls.refuse(call, busy)
+        while (read := self._readings.take()) is not None:
+            faults = faults_of(read.verdict)
+            new = None if faults else read.verdict.configuration
+            said = reconfiguration.ordered(self.core, now, read.order, new, faults)
+            if said:
+                note(log, said, "SIGHUP" if read.order is None else read.order.session.name)
 
     def _send(self, now: float, node: str, member: str, settled: int, requests: list[PackedRequest]) -> None:
         for part in self._parts(requests):
@@ -157,8 +185,8 @@ class ProxyMember:
         self.finished = True
 
     def reload(self, now: float) -> None:
-        """SIGHUP: says what a restart would change."""
-        log.warning("this release does not reload a proxy's configuration: restart it, clients move to another one")
+        """SIGHUP: reads the configuration file again."""
+        self._readings.begin(None)
 
     def close(self) -> None:
         self.context.destroy(linger=200)

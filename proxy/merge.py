@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Raw
 
 from broker.errors import Code, Refusal
 from broker.messages.kinds import Merge, Request, Route, Workbin
+from broker.messages.queues import EventQueues, QueuePart
 from broker.messages.states import EventAgentState
 from broker.messages.workbins import EventAgentWorkbinStats, WorkbinCount
 
@@ -39,6 +40,8 @@ Merger = Callable[[Terms, Answers], bytes]
 
 _counts = msgspec.json.Decoder(EventAgentWorkbinStats).decode
 _agent = msgspec.json.Decoder(EventAgentState).decode
+_numbers = msgspec.json.Decoder(dict[str, Any]).decode
+_queues = msgspec.json.Decoder(EventQueues).decode
 _json = msgspec.json.encode
 
 _UNSURE = frozenset({int(Code.BUSY), int(Code.DATABASE_FAILURE), int(Code.DATABASE_TIMEOUT), int(Code.NOT_REGISTERED)})
@@ -194,6 +197,70 @@ def agent(terms: Terms, answers: Answers) -> bytes:
     return _json(whole)
 
 
+def totals(terms: Terms, answers: Answers) -> bytes:
+    """The nodes' numbers added up, with ``complete`` and ``missing``.
+
+    :raises Refusal: 2002 when nobody answered
+    """
+    read, missing = _read_all(terms, answers, _numbers)
+    if isinstance(read, bytes):
+        return read
+    whole: dict[str, Any] = {}
+    for numbers in read.values():
+        for name, value in numbers.items():
+            if type(value) is int:
+                whole[name] = whole.get(name, 0) + value
+    return _json({"message": terms.request.reply, **whole, **_completeness(missing)})
+
+
+def queues(terms: Terms, answers: Answers) -> bytes:
+    """Each queue with the parts that the nodes have of it, by name, with ``complete`` and ``missing``.
+
+    :raises Refusal: 2002 when nobody answered
+    """
+    read, missing = _read_all(terms, answers, _queues)
+    if isinstance(read, bytes):
+        return read
+    whole: dict[str, QueuePart] = {}
+    for said in read.values():
+        for part in said.queues:
+            known = whole.setdefault(part.queue, QueuePart(queue=part.queue, tenant_id=part.tenant_id))
+            known.enabled = known.enabled and part.enabled
+            known.nodes = {**known.nodes, **part.nodes}
+    listed = [whole[name] for name in sorted(whole)]
+    return _json(EventQueues(queues=listed, complete=not missing, missing=missing or None))
+
+
+Read = TypeVar("Read")
+
+
+def _read_all(
+    terms: Terms, answers: Answers, read: Callable[[bytes], Read]
+) -> tuple[dict[str, Read] | bytes, list[str]]:
+    """The nodes' answers by node, and the nodes without one; or the first refusal.
+
+    :raises Refusal: 2002 when nobody answered
+    """
+    found: dict[str, Read] = {}
+    for node, reply in answers.items():
+        if reply is None:
+            continue
+        if reply.code:
+            return reply.payload, []
+        try:
+            found[node] = read(reply.payload)
+        except (ValueError, RecursionError):
+            terms.counts["garbage"] += 1
+    missing = sorted(answers.keys() - found.keys())
+    if len(missing) == len(answers):
+        raise lost(terms.request, missing)
+    return found, missing
+
+
+def _completeness(missing: list[str]) -> dict[str, Any]:
+    return {"complete": False, "missing": missing} if missing else {"complete": True}
+
+
 def snapshot(terms: Terms, answers: Answers) -> bytes:
     """One snapshot of the nodes' parts. Taken: the id is made of the nodes' ids and counts, in the order of the nodes'
     names, so any proxy can serve it, and each node finds its part in it. Read: the nodes' interactions behind each
@@ -289,6 +356,8 @@ MERGES: dict[Merge, Merger] = {
     Merge.ALL: acknowledged,
     Merge.ORDERED: ordered,
     Merge.COUNTS: counted,
+    Merge.TOTALS: totals,
+    Merge.QUEUES: queues,
     Merge.SNAPSHOT: snapshot,
     Merge.AGENT: agent,
 }

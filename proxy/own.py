@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from broker.config.changes import fingerprint
 from broker.errors import Code, Refusal
 from broker.messages import encode
 from broker.messages.connection import (
@@ -16,7 +17,7 @@ from broker.messages.connection import (
     RequestUnregisterClient,
 )
 from broker.messages.kinds import Request
-from broker.messages.operations import RequestGetStatus
+from broker.messages.operations import RequestGetStatus, RequestReconfigure
 from broker.messages.reporting import RequestStopPlaceAgentStateReporting, RequestStopPlaceAgentStateReportingAll
 from broker.messages.topics import RequestSubscribe, RequestUnsubscribe
 
@@ -59,7 +60,9 @@ class Own:
         self._calls = desk.calls
         self._links = desk.links
         self._counts = desk.counts
-        self._keepalive_interval = desk.settings.keepalive_interval
+        self._settings = desk.settings
+        self.fingerprint = fingerprint(desk.configuration)
+        """Of the configuration in force."""
         self._status = Status(desk.configuration, desk.links)
         self._sessions = clients.sessions
         self._agents = clients.agents
@@ -67,9 +70,15 @@ class Own:
         self._services = clients.services
         self._topics = clients.topics
         self._ending: dict[int, Session] = {}
+        self.orders: list[Call] = []
+        """Calls that the shell has to do something for."""
 
     def answer(self, call: Call) -> None:
         """Route HERE. :raises Refusal: this is not for a proxy to answer"""
+        if call.request is RequestReconfigure:
+            self._calls.begin(call)
+            self.orders.append(call)
+            return
         handler = HANDLERS.get(call.request)
         if handler is None:
             raise Refusal(Code.UNSUPPORTED, "a proxy does not answer this")
@@ -101,7 +110,7 @@ class Own:
                 kind=KIND,
                 protocol=PROTOCOL,
                 session_id=session.session_id,
-                keepalive_interval=self._keepalive_interval,
+                keepalive_interval=self._settings.keepalive_interval,
             )
         )
 
@@ -166,6 +175,7 @@ class Own:
                 role="active",
                 pid=self._self.pid,
                 clients=len(self._sessions),
+                configuration=self.fingerprint,
             )
         )
 
@@ -176,6 +186,7 @@ class Own:
             "clients": len(self._sessions),
             "pending": len(self._calls),
             "counts": dict(self._counts),
+            "configuration": self.fingerprint,
         }
         proxies = {self._self.name: {"state": "healthy", "members": {self._self.member: member}}}
         return self._status.payload(call.session.heard, proxies)

@@ -149,6 +149,30 @@ class Pulls:
         else:
             self._calls.answer(call, reply.payload)
 
+    def reload(self) -> None:
+        """Another configuration: views that are gone refuse the pulls that wait, others go on as they are now."""
+        for name, view in list(self._views.items()):
+            known = self._configuration.views.get(view.view_id)
+            tenant = self._configuration.queues[known.queue].tenant if known is not None else 0
+            nodes = self._routes.nodes_of(tenant)
+            if known is None or not nodes:
+                del self._views[name]
+                self._remove(view)
+                continue
+            order = compile_order(known.order, self._configuration.custom_properties)
+            if order is not view.order or nodes != view.nodes:
+                view.change(nodes, order)
+                for node in view.nodes if view.watched else ():
+                    self._ask_head(view, node, self._gather.now + WATCH_S)
+
+    def _remove(self, view: View) -> None:
+        """Nobody waits at a view any more. Those under way are answered when they are back."""
+        refusal = Refusal(Code.UNKNOWN_VIEW, f"{view.view_id} was removed", field="view_id")
+        for turn in list(view.waiting):
+            pull = view.release(turn)
+            if pull is not None and self._open.pop(turn, None) is not None:
+                self._calls.refuse(pull.call, refusal)
+
     # -- heads
 
     def learn(self, node: str, payload: bytes) -> None:

@@ -41,13 +41,15 @@ _BRACKETS = 1024
 
 
 class Bounds(NamedTuple):
-    """What ends a page: the stream's position (µs), how many events, how many bytes; and nodes that do not end it,
-    because the stream goes on without them."""
+    """What ends a page: the stream's position (µs), how many events, how many bytes; nodes that do not end it, because
+    the stream goes on without them; and whether the answers leave events out, so that they lead further than to the
+    last event in them."""
 
     us: int
     length: int
     size: int
     stalled: frozenset[str] | set[str] = frozenset()
+    partial: bool = False
 
 
 class Page(NamedTuple):
@@ -81,6 +83,8 @@ def merge(position: Position, replies: Replies, bounds: Bounds, tenants: frozens
                 break
             payloads.append(payload)
         last = us, name
+    if bounds.partial and not cut and answers:
+        last = max(end_us, position.us), max(replies)
     more = cut or any(answer.more and answer.us < bounds.us for answer in answers.values())
     return Page(payloads, position if last is None else _moved(position, replies, last), more)
 
@@ -118,9 +122,12 @@ def _moved(position: Position, replies: Replies, last: tuple[int, str]) -> Posit
 class _Replay:
     """A replay under way."""
 
-    def __init__(self, position: Position, count: int, tenants: frozenset[int] | None, deadline: float) -> None:
+    def __init__(
+        self, position: Position, request: RequestReplayEvents, tenants: frozenset[int] | None, deadline: float
+    ) -> None:
         self.position = position
-        self.count = count
+        self.count = request.count
+        self.interaction_id = request.interaction_id
         self.tenants = None if tenants is None else frozenset(b"%d" % tenant for tenant in {0, *tenants})
         self.deadline = deadline
         self.asked: set[str] = set()
@@ -159,7 +166,7 @@ class Replays:
         if self._open >= MAX_OPEN:
             raise Refusal(Code.BUSY, f"{MAX_OPEN} replays are under way", retry_after=0.1)
         self._open += 1
-        replay = _Replay(position, request.count, tenants, now + self._settings.request_timeout)
+        replay = _Replay(position, request, tenants, now + self._settings.request_timeout)
         if self._stream.settled:
             self._begin(replay, done)
         else:
@@ -195,7 +202,7 @@ class Replays:
         replay.replies = dict.fromkeys(self._nodes)
         replay.asked = {name for name in self._nodes if name not in silent} or set(self._nodes)
         for name in sorted(replay.asked):
-            payload = _request(name, replay.position.after(name), min(replay.count, PAGE))
+            payload = _request(name, replay.position.after(name), min(replay.count, PAGE), replay.interaction_id)
             self._ask([name], payload, replay.deadline, partial(self._answered, replay, done, name))
 
     def _answered(self, replay: _Replay, done: Done, name: str, now: float, answers: Answers) -> None:
@@ -211,7 +218,8 @@ class Replays:
             return
         self._open -= 1
         stream, size = self._stream, self._settings.max_message_size - _BRACKETS
-        bounds = Bounds(stream.position or 0, replay.count, size, stream.stalled)
+        some = replay.interaction_id is not None
+        bounds = Bounds(stream.position or 0, replay.count, size, stream.stalled, some)
         page = merge(replay.position, replay.replies, bounds, replay.tenants)
         reply = EventReplayedEvents(
             events=[Raw(payload) for payload in page.payloads],
@@ -236,5 +244,6 @@ class Replays:
             return None
 
 
-def _request(node: str, after_us: int, limit: int) -> bytes:
-    return encode(RequestReplayEvents(start=make_cursor(after_us, node), count=limit))
+def _request(node: str, after_us: int, limit: int, interaction_id: str | None = None) -> bytes:
+    start = make_cursor(after_us, node)
+    return encode(RequestReplayEvents(start=start, count=limit, interaction_id=interaction_id))

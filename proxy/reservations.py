@@ -40,7 +40,7 @@ class Reservations:
     """The reservations of the proxy's clients, and at which nodes they stand."""
 
     def __init__(self, desk: Desk) -> None:
-        self._timeout = desk.settings.request_timeout
+        self._settings = desk.settings
         self._gather = desk.gather
         self._calls = desk.calls
         self._links = desk.links
@@ -76,7 +76,7 @@ class Reservations:
             self._end(call, reply.payload, () if reply.code else (deciding,))
         else:
             done = partial(self._taken_down, call, deciding, reply.payload)
-            self._gather.ask(others, call.payload, now + self._timeout, done, _echo(call))
+            self._gather.ask(others, call.payload, now + self._settings.request_timeout, done, _echo(call))
 
     def _taken_down(self, call: Call, deciding: str, granted: bytes, now: float, answers: Answers) -> None:
         """The other nodes have answered, or not."""
@@ -108,7 +108,7 @@ class Reservations:
         """Nodes that have or may have a reservation for the client forget it; nobody waits for that."""
         who = {"agent_id": call.head.agent_id, "place_id": call.head.place_id}
         payload = encode(RequestCancelAgentReservation(tenant_id=tenant_id, **who))
-        self._gather.ask(list(nodes), payload, self._gather.now + self._timeout, _forget, _echo(call))
+        self._gather.ask(list(nodes), payload, self._gather.now + self._settings.request_timeout, _forget, _echo(call))
 
     def delivering(self, call: Call) -> None:
         """A client delivers: when it has, its reservation of that agent is used."""

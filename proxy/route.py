@@ -27,11 +27,15 @@ class Routes:
 
     def __init__(self, configuration: Configuration, nodes: Sequence[str]) -> None:
         self.nodes: Nodes = tuple(nodes)
+        self._turns: dict[Nodes, int] = {}
+        self.reload(configuration)
+
+    def reload(self, configuration: Configuration) -> None:
+        """Another configuration, with the same nodes."""
         self._tenants = configuration.tenants
-        self._settings = {name: configuration.nodes[name].cluster_settings for name in nodes}
+        self._settings = {name: configuration.nodes[name].cluster_settings for name in self.nodes}
         self._serving: dict[tuple[frozenset[int], str | None], Nodes] = {}
         self._submitting: dict[tuple[int, str], Nodes] = {}
-        self._turns: dict[Nodes, int] = {}
 
     def serving(self, tenants: frozenset[int], media_type: str | None = None) -> Nodes:
         """The nodes that serve one of the tenants and, if given, the media type.
@@ -52,6 +56,13 @@ class Routes:
         if not nodes:
             raise no_servers(tenants, media_type)
         return nodes
+
+    def nodes_of(self, tenant: int) -> Nodes:
+        """The nodes that serve a tenant; none where there is no such tenant."""
+        try:
+            return self.serving(frozenset({tenant}))
+        except Refusal:
+            return ()
 
     def submitting(self, tenant: int, media_type: str) -> Nodes:
         """The nodes that take new interactions of the tenant and media type.
@@ -76,9 +87,9 @@ class Routes:
         self._turns[nodes] = at + 1
         return ready[at % len(ready)]
 
-    def home(self, key: str, nodes: Nodes) -> str:
-        """The node among ``nodes`` that everybody chooses for this key."""
-        return rendezvous(key, list(nodes))[0]
+    def homes(self, key: str, nodes: Nodes) -> Nodes:
+        """``nodes`` in the order in which everybody chooses them for this key."""
+        return tuple(rendezvous(key, list(nodes)))
 
     def _has_media(self, tenant: int, media_type: str) -> bool:
         return tenant in self._tenants and media_type in self._tenants[tenant].media_types

@@ -87,6 +87,10 @@ class Sessions:
     def __len__(self) -> int:
         return len(self.by_client)
 
+    def reload(self, tenants: frozenset[int], max_clients: int) -> None:
+        """Other tenants, another bound. Sessions keep the tenants that they have until they register again."""
+        self._tenants, self._max_clients = tenants, max_clients
+
     def register(self, now: float, source: bytes, request: RequestRegisterClient) -> tuple[Session, Session | None]:
         """A client registers: a new session, or its old one at this address.
 

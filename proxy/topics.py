@@ -37,7 +37,7 @@ class Topics:
 
     def __init__(self, desk: Desk, sessions: Sessions) -> None:
         self._calls = desk.calls
-        self._queues = desk.configuration.queues
+        self._configuration = desk.configuration
         self._sessions = sessions
         self._of: dict[int, set[Wanted]] = {}
         self._clients: dict[Key, dict[int, int]] = {}
@@ -52,7 +52,7 @@ class Topics:
         request: RequestSubscribe = call.head
         keys = [key_of(topic, call.session.tenants) for topic in request.topics]
         for key in keys:
-            known = self._queues.get(key.name) if key.kind == QUEUE else None
+            known = self._configuration.queues.get(key.name) if key.kind == QUEUE else None
             if key.kind == QUEUE and (known is None or known.tenant != key.tenant_id):
                 raise Refusal(Code.UNKNOWN_QUEUE, f"tenant {key.tenant_id} has no queue {key.name}", field="topics")
         self._want(call, {(key, False) for key in keys})

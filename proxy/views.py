@@ -106,6 +106,13 @@ class View:
         self.confirmed = -1
         self.reached = True
 
+    def change(self, nodes: tuple[str, ...], order: Order) -> None:
+        """Other nodes, another order: heads that are known are so no more."""
+        self.nodes, self.order = nodes, order
+        self.keys.clear()
+        self.heads.clear()
+        self.asking &= set(nodes)
+
     # -- heads
 
     def learn(self, node: str, head: list[Any] | None) -> None:

@@ -27,7 +27,7 @@ class WhereIs:
         self._all = Whereabouts(tuple(nodes), True)
         self._by_code = {node_code(name): Whereabouts((name,), True) for name in nodes}
         self._cache: OrderedDict[str, str] = OrderedDict()
-        self._size = size
+        self.size = size
 
     def __len__(self) -> int:
         return len(self._cache)
@@ -52,16 +52,16 @@ class WhereIs:
         cache = self._cache
         cache[interaction_id] = node
         cache.move_to_end(interaction_id)
-        if len(cache) > self._size:
+        if len(cache) > self.size:
             cache.popitem(last=False)
 
-    def home(self, interaction_id: str, eligible: Sequence[str]) -> str | None:
+    def homes(self, interaction_id: str, eligible: Sequence[str]) -> tuple[str, ...]:
         """The node that a new interaction with an id of the client's own goes to, so that a second one with the same id
-        meets the first. None: the id names a node that takes none.
+        meets the first; then those that take it while that one is drained. Empty: the id names a node that takes none.
 
         :param eligible: the configured nodes that could take it, reachable or not
         """
         named = self.named(interaction_id)
         if named is not None:
-            return named if named in eligible else None
-        return rendezvous(interaction_id, list(eligible))[0]
+            return (named,) if named in eligible else ()
+        return tuple(rendezvous(interaction_id, list(eligible)))

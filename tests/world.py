@@ -40,6 +40,7 @@ from node.journal import encode_changes
 from node.past import replay
 from node.store import Past
 from proxy.core import ProxyCore
+from tests.orders import obey_node, obey_proxy, standby
 
 START = 1_790_000_000.0
 STEP_S = 0.02
@@ -124,6 +125,7 @@ class Pair:
         if core is None:
             return None
         core.tick(now)
+        obey_node(core, now, self.configuration, standby(core))
         batch = core.take(now)
         if batch.changes or batch.events.events:
             changes = encode_changes(batch.changes) if batch.changes else b""
@@ -275,6 +277,7 @@ class World:
 
     def _turn_of_proxy(self, name: str, proxy: ProxyCore) -> bool:
         proxy.tick(self.now)
+        obey_proxy(proxy, self.now, self.configuration)
         out = proxy.take()
         for (node, member), requests in out.links.items():
             pair = self.pairs[node]

@@ -20,6 +20,14 @@ OWN = {
     "replay": "broker.cli.replay:command",
     "find": "broker.cli.find:command",
     "get": "broker.cli.get:command",
+    "explain": "broker.cli.explain:command",
+    "timeline": "broker.cli.timeline:command",
+    "top": "broker.cli.top:command",
+    "queue": "broker.cli.queue:queue",
+    "switchover": "broker.cli.switchover:command",
+    "drain": "broker.cli.drain:drain",
+    "undrain": "broker.cli.drain:undrain",
+    "cluster": "broker.cli.cluster:cluster",
     "config": "broker.cli.config:config",
 }
 """Name of a command -> where it is."""

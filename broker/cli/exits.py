@@ -39,6 +39,7 @@ _OF_CODE = {
     **dict.fromkeys((Code.LOST_CONNECTION, Code.NOT_ACCESSIBLE), Exit.UNAVAILABLE),
     **dict.fromkeys((Code.DATABASE_TIMEOUT, Code.SERVICE_TIMEOUT), Exit.TIMEOUT),
     Code.ACCESS_DENIED: Exit.REFUSED,
+    Code.WRONG_CONFIGURATION: Exit.CONFIGURATION,
 }
 """Of a server's error; any other is "no"."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from rich.table import Table
 
 from broker.answers import Unavailable
 from broker.config import Configuration
@@ -79,7 +80,20 @@ def assemble(reported: Document | None, nodes: Document, proxies: Document) -> D
                 if seen["role"] == "unreachable":
                     why.append(f"{kind} {name}: {member} does not answer")
                     state = "degraded" if state == "healthy" else state
+    why += _differences({**nodes, **proxies})
     return {"state": state, "why": why, "nodes": nodes, "proxies": proxies}
+
+
+def _differences(pairs: Document) -> list[str]:
+    """A sentence, where not all members have the same configuration; those that do not say have none to compare."""
+    having: dict[str, list[str]] = {}
+    for name, pair in pairs.items():
+        for member, seen in pair["members"].items():
+            if seen.get("configuration"):
+                having.setdefault(seen["configuration"], []).append(f"{name}/{member}")
+    if len(having) < 2:
+        return []
+    return ["configurations differ: " + "; ".join(f"{', '.join(who)} {mark}" for mark, who in having.items())]
 
 
 def _without_proxy(nodes: Document) -> str:
@@ -90,14 +104,16 @@ def _without_proxy(nodes: Document) -> str:
 def nodes_of(known: Configuration, pongs: Pongs) -> Document:
     """The nodes as their members see themselves; what only a proxy knows is None."""
     return {
-        name: {"backlog": None, **_pair(node, pongs, ("pid", "epoch", "rev", "why"))}
+        name: {"backlog": None, **_pair(node, pongs, ("pid", "epoch", "rev", "why", "configuration"))}
         for name, node in known.nodes.items()
     }
 
 
 def proxies_of(known: Configuration, pongs: Pongs) -> Document:
     """The proxies as their members see themselves."""
-    return {name: _pair(proxy, pongs, ("pid", "clients", "why")) for name, proxy in known.proxies.items()}
+    return {
+        name: _pair(proxy, pongs, ("pid", "clients", "why", "configuration")) for name, proxy in known.proxies.items()
+    }
 
 
 def _pair(pair: Node | Proxy, pongs: Pongs, shown: tuple[str, ...]) -> Document:
@@ -123,23 +139,34 @@ def _member(pong: EventPong | None, shown: tuple[str, ...]) -> Document:
 
 def _print(document: Document) -> None:
     click.echo(document["state"] + "".join(f"\n  {why}" for why in document["why"]))
+    print_table(node_table(document["nodes"]))
+    print_table(proxy_table(document["proxies"]))
+
+
+def node_table(nodes: Document) -> Table:
+    """The nodes and their members."""
     made = table(
         "nodes",
         ("node", "state", "member", "role", "#pid", "#epoch", "#rev", "#backlog", "#agents", "#events/s", "why"),
     )
-    for name, node in document["nodes"].items():
+    for name, node in nodes.items():
+        state = node["state"] + (", drained" if node.get("drained_since") is not None else "")
         for number, (member, seen) in enumerate(node["members"].items()):
             first = number == 0
             made.add_row(
-                *(cell(value if first else None) for value in (name, node["state"])),
+                *(cell(value if first else None) for value in (name, state)),
                 *(cell(value) for value in (member, seen["role"], seen.get("pid"), seen.get("epoch"), seen.get("rev"))),
                 *(cell(node.get(key) if first else None) for key in ("backlog", "agents", "event_rate")),
                 cell(seen.get("why")),
             )
-    print_table(made)
+    return made
+
+
+def proxy_table(proxies: Document) -> Table:
+    """The proxies and their members."""
     made = table("proxies", ("proxy", "member", "role", "#pid", "#clients", "why"))
-    for name, proxy in document["proxies"].items():
+    for name, proxy in proxies.items():
         for member, seen in proxy["members"].items():
             rest = (seen.get(key) for key in ("pid", "clients", "why"))
             made.add_row(name, member, seen["role"], *map(cell, rest))
-    print_table(made)
+    return made

@@ -25,7 +25,7 @@ The three-valued logic costs nothing at run time: each node yields two expressio
 false", and ``not`` swaps them.
 """
 
-from .condition import Condition, compile_condition
+from .condition import Condition, Judged, compile_condition
 from .grammar import MAX_NESTING, MAX_TEXT
 from .order import DEFAULT_ORDER, Descending, Order, compile_order
 from .patterns import MAX_PATTERN
@@ -43,6 +43,7 @@ __all__ = [
     "MAX_TEXT",
     "Condition",
     "Descending",
+    "Judged",
     "Order",
     "Segmentation",
     "compile_condition",

@@ -20,6 +20,15 @@ from .properties import NO_CUSTOM, Custom, Property, spellings
 from .source import CACHED, MAX_TERMS, Writer, all_of, any_of
 
 
+class Judged(NamedTuple):
+    """A term of a condition, as an interaction makes it. :param truth: None: unknown, because of a null"""
+
+    term: str
+    property: str
+    value: Any
+    truth: bool | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Condition:
     """A compiled condition.
@@ -36,11 +45,14 @@ class Condition:
     fields: frozenset[str]
     equals: Mapping[str, Any]
     terms: tuple[str, ...]
+    _names: tuple[str, ...]
     _truths: Callable[[Interaction], list[bool | None]]
+    _values: Callable[[Interaction], list[Any]]
 
-    def explain(self, interaction: Interaction) -> list[tuple[str, bool | None]]:
-        """Each term's text and its truth for ``interaction``; None: unknown, because of a null."""
-        return list(zip(self.terms, self._truths(interaction), strict=True))
+    def explain(self, interaction: Interaction) -> list[Judged]:
+        """Each term with the property that it looks at, its value in ``interaction``, and its truth."""
+        parts = zip(self.terms, self._names, self._values(interaction), self._truths(interaction), strict=True)
+        return [Judged(*part) for part in parts]
 
 
 def compile_condition(text: str, custom: Mapping[str, CustomProperty] = NO_CUSTOM) -> Condition:
@@ -55,15 +67,18 @@ def compile_condition(text: str, custom: Mapping[str, CustomProperty] = NO_CUSTO
 def _condition(text: str, custom: Custom) -> Condition:
     writer = ConditionWriter(text, custom)
     truth = writer.node(parse("condition", text)) if text.strip() else _ALWAYS
-    truths = [f"True if {it.yes} else False if {it.no} else None" for _, it in writer.terms]
-    built = writer.build(matches=truth.yes, truths=f"[{', '.join(truths)}]")
+    truths = [f"True if {it.yes} else False if {it.no} else None" for _, it, _ in writer.terms]
+    values = [it.code for _, _, it in writer.terms]
+    built = writer.build(matches=truth.yes, truths=f"[{', '.join(truths)}]", values=f"[{', '.join(values)}]")
     return Condition(
         text=text,
         matches=built["matches"],
         fields=frozenset(writer.fields),
         equals=MappingProxyType(dict(truth.equals)),
-        terms=tuple(written for written, _ in writer.terms),
+        terms=tuple(written for written, _, _ in writer.terms),
+        _names=tuple(it.name for _, _, it in writer.terms),
         _truths=built["truths"],
+        _values=built["values"],
     )
 
 
@@ -98,7 +113,7 @@ class ConditionWriter(Writer):
 
     def __init__(self, text: str, custom: Custom) -> None:
         super().__init__("condition", text, custom)
-        self.terms: list[tuple[str, Truth]] = []
+        self.terms: list[tuple[str, Truth, Property]] = []
 
     def node(self, tree: Tree[Token]) -> Truth:
         """Any node. The depth is bounded by that of the parentheses, so this may recurse."""
@@ -130,7 +145,7 @@ class ConditionWriter(Writer):
         truth = self._VERBS[verb.type](self, it, verb, values)
         if any(token.type == "NOT" for token in tokens):
             truth = Truth(truth.no, truth.yes)
-        self.terms.append((self.text[tokens[0].start_pos : tokens[-1].end_pos], truth))
+        self.terms.append((self.text[tokens[0].start_pos : tokens[-1].end_pos], truth, it))
         return truth
 
     def _comparison(self, it: Property, verb: Token, values: list[Token]) -> Truth:

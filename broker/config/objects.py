@@ -307,9 +307,10 @@ class Proxy(Options):
         list[str], Meta(min_length=1, description="clusters of type `Interaction Server`, nodes, or both")
     ]
     backup: Addresses | None = None
-    tenants: Annotated[list[int] | None, Meta(description="tenants whose clients should come here; not set: all")] = (
-        None
-    )
+    tenants: Annotated[
+        list[int] | None,
+        Meta(description="tenants whose clients choose this proxy (it serves any that come); not set: all"),
+    ] = None
     settings: ProxySettings = field(default_factory=ProxySettings)
 
 

@@ -18,12 +18,14 @@ from . import (
     agents,
     capacity,
     connection,
+    explaining,
     interactions,
     licences,
     operations,
     parties,
     proxies,
     pulls,
+    queues,
     reporting,
     reservations,
     routing,
@@ -56,6 +58,8 @@ FAMILIES: tuple[ModuleType, ...] = (
     topics,
     operations,
     proxies,
+    queues,
+    explaining,
 )
 
 M = TypeVar("M", bound=Message)

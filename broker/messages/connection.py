@@ -110,6 +110,7 @@ class EventPong(Reply):
     :param rev: the last row of the journal that the member knows
     :param why: how it came to its role
     :param clients: registered clients
+    :param configuration: fingerprint of the configuration in force
     """
 
     server: str
@@ -121,6 +122,7 @@ class EventPong(Reply):
     rev: int | None = None
     why: str | None = None
     clients: int | None = None
+    configuration: str | None = None
 
 
 class EventError(Reply):

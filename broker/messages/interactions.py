@@ -57,6 +57,7 @@ class RequestSubmit(Request):
         Code.NOT_LOGGED_IN,
         Code.DUPLICATE_INTERACTION,
         Code.CAPACITY_FULL,
+        Code.DRAINED,
     )
     senders: ClassVar[frozenset[ClientType]] = HANDLERS_OF_INTERACTIONS
     route: ClassVar[Route] = Route.SUBMIT

@@ -80,6 +80,8 @@ class Merge(Enum):
     SNAPSHOT = "one snapshot of all the nodes' parts: counts are added, interactions put behind each other"
     GRANTS = "the granted interactions, in the view's order"
     EVENTS = "events in the order of (time, node)"
+    TOTALS = "the nodes' numbers added up, `complete` and `missing`"
+    QUEUES = "each queue with the nodes' parts of it, `complete` and `missing`"
     COUNTS = "the nodes' counts added up, `complete` and `missing`"
     STATES = "the nodes' states, true at one cursor"
     AGENT = "the agent as its speaking node has it, counts added up, `complete` and `missing`"

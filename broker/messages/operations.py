@@ -1,4 +1,4 @@
-"""What operators ask (clients of type Monitor)."""
+"""What operators ask: status, switchover, drain, configuration (clients of type Monitor)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from broker.errors import Code
 
 from .kinds import OPERATORS, ClientType, Merge, Reply, Request, Route
 from .objects import Name
+from .reporting import SystemEvent
+
+NOT_YET = "NOT CHANGED UNTIL A RESTART"
+"""What a log says of options that are kept."""
 
 
 class RequestGetStatus(Request):
@@ -19,17 +23,66 @@ class RequestGetStatus(Request):
     example: ClassVar[dict[str, Any]] = {}
 
 
-class RequestSwitchover(Request):
-    """The node's active member hands over to its standby."""
+class NodeRequest(Request):
+    """What requests about one node share."""
 
-    refuses: ClassVar[tuple[Code, ...]] = (Code.WRONG_STATE,)
     senders: ClassVar[frozenset[ClientType]] = OPERATORS
     route: ClassVar[Route] = Route.NODE
     merge: ClassVar[Merge] = Merge.PASS
+
+    node: Annotated[Name, Meta(description="the node's name in the configuration")]
+
+
+class RequestSwitchover(NodeRequest):
+    """The node's active member hands over to its standby.
+
+    It asks the standby first. Where that does not answer, or is too far behind, nothing happens, and `detail` says why.
+    """
+
+    refuses: ClassVar[tuple[Code, ...]] = (Code.WRONG_STATE, Code.IN_PROGRESS)
+    once: ClassVar[bool] = True
     causes: ClassVar[tuple[str, ...]] = ("EventNodeActive",)
     example: ClassVar[dict[str, Any]] = {"node": "n1"}
 
-    node: Annotated[Name, Meta(description="the node's name in the configuration")]
+
+class RequestDrain(NodeRequest):
+    """The node takes no new interactions that come through proxies, until RequestUndrain; what is there goes on.
+
+    It holds across failovers and restarts. A node that is drained already stays so. It is what `enable-submit = false`
+    does, without a change of the configuration.
+    """
+
+    once: ClassVar[bool] = True
+    causes: ClassVar[tuple[str, ...]] = ("EventDrainBegun",)
+    example: ClassVar[dict[str, Any]] = {"node": "n1"}
+
+
+class RequestUndrain(NodeRequest):
+    """The node takes new interactions again."""
+
+    once: ClassVar[bool] = True
+    causes: ClassVar[tuple[str, ...]] = ("EventDrainEnded",)
+    example: ClassVar[dict[str, Any]] = {"node": "n1"}
+
+
+class RequestReconfigure(Request):
+    """The server that is asked, node or proxy, reads its configuration file again, as at SIGHUP.
+
+    What can be changed while it runs is in force when the reply comes; what cannot is in `kept` and stays as it was.
+    A file with faults changes nothing, and `detail` has all of them, a line each. A node refuses to lose what holds
+    interactions: a queue, a type of workbins, a group that owns workbins; then nothing changes either.
+    """
+
+    refuses: ClassVar[tuple[Code, ...]] = (Code.WRONG_CONFIGURATION, Code.IN_PROGRESS)
+    senders: ClassVar[frozenset[ClientType]] = OPERATORS
+    reply: ClassVar[str] = "EventReconfigured"
+    causes: ClassVar[tuple[str, ...]] = ("EventConfigurationChanged",)
+    example: ClassVar[dict[str, Any]] = {}
+
+    configuration: Annotated[
+        str | None,
+        Meta(description="the text of a configuration file: nothing is changed, the reply says what would be"),
+    ] = None
 
 
 class EventStatus(Reply):
@@ -43,3 +96,38 @@ class EventStatus(Reply):
     nodes: dict[str, Any] = {}
     proxies: dict[str, Any] = {}
     why: list[str] = []
+
+
+class EventReconfigured(Reply):
+    """What became of a new configuration.
+
+    :param server: name of the node or proxy
+    :param fingerprint: of the configuration in force (asked with a text: that would be); servers with the same one
+        have the same configuration
+    :param changed: a sentence for every option that was changed
+    :param kept: the same for those that stay as they are until the server is restarted
+    """
+
+    server: str
+    fingerprint: str
+    changed: list[str] = []
+    kept: list[str] = []
+
+    def report(self) -> str:
+        """All of it in one text, for a log."""
+        parts = [f"changed: {', '.join(self.changed) or 'nothing'}"]
+        if self.kept:
+            parts.append(f"{NOT_YET}: {', '.join(self.kept)}")
+        return "; ".join(parts)
+
+
+class EventDrainBegun(SystemEvent):
+    """A node takes no new interactions from now on."""
+
+
+class EventDrainEnded(SystemEvent):
+    """A node takes new interactions again."""
+
+
+class EventConfigurationChanged(SystemEvent):
+    """A node has taken on a new configuration; ``body`` has its fingerprint and how many options were changed."""

@@ -9,7 +9,7 @@ from msgspec import Meta, Raw, field
 from broker.errors import Code
 
 from .kinds import REPORTERS, AgentPart, ClientType, Merge, Reply, ReportingEvent, Request, Route
-from .objects import Name, TenantId
+from .objects import InteractionId, Name, TenantId
 
 
 class RequestStartPlaceAgentStateReportingAll(Request):
@@ -105,6 +105,10 @@ class RequestReplayEvents(Request):
     count: Annotated[int, Meta(ge=1, le=10_000, description="events at most; a reply may have fewer, with `more`")] = (
         1000
     )
+    interaction_id: Annotated[
+        InteractionId | None,
+        Meta(description="only events about this interaction; a reply may have none, and `more`: then go on"),
+    ] = None
 
 
 class EventReplayedEvents(Reply):

@@ -12,7 +12,7 @@ from .interactions import InteractionRequest
 from .kinds import ClientType, Merge, Reply, Request, Route
 from .objects import Count, Flag, Interaction, MediaType, QueueName, Reason, TenantId, ViewId
 
-SNAPSHOT_SENDERS = frozenset({ClientType.AGENT, ClientType.ROUTING, ClientType.PROXY})
+SNAPSHOT_SENDERS = frozenset({ClientType.AGENT, ClientType.ROUTING, ClientType.MONITOR, ClientType.PROXY})
 
 SnapshotId = Annotated[
     str, Meta(min_length=1, max_length=4096, description="of `EventSnapshotTaken`; the session's own snapshot")

@@ -88,7 +88,7 @@ def test_what_depends_on_a_null_is_neither_true_nor_false(text: str) -> None:
     it = interaction({"Segment": 5, "deal size": "12", "Due": "soon"})
     assert not matches(text, it)
     assert not matches(f"not ({text})", it)
-    assert compile_condition(text, CUSTOM).explain(it) == [(text, None)]
+    assert [(term.term, term.truth) for term in compile_condition(text, CUSTOM).explain(it)] == [(text, None)]
     assert matches(f"{text} or priority = 2", it)
     assert not matches(f"not ({text} and priority = 2)", it)
     assert matches(f"not ({text} and priority = 3)", it)
@@ -172,14 +172,20 @@ def test_fields_equals_and_terms() -> None:
     assert compile_condition("").equals == {}
 
 
-def test_explain_gives_each_term_and_its_truth() -> None:
-    """Given a condition that does not match, when it is explained, then each term says true, false or unknown."""
+def test_explain_gives_each_term_its_value_and_its_truth() -> None:
+    """Given a condition that does not match, when it is explained, then each term says what it saw, and true or not."""
     condition = compile_condition("priority >= 5 and not ( queue  =  'Inbound' ) or parent_id IS not NULL or id < 'a' ")
     assert condition.explain(interaction()) == [
-        ("priority >= 5", False),
-        ("queue  =  'Inbound'", True),
-        ("parent_id IS not NULL", False),
-        ("id < 'a'", True),
+        ("priority >= 5", "priority", 2, False),
+        ("queue  =  'Inbound'", "queue", "Inbound", True),
+        ("parent_id IS not NULL", "parent_id", None, False),
+        ("id < 'a'", "interaction_id", "0001K3", True),
+    ]
+    custom = compile_condition("Segment = 'vip' and [deal size] > 7 and workbin_type = 'Drafts'", CUSTOM)
+    assert custom.explain(interaction({"Segment": "gold", "deal size": 9})) == [
+        ("Segment = 'vip'", "Segment", "gold", False),
+        ("[deal size] > 7", "deal size", 9, True),
+        ("workbin_type = 'Drafts'", "workbin_type", None, None),
     ]
 
 

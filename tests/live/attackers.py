@@ -222,8 +222,11 @@ class Attacker:
         self.done[act.__name__] += 1
 
 
-LEFT_OUT = ("RequestSwitchover", "RequestRegisterClient", "RequestUnregisterClient")
-"""A switchover would be no attack: whoever registers as a Monitor may ask for it. The others would end the session."""
+LEFT_OUT = (
+    *("RequestSwitchover", "RequestDrain", "RequestPurgeQueue"),
+    *("RequestRegisterClient", "RequestUnregisterClient"),
+)
+"""What an operator orders would be no attack: whoever registers as a Monitor may. The others would end the session."""
 HARMLESS = [request for name, request in sorted(REQUESTS.items()) if name not in LEFT_OUT]
 
 HELD = {"tenant_id": 101, "media_type": "voice", "queue": "IN", "interaction_id": "30FGHMI2NBPV2PWI"}

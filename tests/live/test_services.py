@@ -20,9 +20,10 @@ from bench.cluster import ROOT, Cluster
 from bench.plan import Plan, free_ports
 from broker.config.load import load
 from broker.config.objects import ESPServer
+from tests.live.pace import PATIENCE_S
 from tests.live.running import follow, now
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(400)
 
 LISTED = {"Service": "Translate", "Method": "ToEnglish"}
 REGISTERED = {"Service": "Classify", "Method": "ByText", "Parameters": {"Text": "My card is blocked"}}
@@ -89,7 +90,7 @@ class Asker:
         self.sent = 0
         self.replies = {}
         self.ask("RequestRegisterClient", client_name="asker", client_type="MediaServer")
-        self.collect(1, 5.0)
+        self.collect(1, PATIENCE_S)
 
     def ask(self, message, **fields):
         self.sent += 1
@@ -120,7 +121,7 @@ def until_served(asker, request):
     """Asks until there is a server for it."""
     for _ in range(100):
         ref = asker.ask("Request3rdServer", tenant_id=101, request=request, timeout=5)
-        asker.collect(asker.sent, 10.0)
+        asker.collect(asker.sent, PATIENCE_S)
         if asker.replies[ref].get("code") != 80:
             return asker.replies[ref]
         time.sleep(0.1)
@@ -147,7 +148,7 @@ def test_a_node_fails_over_while_requests_are_under_way(cluster, address, asker,
                 kill_active(cluster, "n1")
             if number % 10 == 0:
                 asker.collect(max(len(asker.replies), 1), 0.1)
-        asker.collect(asker.sent, 40.0)
+        asker.collect(asker.sent, PATIENCE_S)
         said = [asker.replies[b"%d" % (first + 1 + number)] for number in range(400)]
 
         assert {reply["message"] for reply in said} == {"Event3rdServerResponse"}
@@ -174,7 +175,7 @@ def test_a_server_that_is_killed_is_missed_and_its_successor_found(cluster, aske
         codes = []
         while codes[-3:] != [80, 80, 80]:  # every node; what was on its way when the server died may be an 81
             ref = asker.ask("Request3rdServer", tenant_id=101, request=REGISTERED, timeout=2)
-            asker.collect(asker.sent, 10.0)
+            asker.collect(asker.sent, PATIENCE_S)
             codes.append(asker.replies[ref]["code"])
         assert codes.count(81) <= 2 and len(codes) <= 5
     with sorter(cluster, "p2"):

@@ -231,6 +231,15 @@ WRITERS: dict[str, Callable[[Author], Document]] = {
     "RequestWorkbinCancelNotifications": _bin,
     "RequestPauseQueue": lambda author: {"queue": author.one("Inbound", "Done")},
     "RequestResumeQueue": lambda author: {"queue": author.one("Inbound", "Done")},
+    "RequestGetQueues": _nothing,
+    "RequestPurgeQueue": lambda author: {
+        "queue": author.one("Inbound", "Done"),
+        "condition": f"priority >= {author.one(3, 8)}",
+        "count": author.one(1, 2),
+    },
+    "RequestDrain": lambda author: {"node": "n1"},
+    "RequestUndrain": lambda author: {"node": "n1"},
+    "RequestExplainInteraction": _item,
     "RequestTakeSnapshot": _take,
     "RequestGetSnapshotInteractions": lambda author: {
         **_snapshot(author),

@@ -26,6 +26,8 @@ LEFT_OUT = {
     "RequestWatchView": "a proxy's own",
     "RequestReplayEvents": "answered by the shell, from the store",
     "RequestSwitchover": "the shell's affair",
+    "RequestReconfigure": "the shell's affair",
+    "RequestGetViewPosition": "its key is of an order; the views themselves are compared",
     "RequestLoadStrategy": "not modelled yet",
     "RequestUnloadStrategy": "not modelled yet",
     "RequestReserveAgent": "not modelled: tests/node/test_reservations.py",

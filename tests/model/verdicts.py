@@ -23,7 +23,7 @@ from tests.model.plain import (
     Plain,
     Wrong,
 )
-from tests.model.things import HANDLING, QUEUED, Agent, Bin, Client, Invitation, Item, Pin, Pull, Snapshot
+from tests.model.things import HANDLING, QUEUED, ROUTING, Agent, Bin, Client, Invitation, Item, Pin, Pull, Snapshot
 
 Faults = set[Code]
 
@@ -605,6 +605,45 @@ def pause(asked: Asked) -> None:
         change(asked["queue"])
 
 
+def queues(asked: Asked) -> None:
+    if asked.verdict(()) and asked.reply:
+        for part in asked.reply["queues"]:
+            of_it = [item for item in asked.plain.items.values() if item.queue == part["queue"]]
+            (node,) = part["nodes"].values()
+            counts = [node.get(state, 0) for state in ("queued", "routing", "handling")]
+            known = [sum(item.state == state for item in of_it) for state in (QUEUED, ROUTING, HANDLING)]
+            paused = part["queue"] in asked.plain.paused
+            if counts != known or ("paused_since" in node) != paused:
+                raise Wrong(f"{part} is not {known}, paused: {paused}")
+
+
+def purge(asked: Asked) -> None:
+    plain, least = asked.plain, int(asked["condition"].rpartition(" ")[2])
+    there = [
+        item
+        for item in plain.items.values()
+        if item.queue == asked["queue"] and item.state == QUEUED and item.lock is None and item.workbin is None
+    ]
+    there = sorted((item for item in there if item.priority >= least), key=lambda item: item.version)
+    if not asked.verdict(()) or asked.reply is None:
+        return
+    gone = there[: asked["count"]]
+    if (asked.reply.get("purged", 0), asked.reply.get("left", 0)) != (len(gone), len(there) - len(gone)):
+        raise Wrong(f"{asked.reply} of {there}")
+    for item in gone:
+        del plain.items[item.ident]
+
+
+def explain(asked: Asked) -> None:
+    faults = set[Code]()
+    item = asked.item(faults)
+    if asked.verdict(faults) and asked.reply and item is not None:
+        shown = {view["view_id"] for view in asked.reply["views"] if view["position"] is not None}
+        known = {view for view in ORDERS if item in asked.plain.shown(view) and not item.held}
+        if shown != known or not asked.reply["waits"]:
+            raise Wrong(f"{item} is in {known}, not {shown}: {asked.reply['waits']}")
+
+
 # -- snapshots and locks
 
 
@@ -750,6 +789,10 @@ VERDICTS: dict[str, Callable[[Asked], None]] = {
     "RequestWorkbinTypesInfo": types,
     **dict.fromkeys(("RequestWorkbinNotifications", "RequestWorkbinCancelNotifications"), notify),
     **dict.fromkeys(("RequestPauseQueue", "RequestResumeQueue"), pause),
+    "RequestGetQueues": queues,
+    "RequestPurgeQueue": purge,
+    **dict.fromkeys(("RequestDrain", "RequestUndrain"), nothing),
+    "RequestExplainInteraction": explain,
     "RequestTakeSnapshot": take_snapshot,
     "RequestGetSnapshotInteractions": read_snapshot,
     "RequestReleaseSnapshot": release_snapshot,

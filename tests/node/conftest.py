@@ -23,9 +23,11 @@ from broker.config.objects import (
     WorkbinType,
 )
 from broker.messages import REQUESTS
+from broker.messages.connection import EventPong
 from broker.wire import pack
 from node.core import NodeCore
 from node.journal import encode_changes
+from tests.orders import obey_node, standby
 
 START = 1_790_000_000.0
 
@@ -104,10 +106,14 @@ class Party:
 
 
 class Driver:
-    """Drives one core through batches, keeping rows as a journal would."""
+    """Drives one core through batches, keeping rows as a journal would.
+
+    ``file`` is what its configuration file says by now, ``standby`` what its standby answers (None: that it is well).
+    """
 
     def __init__(self, configuration: Configuration) -> None:
-        self.configuration = configuration
+        self.configuration = self.file = configuration
+        self.standby: EventPong | None = None
         self.now = START
         self.core = NodeCore("n1", configuration)
         self.core.activate(self.now, 1, "test")
@@ -150,6 +156,7 @@ class Driver:
 
     def settle(self) -> None:
         """Closes the batch and hands everything to whom it is for."""
+        obey_node(self.core, self.now, self.file, self.standby or standby(self.core))
         batch = self.core.take(self.now)
         self.dialled += batch.dialled
         events = pack(batch.events) if batch.events.events else b""

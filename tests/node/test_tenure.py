@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from broker.config.objects import Configuration
+from broker.config.objects import Configuration, Queue
 from broker.wire import pack
+from node import reconfiguration
 from node.journal import encode_changes
 from node.pair import Event
 from node.store import DiskFull, Row, Store, open_store
-from node.tenure import Tenure
+from node.tenure import CLOSE_LOOK_S, EXPECTED_S, LOOK_S, Tenure
 from tests.node.conftest import START, make_configuration
 
 SUBMIT = {"message": "RequestSubmit", "tenant_id": 101, "media_type": "email", "queue": "Inbound"}
@@ -195,3 +196,36 @@ def test_a_member_wants_to_renew_its_lease_four_times_in_its_length(make: Any) -
     assert first.tenure.renews_in() == 0
     first.serve()
     assert 0 < first.tenure.renews_in() <= first.tenure.settings.lease_timeout / 4
+
+
+def test_a_standby_that_expects_the_lease_looks_closely_for_a_moment(make: Any) -> None:
+    """Given a standby that looks now and then; when it is to be handed the lease; then it looks again and again, and
+    later as before."""
+    first, second = make("primary"), make("backup")
+    first.serve()
+    second.follow()
+    assert second.tenure.next_look - second.now == pytest.approx(LOOK_S, abs=1e-6)
+    second.tenure.expect(second.now)
+    assert second.tenure.next_look - second.now == pytest.approx(CLOSE_LOOK_S, abs=1e-6)
+    now = second.tenure.next_look
+    assert not second.tenure.follow(now)
+    assert second.tenure.next_look - now == pytest.approx(CLOSE_LOOK_S, abs=1e-6)
+    now += EXPECTED_S
+    assert not second.tenure.follow(now)
+    assert second.tenure.next_look - now == pytest.approx(LOOK_S, abs=1e-6)
+
+
+def test_a_standby_takes_on_what_the_active_member_took_on(make: Any) -> None:
+    """Given an active member that has taken on another configuration; when its standby follows; then it has it, and
+    begins with it again when it has to forget all else."""
+    first, second = make("primary"), make("backup")
+    first.serve()
+    second.follow()
+    changed = make_configuration()
+    changed.queues["New"] = Queue(tenant=101)
+    reconfiguration.ordered(first.tenure.core, first.now, None, changed, "")
+    first.commit()
+    second.follow()
+    assert "New" in second.tenure.core.configuration.queues
+    second.tenure.replaced("test")
+    assert "New" in second.tenure.core.configuration.queues

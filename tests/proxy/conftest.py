@@ -26,6 +26,7 @@ from broker.messages import encode
 from broker.messages.objects import Interaction
 from broker.wire import LISTED, PackedEvents, PackedReplies, PackedReply, PackedRequest, Rows
 from proxy.core import ProxyCore
+from tests.orders import obey_proxy
 
 START = 1_790_000_000.0
 STEP_S = 0.02
@@ -210,10 +211,10 @@ OWN = ("RequestRegisterClient", "RequestUnregisterClient", "RequestWatchView", "
 
 
 class World:
-    """A proxy core among its nodes."""
+    """A proxy core among its nodes. ``file`` is what its configuration file says by now."""
 
     def __init__(self, configuration: Configuration, *, beaten: bool = True) -> None:
-        self.configuration = configuration
+        self.configuration = self.file = configuration
         self.now = START
         self.core = ProxyCore("p1", "b007", configuration)
         self.nodes = {name: FakeNode(name) for name in configuration.nodes_of("p1")}
@@ -244,6 +245,7 @@ class World:
         raise AssertionError("the proxy and its nodes do not come to rest")
 
     def _carry(self) -> bool:
+        obey_proxy(self.core, self.now, self.file)
         out = self.core.take()
         for source, ref, payload in out.replies:
             said = json.loads(payload)

@@ -43,6 +43,7 @@ REPLIES: dict[str, dict[str, Any]] = {
     "EventInteractionsFound": {"interactions": []},
     "EventWorkbinContent": {"interactions": []},
     "EventAgentWorkbinStats": {"workbins": []},
+    "EventQueues": {"queues": []},
     "EventSnapshotTaken": {"snapshot_id": AT_1, "number_of_interactions": 1},
     "EventSnapshotInteractions": {"snapshot_id": AT_1, "interactions": []},
     "EventInteractionMoved": {"snapshot_id": AT_1, "queue": "Inbound", "number_of_interactions": 1},

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from broker.wire import LISTED, PackedEvents, PackedReplies, PackedReply, Rows
 from proxy.gather import PROXY, Answers, Asker, Gather
-from proxy.links import Links
+from proxy.links import Links, Patience
 from proxy.sessions import hello
 
 NODES = ("n1", "n2", "n3")
@@ -26,7 +26,9 @@ class Bench:
 
     def __init__(self, nodes: tuple[str, ...] = NODES) -> None:
         self.counts: Counter[str] = Counter()
-        self.links = Links(dict.fromkeys(nodes, 30.0), hello("p1", "b"), lambda client: b"{}", 10.0, self.counts)
+        self.links = Links(
+            dict.fromkeys(nodes, 30.0), hello("p1", "b"), lambda client: b"{}", Patience(10.0), self.counts
+        )
         self.gather = Gather(self.links, self.counts)
         self.gather.now = NOW
         self.ended: list[tuple[str, float, Answers]] = []

@@ -19,7 +19,7 @@ from broker.messages.kinds import Merge
 from broker.messages.objects import Interaction
 from broker.wire import PackedReply, Rows
 from proxy.gather import Answers
-from proxy.merge import MERGES, Terms, acknowledged, ordered, passed, positive
+from proxy.merge import MERGES, Terms, acknowledged, ordered, passed, positive, queues, totals
 
 STOP = REQUESTS["RequestStopProcessing"]
 FIND = REQUESTS["RequestFindInteractions"]
@@ -250,3 +250,61 @@ def test_ordered_is_what_one_node_with_all_of_them_would_say(
     every = sorted((one for mine in lists for one in mine), key=key)
     assert [key(msgspec.convert(one, Interaction)) for one in reply["interactions"]] == [key(x) for x in every[:count]]
     assert reply.get("more", False) == (len(every) > count)
+
+
+# ---- numbers and queues
+
+PURGE, QUEUES = REQUESTS["RequestPurgeQueue"], REQUESTS["RequestGetQueues"]
+
+
+def test_numbers_are_added_up() -> None:
+    # given two nodes that have purged something, and a third that is silent
+    answers: Answers = {"n1": said(purged=3, left=0), "n2": said(purged=4, left=2, complete=True), "n3": None}
+    # when their answers are put together
+    whole = json.loads(totals(terms(PURGE), answers))
+    # then they are added up, and who is missing is said
+    assert whole == {"message": "EventQueuePurged", "purged": 7, "left": 2, "complete": False, "missing": ["n3"]}
+    del answers["n3"]
+    assert json.loads(totals(terms(PURGE), answers))["complete"] is True
+
+
+def test_a_queue_has_all_nodes_parts() -> None:
+    # given a queue at two nodes, disabled at one of them, and another that only one has
+    inbound = {"queue": "Inbound", "tenant_id": 101}
+    first = said(queues=[{**inbound, "nodes": {"n1": {"queued": 3}}}])
+    second = said(
+        queues=[
+            {"queue": "A", "tenant_id": 102, "nodes": {"n2": {}}},
+            {**inbound, "enabled": False, "nodes": {"n2": {"queued": 1, "paused_since": 5.0}}},
+        ]
+    )
+    answers: Answers = {"n1": reply_as("EventQueues", first), "n2": reply_as("EventQueues", second)}
+    # when they are put together
+    whole = json.loads(queues(terms(QUEUES), answers))
+    # then each stands once, by name, with its nodes
+    assert [part["queue"] for part in whole["queues"]] == ["A", "Inbound"]
+    assert whole["queues"][1] == {
+        **inbound,
+        "enabled": False,
+        "nodes": {"n1": {"queued": 3}, "n2": {"queued": 1, "paused_since": 5.0}},
+    }
+    assert whole["complete"] is True
+
+
+def reply_as(message: str, reply: PackedReply) -> PackedReply:
+    """The same under another name."""
+    return PackedReply(1, 1, 0, reply.payload.replace(b"EventAck", message.encode()))
+
+
+@pytest.mark.parametrize(("merge", "request_"), [(totals, PURGE), (queues, QUEUES)])
+def test_numbers_of_nobody_and_of_one_who_refuses(merge: Any, request_: Any) -> None:
+    # given a node that refuses, one that says garbage, and none at all
+    refused = said(11, field="queue")
+    # when their answers are put together, then the refusal is the answer, and nobody is 2002
+    assert merge(terms(request_), {"n1": refused, "n2": None}) == refused.payload
+    for silent in (None, PackedReply(1, 1, 0, b"[]"), PackedReply(1, 1, 0, b"{")):
+        asked = terms(request_)
+        with pytest.raises(Refusal) as refusal:
+            merge(asked, {"n1": silent})
+        assert (refusal.value.code, refusal.value.missing) == (Code.LOST_CONNECTION, ("n1",))
+        assert asked.counts["garbage"] == (silent is not None)

@@ -65,7 +65,7 @@ def test_the_home_of_an_id_is_the_same_for_everybody() -> None:
     # when it is submitted
     # then its home is one of the eligible nodes, whatever was learned; the named node is the home of what names it, and
     # there is none when that one takes no submits
-    assert whereis.home("mine", NODES) == WhereIs(NODES, 5).home("mine", NODES)
-    assert whereis.home("mine", ("n1",)) == "n1"
-    assert whereis.home(named, NODES) == "n2"
-    assert whereis.home(named, ("n1", "n3")) is None
+    assert whereis.homes("mine", NODES) == WhereIs(NODES, 5).homes("mine", NODES)
+    assert whereis.homes("mine", ("n1",)) == ("n1",)
+    assert whereis.homes(named, NODES) == ("n2",)
+    assert whereis.homes(named, ("n1", "n3")) == ()

@@ -3,6 +3,7 @@
 python -m tests.sim --histories 1000 --jobs 2         many, with rising seeds
 python -m tests.sim --seed 7 --trace                  one, with all that happens in it
 python -m tests.sim --planted --histories 40          with each bug of tests/sim/planted.py, until it is found
+python -m tests.sim --histories 40 --fault 'locked by a tool'     each with this accident besides its own
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from tests.sim.history import Result, play, theatre
+from tests.sim.plan import ADDED, FAULTS
 from tests.sim.planted import PLANTED, planted
 
 MOST_SHOWN = 5
@@ -29,7 +31,7 @@ def main() -> int:
     chosen = _arguments()
     _same_hashes()
     if chosen.trace:
-        return _show(chosen.seed, chosen.plant)
+        return _show(chosen.seed, chosen.plant, _wish(chosen.fault))
     if chosen.planted:
         return _plant_all(chosen.seed, chosen.histories, chosen.jobs)
     return _play_all(chosen)
@@ -44,6 +46,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--trace", action="store_true", help="show all that happens in one history")
     parser.add_argument("--plant", choices=sorted(PLANTED), metavar="BUG", help=f"one of: {', '.join(PLANTED)}")
     parser.add_argument("--planted", action="store_true", help="every bug, each in at most N histories")
+    parser.add_argument("--fault", choices=FAULTS + ADDED, metavar="FAULT", help=f"one of: {', '.join(FAULTS + ADDED)}")
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes that play")
     parser.add_argument("--stop-after", type=int, default=0, metavar="F", help="end after so many failures")
     return parser.parse_args()
@@ -61,11 +64,11 @@ def _same_hashes() -> None:
 
 def _play_all(chosen: argparse.Namespace) -> int:
     began, totals, failed = time.monotonic(), Counter[str](), 0
-    for result in _results(range(chosen.seed, chosen.seed + chosen.histories), chosen.plant, chosen.jobs):
+    for result in _results(range(chosen.seed, chosen.seed + chosen.histories), chosen):
         totals.update(result.counts)
         if result.faults:
             failed += 1
-            _report(result, chosen.plant)
+            _report(result, chosen)
             if failed == chosen.stop_after:
                 break
     took = time.monotonic() - began
@@ -75,29 +78,36 @@ def _play_all(chosen: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _results(seeds: range, plant: str | None, jobs: int) -> Iterator[Result]:
-    if jobs == 1:
-        with theatre(), planted(plant) as wish:
+def _wish(fault: str | None) -> dict[str, Any]:
+    """What an accident that every history is to have makes of their plans."""
+    return {"faults": (fault,)} if fault else {}
+
+
+def _results(seeds: range, chosen: argparse.Namespace) -> Iterator[Result]:
+    more = _wish(chosen.fault)
+    if chosen.jobs == 1:
+        with theatre(), planted(chosen.plant) as wish:
             for seed in seeds:
-                yield play(seed, wish)
+                yield play(seed, {**wish, **more})
         return
-    parts = [(seeds[at : at + AT_ONCE], plant) for at in range(0, len(seeds), AT_ONCE)]
-    with ProcessPoolExecutor(jobs) as pool:
+    parts = [(seeds[at : at + AT_ONCE], chosen.plant, more) for at in range(0, len(seeds), AT_ONCE)]
+    with ProcessPoolExecutor(chosen.jobs) as pool:
         for results in pool.map(_play_some, parts):
             yield from results
 
 
-def _play_some(given: tuple[range, str | None]) -> list[Result]:
-    seeds, plant = given
+def _play_some(given: tuple[range, str | None, dict[str, Any]]) -> list[Result]:
+    seeds, plant, more = given
     with theatre(), planted(plant) as wish:
-        return [play(seed, wish) for seed in seeds]
+        return [play(seed, {**wish, **more}) for seed in seeds]
 
 
-def _report(result: Result, plant: str | None) -> None:
+def _report(result: Result, chosen: argparse.Namespace) -> None:
     print(f"seed {result.plan.seed} failed: {result.plan}")
     for fault in result.faults[:MOST_SHOWN]:
         print(f"    {fault}")
-    more = f" --plant '{plant}'" if plant else ""
+    options = {"plant": chosen.plant, "fault": chosen.fault}
+    more = "".join(f" --{name} '{value}'" for name, value in options.items() if value)
     print(f"    again: python -m tests.sim --seed {result.plan.seed} --trace{more}", flush=True)
 
 
@@ -133,9 +143,9 @@ def _play_without(seed: int, wish: dict[str, Any]) -> Result:
 # -- one
 
 
-def _show(seed: int, plant: str | None) -> int:
+def _show(seed: int, plant: str | None, more: dict[str, Any]) -> int:
     with theatre(), planted(plant) as wish:
-        result = play(seed, wish, traced=True)
+        result = play(seed, {**wish, **more}, traced=True)
     print(result.plan)
     for at, fault in result.plan.accidents:
         print(f"    {at:.6f} {fault}")

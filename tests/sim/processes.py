@@ -338,6 +338,7 @@ REPLACED: dict[str, dict[str, Any]] = {
         "FOLD_ROWS": 7,
         "STANDBY_HEARTBEAT_S": 0.4,
     },
+    "node.orders": {"dealer": _dealer, "log": _Log()},
     "node.tenure": {
         "time": _time,
         "os": _os,

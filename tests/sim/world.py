@@ -55,6 +55,8 @@ PEACE_S = 5.0
 """After this long in peace, every request is answered at once and well."""
 LONGEST_S = 60.0
 """A client that has not come to its end so long after the peace never will."""
+FOLLOWED_S = 1.0
+"""A standby knows a row after this long at the latest."""
 SILENCE_S = 2.0
 MEMBERS = ("primary", "backup")
 
@@ -339,6 +341,7 @@ class World:
             return
         if self._until(self.heap.now + LONGEST_S, self._all_caught_up):
             return
+        self.heap.run(self.heap.now + FOLLOWED_S, self._all_follow)
         for checker in CHECKERS:
             for fault in checker(self):
                 self.fault(fault)
@@ -356,6 +359,15 @@ class World:
 
     def _all_caught_up(self) -> bool:
         return all(client.done for client in self.clients)
+
+    def _all_follow(self) -> bool:
+        """Every member knows every row: a deadline may have made one just now."""
+        return all(
+            process.shell.core.rev == disk.last_rev
+            for node, disk in self.disks.items()
+            for process in self.members(node)
+            if process.running
+        )
 
     def _heal(self) -> None:
         self.trace("world", "all is healed")

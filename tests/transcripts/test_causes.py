@@ -12,6 +12,7 @@ from tests.transcripts.play import FLOWS, STAGES, Stage, read
 
 ELSEWHERE = {
     "RequestSwitchover": {"EventNodeActive"},  # processes do it, not cores: the pair's tests show it
+    "RequestReconfigure": {"EventConfigurationChanged"},  # processes read the file: the live tests show it
     "RequestServiceUndelivered": {"Request3rdServer", "EventExternalServiceRequested"},  # proxies ask it, not clients
     "RequestAlignAgent": set(REQUESTS["RequestAlignAgent"].causes),  # so is this
 }
