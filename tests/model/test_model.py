@@ -27,6 +27,11 @@ LEFT_OUT = {
     "RequestSnapshotOrder": "a proxy's own",
     "RequestArrangeSnapshot": "a proxy's own",
     "RequestGetLedger": "what was dropped is no state",
+    "RequestReserveAgent": "not modelled: tests/node/test_reservations.py",
+    "RequestCancelAgentReservation": "not modelled: tests/node/test_reservations.py",
+    "RequestAgentLoad": "a proxy's own",
+    "RequestAlignAgent": "a proxy's own",
+    "RequestRecall": "a proxy's own",
 }
 """Requests that are not drawn, and why."""
 CHANCES = st.randoms(use_true_random=True)
