@@ -21,7 +21,7 @@ from typing import Any
 
 from msgspec import UNSET, Raw
 
-from broker.clock import HybridClock, to_seconds
+from broker.clock import HybridClock, to_seconds, to_us
 from broker.config.changes import fingerprint
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
@@ -341,8 +341,9 @@ class NodeCore:
         self._keep(keys, error_payload(refusal, name), int(refusal.code))
 
     def _keep(self, keys: list[str], payload: bytes, code: int = 0) -> None:
+        us = to_us(self.now)  # not the clock's: its last tick may be long ago
         for key in keys:
-            self.memory.put(self.memory.answers, key, Answer(us=self.clock.last_us, payload=Raw(payload), code=code))
+            self.memory.put(self.memory.answers, key, Answer(us=us, payload=Raw(payload), code=code))
             if key[0] == "@":
                 self.deadline(self.now + self.settings.dedup_window, _forget_reply, key)
 

@@ -72,6 +72,8 @@ class Strategies:
 
     def reload(self, node: NodeCore) -> None:
         """Other views, other limits: what is loaded goes on with them. Rates begin anew."""
+        for runner in self.engines.runners.values():
+            runner.stuck.clear()  # its rate may still call
         self.engines = Engines()
         self.restore(node)
 

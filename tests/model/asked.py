@@ -14,7 +14,7 @@ from broker.messages.objects import PROPERTIES, SETTABLE
 from tests.model.plain import Plain, Wrong
 from tests.model.served import Turn
 from tests.model.things import Agent, Bin, Client, Document, Item
-from tests.model.world import DISABLED, OWNERS, QUEUES, TYPES
+from tests.model.world import DISABLED, OWNERS, TYPES
 
 Faults = set[Code]
 
@@ -28,6 +28,7 @@ class Asked:
         self.request = request
         self.turn = turn
         self.reply = reply
+        self.file = turn.file
 
     def __getitem__(self, name: str) -> Any:
         return self.request.get(name)
@@ -90,7 +91,7 @@ class Asked:
     def queue(self, faults: Faults) -> str:
         """The queue it names."""
         queue: str = self["queue"]
-        if queue not in QUEUES:
+        if queue not in self.plain.world.queues:
             faults.add(Code.UNKNOWN_QUEUE)
         elif queue in DISABLED:
             faults.add(Code.QUEUE_DISABLED)

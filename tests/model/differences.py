@@ -12,7 +12,6 @@ from broker.messages.objects import SETTABLE
 from node.core import NodeCore
 from tests.model.plain import Plain
 from tests.model.things import Bin, Item
-from tests.model.world import DIVIDED, ORDERS, PAUSED
 
 
 def differences(plain: Plain, core: NodeCore) -> Iterator[str]:
@@ -47,8 +46,9 @@ def _tables(plain: Plain, core: NodeCore) -> dict[str, tuple[Any, Any]]:
         ),
         "queues that operators have paused and resumed": (
             {name: row.paused for name, row in memory.queues.rows.items()},
-            {name: name in plain.paused for name in plain.paused ^ PAUSED},
+            plain.ordered,
         ),
+        "drains": (len(memory.drains), int(plain.drained)),
         "snapshots": (set(memory.snapshots.rows), set(plain.snapshots)),
         "workbins that sessions are told of": (
             {(row.session_id, bin_of(row.workbin)) for row in memory.subscriptions.rows.values()},
@@ -108,12 +108,15 @@ def _known(item: Item) -> tuple[Any, ...]:
 
 
 def _views(plain: Plain, core: NodeCore) -> Iterator[str]:
-    for view in ORDERS:
+    if core.memory.views.by_id.keys() != {*plain.world.views, "Shop/all"}:
+        yield f"views {sorted(core.memory.views.by_id)} are not {sorted(plain.world.views)}"
+        return
+    for view, known in plain.world.views.items():
         kept = core.memory.views.by_id[view]
         shown = [item.ident for item in plain.shown(view) if not item.held]
         held = {item.ident for item in plain.shown(view) if item.held}
         keys = [key[-1] for key in kept.keys]
-        if (sorted(keys) != sorted(shown)) if view in DIVIDED else (keys != shown):
+        if (sorted(keys) != sorted(shown)) if known.divided else (keys != shown):
             yield f"view {view} has {keys}, not {shown}"
         if kept.held_ids != held:
             yield f"view {view} has {kept.held_ids} on hold, not {held}"

@@ -11,25 +11,25 @@ from broker.rates import Pace
 from tests.model.plain import Plain, Wrong
 from tests.model.served import Said, Turn
 from tests.model.things import Item, Load
-from tests.model.world import DIVIDED, ENGINES, MOST_PER_ENGINE, STRATEGIES
 
 
-def most_of(strategy: str, asked: int | None, client: str) -> int:
+def views_of(plain: Plain, load: Load) -> list[str]:
+    """The views that there are of those that a load has named, or that the configuration has for its strategy."""
+    known = plain.world.strategies.get(load.strategy)
+    views = load.views if load.views is not None else known.views if known else []
+    return [view for view in views if view in plain.world.views]
+
+
+def most_of(plain: Plain, load: Load) -> int:
     """How many items an engine may have of a strategy."""
-    known = STRATEGIES.get(strategy)
-    limits = [asked, known.max_submitted_interactions if known else None, _most(client)]
+    known = plain.world.strategies.get(load.strategy)
+    limits = [load.most, known.max_submitted_interactions if known else None, plain.world.most_of(load.client)]
     return min(limit for limit in limits if limit is not None)
-
-
-def _most(client: str) -> int:
-    engine = ENGINES.get(client)
-    most = engine.max_submitted_interactions if engine else None
-    return MOST_PER_ENGINE if most is None else most
 
 
 def paces_of(plain: Plain, load: Load) -> list[Pace]:
     """Its own, its engine's, and the strategy's at this engine."""
-    engine, known = ENGINES.get(load.client), STRATEGIES.get(load.strategy)
+    engine, known = plain.world.engines.get(load.client), plain.world.strategies.get(load.strategy)
     return [
         load.pace,
         plain.paces.setdefault((load.session, None), Pace(engine.max_submission_rate if engine else None)),
@@ -39,9 +39,10 @@ def paces_of(plain: Plain, load: Load) -> list[Pace]:
 
 def next_at(plain: Plain, load: Load) -> float:
     """When an engine may be sent the next item, as far as numbers go."""
-    held = plain.held_by(load.session)
+    held, most = plain.held_by(load.session), plain.world.most_of(load.client)
     of_strategy = [item for item in held if item.holding and item.holding.strategy == load.strategy]
-    if plain.of_session(load.session) is None or len(held) >= _most(load.client) or len(of_strategy) >= load.most:
+    away = plain.of_session(load.session) is None
+    if away or len(held) >= most or len(of_strategy) >= most_of(plain, load):
         return float("inf")
     return max(pace.next_at(plain.now) for pace in paces_of(plain, load))
 
@@ -94,7 +95,7 @@ def pushed(plain: Plain, said: Said) -> None:
         raise Wrong(f"nothing was to be sent again: {said}")
     view, ident = note["view_id"], note["interaction"]["interaction_id"]
     waiting = plain.waiting(view)
-    if ident not in [item.ident for item in (waiting if view in DIVIDED else waiting[:1])]:
+    if ident not in [item.ident for item in (waiting if plain.world.views[view].divided else waiting[:1])]:
         raise Wrong(f"{said} is not the first of {waiting}")
     _send(plain, plain.items[ident], said, view)
 
@@ -104,8 +105,8 @@ def _send(plain: Plain, item: Item, said: Said, view: str) -> None:
     load = plain.loads.get((client.session, note["strategy_id"])) if client else None
     if load is None or note["view_id"] != view or not has_room(plain, load):
         raise Wrong(f"{said} has no room, or has not loaded this")
-    if view not in load.views and not note.get("resubmitted"):
-        raise Wrong(f"{said} is not of {load.views}")
+    if view not in views_of(plain, load) and not note.get("resubmitted"):
+        raise Wrong(f"{said} is not of {load}")
     for pace in paces_of(plain, load):
         pace.done(plain.now)
     plain.grant(item, load.session, note["token"], load.strategy, view)
@@ -123,7 +124,7 @@ def repeated(plain: Plain, session: str, turn: Turn) -> None:
 def waits_in_vain(plain: Plain) -> str | None:
     """What stays in a view, though somebody has room for it, in words."""
     for load in plain.loads.values():
-        for view in load.views if has_room(plain, load) else ():
+        for view in views_of(plain, load) if has_room(plain, load) else ():
             if plain.waiting(view):
                 return f"{plain.waiting(view)} stay in {view}, though {load} has room"
     return None

@@ -29,16 +29,7 @@ from tests.model.things import (
     Snapshot,
     Topic,
 )
-from tests.model.world import (
-    BACKING,
-    COMPLETED,
-    CONDITIONS,
-    DISABLED,
-    GROUPS,
-    ORDERS,
-    OWNERS,
-    PAUSED,
-)
+from tests.model.world import BACKING, COMPLETED, DISABLED, GROUPS, OWNERS, WORLD
 
 RETURN_S = 2.0
 """So long at least invitations stand after a failure."""
@@ -55,7 +46,7 @@ class Plain:
     :param orphans: what engines that go held, with the tokens: others get it, or it goes back
     :param unserved: requests that ESP servers which go had: others get them, or they have failed; each with the server,
         and whether that one may have got it
-    :param heads: what the proxy was told last of the views that it watches: the ids of the first interactions
+    :param heads: what the proxy was told last of the views that it watches
     """
 
     def __init__(self, now: float) -> None:
@@ -65,11 +56,14 @@ class Plain:
         self.items: dict[str, Item] = {}
         self.invitations: dict[int, Invitation] = {}
         self.snapshots: dict[str, Snapshot] = {}
-        self.paused = set(PAUSED)
+        self.world = WORLD
+        self.ordered: dict[str, bool] = {}
+        """Queues that operators have paused (True) or resumed, other than the configuration has it."""
+        self.drained = False
         self.told: set[tuple[str, Bin]] = set()
         self.topics: set[Topic] = set()
         self.pulls: list[Pull] = []
-        self.heads: dict[str, str | None] = {}
+        self.heads: dict[str, Document] = {}
         self.loads: dict[tuple[str, str], Load] = {}
         self.paces: dict[tuple[str, str | None], Pace] = {}
         """Of engines' sessions, and of configured strategies at these."""
@@ -78,6 +72,8 @@ class Plain:
         self.services: dict[str, Service] = {}
         self.unserved: list[tuple[str, str, bool]] = []
         self.late: dict[int, Document] = {}
+        self.said: list[Document] = []
+        """All reporting events."""
         self.kept: list[Kept] = []
         self._versions = count(1)
 
@@ -95,18 +91,24 @@ class Plain:
         """The agent that a client acts for."""
         return next((agent for agent in self.agents.values() if client.name in agent.clients), None)
 
+    def is_paused(self, queue: str) -> bool:
+        """Whether a queue gives nothing for now."""
+        return self.ordered.get(queue, queue in self.world.paused)
+
     def waiting(self, view: str, *, ignore_hold: bool = False) -> list[Item]:
         """What a pull may take, in the view's order."""
-        queue = view.split("/")[0]
-        if queue in self.paused or queue in DISABLED:
+        queue = self.world.views[view].queue
+        if self.is_paused(queue) or queue in DISABLED:
             return []
         return [item for item in self.shown(view) if ignore_hold or not item.held]
 
     def shown(self, view: str) -> list[Item]:
         """What stands in a view, held or not."""
-        queue, fits = view.split("/")[0], CONDITIONS.get(view, lambda item: True)
-        there = [item for item in self.items.values() if item.queue == queue and item.waits(self.now) and fits(item)]
-        return sorted(there, key=ORDERS[view])
+        known = self.world.views[view]
+        there = [item for item in self.items.values() if item.queue == known.queue and item.waits(self.now)]
+        if known.least is not None:
+            there = [item for item in there if item.priority >= known.least]
+        return sorted(there, key=known.place)
 
     def in_bin(self, workbin: Bin) -> list[Item]:
         """What is in a workbin."""
@@ -312,14 +314,18 @@ class Plain:
         self.pulls.clear()
         self.late.clear()
         self.heads.clear()
-        self.paces.clear()
         self.servers.clear()
         for waiting in (*self.invitations.values(), *self.services.values()):
             waiting.ref = waiting.ref if waiting.ref in resent else None
         self.active_since = self.now
         for invitation in self.invitations.values():
             invitation.due = max(invitation.due, self.now + RETURN_S)
-        for load in self.loads.values():
-            load.pace = Pace(load.rate)
+        self.paces_begin()
         for client in self.clients.values():
             client.asked, client.here = self.now, False
+
+    def paces_begin(self) -> None:
+        """Nobody knows any more how often engines were sent something."""
+        self.paces.clear()
+        for load in self.loads.values():
+            load.pace = Pace(load.rate)

@@ -20,7 +20,7 @@ from tests.model.requests.catalogue import DRAWN, OFTEN, SELDOM, likely
 from tests.model.served import Served, Turn
 from tests.model.things import Client, Document, Kept, Server
 from tests.model.told import Told
-from tests.model.world import AGENTS, CLIENTS, DEDUP_S, LISTED, MEDIA, PROXY, START, make_world
+from tests.model.world import AGENTS, CLIENTS, DEDUP_S, LISTED, MEDIA, PROXY, START, WORLDS
 
 TICK_S = 0.01
 """Between two requests, so that no two things are due at the same time."""
@@ -36,10 +36,11 @@ class Play:
     """A node with its database, the model, and what the events have told. :param folder: for the database"""
 
     def __init__(self, folder: Path) -> None:
-        self.served = Served(folder / "n1.db", make_world())
+        self.served = Served(folder / "n1.db")
         self.plain = Plain(START)
         self.told = Told()
-        self.events: list[Document] = self.served.events
+        self.events: list[Document] = []
+        self._hear(self.served.events)
         self._numbers = count(1)
         self._dedups = count(1)
         for name in CLIENTS:
@@ -115,8 +116,8 @@ class Play:
         allowed = [one for one in self._clients() if one.kind in REQUESTS[name].senders]
         anyone = chance.random() < 0.03 or not allowed
         client = chance.choice(allowed if not anyone else self._clients())
-        if not allowed and chance.random() < 0.9:
-            client = self.plain.clients[PROXY]
+        if not allowed and (client.proxied or chance.random() < 0.9):
+            client = self.plain.clients[PROXY]  # it does not pass on what is between it and the node
         self._write(chance, client, name)
 
     def go_on(self, chance: Random) -> None:
@@ -151,6 +152,8 @@ class Play:
         if "dedup_id" in request and turn.ref is not None:
             self._keep(client, request, turn.ref, asked.reply)
         self._settle(turn)
+        if self.served.core.hand_over:
+            self._fail_over()
 
     # -- requests that are asked again
 
@@ -215,8 +218,12 @@ class Play:
         self._settle(turn)
 
     def _settle(self, turn: Turn) -> None:
-        self.events += turn.events
+        self._hear(turn.events)
         turns.settle(self.plain, turn)
+
+    def _hear(self, events: list[Document]) -> None:
+        self.events += events
+        self.plain.said += events
 
     # -- the listed ESP server
 
@@ -263,6 +270,10 @@ class Play:
 
     # -- what the member does
 
+    def edit(self, chance: Random) -> None:
+        """Somebody writes another configuration file. The node is told so later, perhaps."""
+        self.served.file = chance.choice(list(WORLDS))
+
     def fold(self, chance: Random) -> None:
         """Some rows of the tables are written."""
         self.served.fold()
@@ -270,8 +281,10 @@ class Play:
     def crash(self, chance: Random) -> None:
         """The member is gone; the next one has the file. The clients come back, and the proxy asks again for what it
         has no reply to."""
-        if chance.random() < 0.7:
-            return
+        if chance.random() > 0.7:
+            self._fail_over()
+
+    def _fail_over(self) -> None:
         resent = dict(self.served.open)
         turn = self.served.crash()
         self.plain.crash(set(resent))

@@ -7,15 +7,17 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from broker.config.objects import Configuration
 from broker.wire import PackedRequest, PackedRequests
+from node.calls import Read
 from node.core import NodeCore
 from node.folding import Folding
 from node.journal import encode_changes
+from node.past import replay
 from node.store import Holder, Row
 from node.store.sqlite import SqliteStore
 from tests.model.things import Document
-from tests.model.world import START
+from tests.model.world import START, WORLD, WORLDS
+from tests.orders import obey_node, standby
 
 FOLD_ROWS = 5
 Source = tuple[bytes, int]
@@ -33,10 +35,13 @@ class Turn:
     """What a node did at one moment, in one batch or several.
 
     :param ref: of the request that was asked, if one was
+    :param file: which world the configuration file has
     :param said: in the order it left the node; whoever expects something takes it out
     :param dialled: to listed ESP servers: (name, reference, request)
     :param events: the reporting events
     """
+
+    file = ""
 
     def __init__(self, ref: int | None, said: list[Said], dialled: list[Any], events: list[Document]) -> None:
         self.ref = ref
@@ -68,14 +73,15 @@ class Turn:
 class Served:
     """An active member.
 
+    :param file: which world the configuration file has now
     :param events: of the first start
     :param open: the requests that came through the proxy and have no reply: ref -> source, request
     """
 
-    def __init__(self, file: Path, configuration: Configuration) -> None:
-        self.file = file
-        self.configuration = configuration
+    def __init__(self, database: Path) -> None:
+        self.database = database
         self.now = START
+        self.file = next(iter(WORLDS))
         self.open: dict[int, tuple[Source, Document]] = {}
         self._refs = 0
         self._epoch = 0
@@ -83,10 +89,10 @@ class Served:
 
     def _start(self) -> Turn:
         """Takes the lease and the place of whoever was active, with all that the file has."""
-        self.store = SqliteStore(str(self.file), node="n1", synchronous="normal")
+        self.store = SqliteStore(str(self.database), node="n1", synchronous="normal")
         holder = Holder(host="here", boot="this", pid=self._epoch + 1, started=1, member="primary")
         self._epoch, _ = self.store.acquire(holder, self.store.lease(), round(self.now * 1e6))
-        self.core = NodeCore("n1", self.configuration)
+        self.core = NodeCore("n1", WORLD.configuration())  # as the file was when both members were started
         loaded = self.store.load()
         for interaction in loaded.interactions:
             self.core.memory.load_interaction(interaction)
@@ -151,6 +157,8 @@ class Served:
 
     def _close(self, ref: int | None) -> Turn:
         """Closes the batch: commits it, then hands everything out."""
+        if self.core.orders:
+            obey_node(self.core, self.now, WORLDS[self.file].configuration(), standby(self.core))
         batch = self.core.take(self.now)
         events = batch.packed_events()
         if batch.changes or events:
@@ -163,8 +171,16 @@ class Served:
         ]
         for one in said:
             self.open.pop(one.ref or 0, None)
+        said += [self._read(read) for read in batch.reads]
         dialled = [(one.name, one.refid, json.loads(one.payload)) for one in batch.dialled]
-        return Turn(ref, said, dialled, [json.loads(event.payload) for event in batch.events.events])
+        turn = Turn(ref, said, dialled, [json.loads(event.payload) for event in batch.events.events])
+        turn.file = self.file
+        return turn
+
+    def _read(self, read: Read) -> Said:
+        """Past events, from the database."""
+        payload, _ = replay(self.store, "n1", read, self.core.clock.promise(self.now))
+        return Said(read.source, int(read.ref), json.loads(payload))
 
     def fold(self) -> None:
         """Writes the next rows of the tables."""

@@ -22,8 +22,6 @@ WALKS = int(os.environ.get("IXN_MODEL_WALKS", "40"))
 STEPS = 400
 LEFT_OUT = {
     "RequestRegisterClient": "every client begins with it, and comes back with it after a crash",
-    "RequestReplayEvents": "answered by the shell, from the store",
-    "RequestSwitchover": "the shell's affair",
     "RequestSnapshotOrder": "a proxy's own",
     "RequestArrangeSnapshot": "a proxy's own",
     "RequestGetLedger": "what was dropped is no state",
@@ -43,7 +41,7 @@ ACTS = (
     + [Play.fold] * 4
     + [Play.repeat] * 3
     + [Play.line] * 2
-    + [Play.go, Play.crash]
+    + [Play.edit, Play.go, Play.crash]
 )
 
 
@@ -78,6 +76,10 @@ class NodeAgainstModel(RuleBasedStateMachine):
     @rule(chance=CHANCES)
     def line(self, chance: Random) -> None:
         self.play.line(chance)
+
+    @rule(chance=CHANCES)
+    def edit(self, chance: Random) -> None:
+        self.play.edit(chance)
 
     @rule(chance=CHANCES)
     def fold(self, chance: Random) -> None:

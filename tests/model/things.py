@@ -177,15 +177,16 @@ class Pull:
 class Load:
     """A strategy that a routing engine has loaded.
 
-    :param most: items that the engine may have of it
-    :param pace: how often it may be sent one, as the engine has asked for it
+    :param views: that it has named; None: those of the configuration
+    :param most: items that the engine may have of it, as it has asked for it; :param rate: and how often
+    :param pace: how often it may be sent one, at that rate
     """
 
     session: str
     client: str
     strategy: str
-    views: list[str]
-    most: int
+    views: list[str] | None
+    most: int | None
     rate: str | None
     pace: Pace
 

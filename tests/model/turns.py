@@ -6,7 +6,6 @@ from tests.model import engines, servers, topics
 from tests.model.plain import Plain, Wrong
 from tests.model.served import Said, Turn
 from tests.model.things import Document, Item
-from tests.model.world import DIVIDED
 
 
 def settle(plain: Plain, turn: Turn) -> None:
@@ -20,7 +19,7 @@ def settle(plain: Plain, turn: Turn) -> None:
         elif said.document["message"] == "EventRouteRequest":
             engines.pushed(plain, said)
         elif said.document["message"] == "EventViewHead":
-            plain.heads[said.document["view_id"]] = head_of(said.document)
+            plain.heads[said.document["view_id"]] = said.document
     for complaint in (_unanswered(plain), engines.waits_in_vain(plain), _pull_waits(plain), _head_untold(plain)):
         if complaint:
             raise Wrong(complaint)
@@ -56,7 +55,7 @@ def _served(plain: Plain, said: Said) -> None:
     if ahead:
         raise Wrong(f"{pull} was served before {ahead}")
     granted = said.document["interactions"]
-    if not are_first([one["interaction_id"] for one in granted], pull.view, waiting, pull.count):
+    if not are_first(plain, [one["interaction_id"] for one in granted], pull.view, waiting, pull.count):
         raise Wrong(f"{pull} got {granted}, not {waiting}")
     plain.pulls.remove(pull)
     for one in granted:
@@ -64,10 +63,10 @@ def _served(plain: Plain, said: Said) -> None:
         plain.grant(plain.items[one["interaction_id"]], session, one["token"], pull.strategy)
 
 
-def are_first(got: list[str], view: str, waiting: list[Item], count: int) -> bool:
-    """Whether these are the first of what waits in a view."""
+def are_first(plain: Plain, got: list[str], view: str | None, waiting: list[Item], count: int) -> bool:
+    """Whether these are the first of what waits in a view. :param view: None: a workbin's"""
     there = [item.ident for item in waiting]
-    if view in DIVIDED:
+    if view is not None and plain.world.views[view].divided:
         return len(got) == len(there[:count]) and {*got} <= {*there}
     return got == there[:count]
 
@@ -83,15 +82,17 @@ def _pull_waits(plain: Plain) -> str | None:
     return None
 
 
-def head_of(told: Document) -> str | None:
-    """The id of a view's first interaction, as a proxy is told of it."""
-    head = told.get("head")
-    return None if head is None else str(head[-1])
-
-
 def _head_untold(plain: Plain) -> str | None:
     for view, told in plain.heads.items():
-        waiting = [item.ident for item in plain.waiting(view)]
-        if told not in ((waiting or [None]) if view in DIVIDED else [*waiting[:1], *[None] * (not waiting)]):
-            return f"the proxy was told that {told} is the head of {view}, which has {waiting}"
+        due = [_head(plain, view, ignore_hold=False), _head(plain, view, ignore_hold=True)]
+        head, any_head = told.get("head"), told.get("any_head") or told.get("head")
+        if head not in due[0] or any_head not in due[1]:
+            return f"the proxy was told {told}, and {view} has {due}"
     return None
+
+
+def _head(plain: Plain, view: str, *, ignore_hold: bool) -> list[list[object] | None]:
+    """What may be told as the head of a view."""
+    known = plain.world.views[view]
+    keys = [known.key(item) for item in plain.waiting(view, ignore_hold=ignore_hold)]
+    return [*keys[: None if known.divided else 1]] or [None]

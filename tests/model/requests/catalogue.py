@@ -8,8 +8,10 @@ from tests.model.requests import (
     holds,
     interactions,
     invitations,
+    operations,
     parties,
     pulls,
+    queues,
     reporting,
     services,
     sessions,
@@ -28,6 +30,8 @@ _MODULES = (
     parties,
     holds,
     workbins,
+    queues,
+    operations,
     snapshots,
     reporting,
     strategies,
@@ -54,6 +58,7 @@ OFTEN = (
     "Request3rdServer",
 )
 SELDOM = frozenset({"RequestUnregisterClient", "RequestAgentLogout"})
+"""What makes a client go."""
 
 
 def likely(plain: Plain) -> list[list[Next]]:

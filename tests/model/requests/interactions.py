@@ -48,6 +48,8 @@ def submit(asked: Asked) -> None:
     asked.child(asked["parent_id"], queue, faults)
     if asked["interaction_type"] not in (None, *TYPES):
         faults.add(Code.WRONG_VALUE)
+    if plain.drained and asked.client.proxied:
+        faults.add(Code.DRAINED)
     if asked["interaction_id"] in plain.items:
         faults.add(Code.DUPLICATE_INTERACTION)
     if not asked.verdict(faults):

@@ -18,7 +18,7 @@ def write_target(author: Author) -> Document:
     willing = [agent for agent in others if not agent.donot_disturb and not author.seldom()] or others
     fields["agent_id"] = author.one(*[agent.agent_id for agent in willing] or ["VICKY"])
     if author.some():
-        fields["timeout"] = author.one(5, 60)
+        fields["timeout"] = author.one(5, 50)
     return fields
 
 

@@ -8,8 +8,8 @@ from tests.model.author import Author
 from tests.model.plain import Wrong
 from tests.model.requests.entries import Entry
 from tests.model.things import QUEUED, Document, Item, Pull
-from tests.model.turns import are_first, head_of
-from tests.model.world import ORDERS, PULL_HOLD_S, STRATEGIES, WORKBINS
+from tests.model.turns import are_first
+from tests.model.world import IN_BINS, PULL_HOLD_S, WORKBINS
 
 HOLD = {"pull-for-strategy": 1}
 
@@ -18,7 +18,7 @@ def write_pull(author: Author) -> Document:
     fields: Document = {"tenant_id": 101, "count": author.one(1, 1, 2, 5)}
     kind = author.one("view", "view", "view", "ids", "bin")
     if kind == "view":
-        fields["view_id"] = author.one(*ORDERS)
+        fields["view_id"] = author.one(*author.plain.world.views)
         if author.some():
             fields["extension"] = HOLD
     elif kind == "ids":
@@ -30,7 +30,7 @@ def write_pull(author: Author) -> Document:
     if author.seldom():
         fields["ignore_hold"] = True
     if author.client.kind == "RoutingEngine" and author.seldom():
-        fields["strategy_id"] = author.one(*STRATEGIES)
+        fields["strategy_id"] = author.one("Greeting", "Slow")
     return fields
 
 
@@ -49,7 +49,8 @@ def pull(asked: Asked) -> None:
         _wait(asked)
         return
     granted = asked.reply["interactions"]
-    if not are_first([one["interaction_id"] for one in granted], asked["view_id"], there, asked["count"]):
+    view = asked["view_id"] if _private(asked) is None else None
+    if not are_first(asked.plain, [one["interaction_id"] for one in granted], view, there, asked["count"]):
         raise Wrong(f"pulled {granted}, not {there}")
     _grant(asked, granted)
 
@@ -69,7 +70,7 @@ def _there(asked: Asked, faults: Faults) -> list[Item]:
         faults.add(Code.ACCESS_DENIED)
     workbin = asked.reader(faults) if not faults else ("", "")
     there = [item for item in plain.in_bin(workbin) if item.lock is None and (ignore_hold or not item.held)]
-    return sorted(there, key=ORDERS["Inbound/all"] if kind == "Drafts" else ORDERS["Done/all"])
+    return sorted(there, key=IN_BINS[kind].place)
 
 
 def _wait(asked: Asked) -> None:
@@ -127,13 +128,13 @@ def _untakeable(asked: Asked, ident: str) -> Code | None:
 
 
 def write_watch(author: Author) -> Document:
-    return {"view_id": author.one(*ORDERS, *["None/all"] * author.seldom())}
+    return {"view_id": author.one(*author.plain.world.views, *["None/all"] * author.seldom())}
 
 
 def watch(asked: Asked) -> None:
-    faults = {Code.UNKNOWN_VIEW} if asked["view_id"] not in ORDERS else set()
+    faults = {Code.UNKNOWN_VIEW} if asked["view_id"] not in asked.plain.world.views else set()
     if asked.verdict(faults) and asked.reply:
-        asked.plain.heads[asked["view_id"]] = head_of(asked.reply)
+        asked.plain.heads[asked["view_id"]] = asked.reply
 
 
 REQUESTS = {"RequestPull": Entry(write_pull, pull), "RequestWatchView": Entry(write_watch, watch)}

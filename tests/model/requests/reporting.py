@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from broker.clock import to_us
 from broker.errors import Code
+from broker.wire import make_cursor, parse_cursor
 from tests.model.asked import Asked
 from tests.model.author import Author
 from tests.model.plain import Wrong
 from tests.model.requests.entries import Entry, no_fields, same
 from tests.model.things import Agent, Document
-from tests.model.world import MEDIA, QUEUES
+from tests.model.world import MEDIA
 
 # -- the state of agents
 
@@ -26,7 +28,7 @@ def state(asked: Asked) -> None:
         return
     _state(asked, list(asked.plain.agents.values()))
     counts = asked.reply["queues"].get("101", {})
-    for queue in QUEUES:
+    for queue in asked.plain.world.queues:
         there = [item.state for item in asked.plain.items.values() if item.queue == queue]
         known = {"queued": there.count(0), "routing": there.count(2), "handling": there.count(3)}
         shown = {name: number for name, number in counts.get(queue, {}).items() if number}
@@ -72,6 +74,30 @@ def stop_one(asked: Asked) -> None:
         asked.plain.topics.discard((asked.client.session, kind, name, True))
 
 
+def write_replay(author: Author) -> Document:
+    """From the beginning, or some event on."""
+    told = author.plain.said
+    fields: Document = {"count": author.one(1, 10, 1000)}
+    if told and not author.seldom():
+        fields["from"] = make_cursor(to_us(author.one(*told[-300:])["time"]), "n1")
+    if author.seldom():
+        fields["interaction_id"] = author.ident()
+    return fields
+
+
+def replay(asked: Asked) -> None:
+    """What the events have told, once more."""
+    if not asked.verdict(()) or asked.reply is None:
+        return
+    after, ident = parse_cursor(asked["from"])[0] if asked["from"] else 0, asked["interaction_id"]
+    past = [event for event in asked.plain.said if to_us(event["time"]) > after]
+    of_it = [event for event in past if event.get("interaction", {}).get("interaction_id") == ident]
+    due = past[: asked["count"]] if ident is None else of_it
+    more = bool(asked.reply.get("more"))
+    if asked.reply["events"] != due or more is not (ident is None and len(past) > len(due)):
+        raise Wrong(f"{asked.reply} is not {due}")
+
+
 # -- topics
 
 TOPICS = [
@@ -109,7 +135,7 @@ def _keys(asked: Asked, faults: set[Code]) -> set[tuple[str, str]]:
 def subscribe(asked: Asked) -> None:
     faults = set[Code]()
     keys = _keys(asked, faults)
-    if any(kind == "queue" and name not in QUEUES for kind, name in keys):
+    if any(kind == "queue" and name not in asked.plain.world.queues for kind, name in keys):
         faults.add(Code.UNKNOWN_QUEUE)
     if asked.verdict(faults):
         asked.plain.topics |= {(asked.client.session, kind, name, False) for kind, name in keys}
@@ -159,5 +185,6 @@ REQUESTS = {
     "RequestStopPlaceAgentStateReporting": Entry(write_one, stop_one),
     "RequestSubscribe": Entry(write_topics, subscribe),
     "RequestUnsubscribe": Entry(write_untopics, unsubscribe),
+    "RequestReplayEvents": Entry(write_replay, replay),
     **same(("RequestDistributeEvent", "RequestDistributeUserEvent"), Entry(write_event, distribute)),
 }

@@ -38,7 +38,7 @@ def write_ask(author: Author) -> Document:
     if author.seldom():
         fields["target"] = author.one("ClassificationServer", "Universal", "sorter1", "Nobody")
     if author.some():
-        fields["timeout"] = author.one(5, 60)
+        fields["timeout"] = author.one(5, 50)
     return fields
 
 

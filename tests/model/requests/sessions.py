@@ -14,5 +14,4 @@ def unregister(asked: Asked) -> None:
 REQUESTS = {
     "RequestUnregisterClient": Entry(no_fields, unregister),
     "RequestPing": Entry(no_fields, nothing),
-    "RequestGetStatus": Entry(no_fields, nothing),
 }

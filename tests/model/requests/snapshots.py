@@ -23,6 +23,7 @@ def take(asked: Asked) -> None:
         there = [item for item in plain.shown(asked["view_id"]) if not item.held]
     else:
         there = [item for item in plain.items.values() if item.state == QUEUED and item.lock is None]
+        there.sort(key=lambda item: (item.received_at, item.ident))
     if not asked.verdict(()) or asked.reply is None:
         return
     if asked.reply["number_of_interactions"] != len(there):
@@ -60,8 +61,8 @@ def read(asked: Asked) -> None:
     faults = set[Code]()
     snapshot = _own(asked, faults)
     if asked.verdict(faults) and snapshot and asked.reply:
-        shown = {one["interaction_id"] for one in asked.reply["interactions"]}
-        if shown != {pin.ident for pin in snapshot.pins if pin.ident in asked.plain.items}:
+        shown = [one["interaction_id"] for one in asked.reply["interactions"]]
+        if shown != [pin.ident for pin in snapshot.pins if pin.ident in asked.plain.items]:
             raise Wrong(f"{shown} is not {snapshot}")
 
 

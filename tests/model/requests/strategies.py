@@ -12,15 +12,14 @@ from tests.model.author import Author
 from tests.model.plain import Plain
 from tests.model.requests.entries import Entry, Next
 from tests.model.things import Document, Load
-from tests.model.world import ORDERS, STRATEGIES
 
-NAMES = [*STRATEGIES, "Own"]
+NAMES = ["Greeting", "Slow", "Own"]
 
 
 def write_load(author: Author) -> Document:
     fields: Document = {"tenant_id": 101, "strategy_id": author.one(*NAMES)}
     if author.some():
-        fields["view_ids"] = [author.one(*ORDERS), author.one(*ORDERS)]
+        fields["view_ids"] = [author.one(*author.plain.world.views), author.one(*author.plain.world.views)]
     if author.seldom():
         fields["view_ids"] = ["Fair/all", author.one("None/all", "Shop/all")]
     if author.some():
@@ -31,18 +30,22 @@ def write_load(author: Author) -> Document:
 
 
 def load(asked: Asked) -> None:
-    faults, strategy = set[Code](), asked["strategy_id"]
-    known = STRATEGIES.get(strategy)
-    views = asked["view_ids"] or (known.views if known else [])
-    if any(view not in ORDERS for view in views):
+    faults, plain, client, rate = set[Code](), asked.plain, asked.client, asked["submission_rate"]
+    loaded = Load(
+        session=client.session,
+        client=client.name,
+        strategy=asked["strategy_id"],
+        views=asked["view_ids"],
+        most=asked["max_submitted"],
+        rate=rate,
+        pace=Pace(rate),
+    )
+    if any(view not in plain.world.views for view in loaded.views or ()):
         faults.add(Code.UNKNOWN_VIEW)
-    if not views:
+    if not engines.views_of(plain, loaded):
         faults.add(Code.UNKNOWN_STRATEGY)
     if asked.verdict(faults):
-        rate, client = asked["submission_rate"], asked.client
-        most = engines.most_of(strategy, asked["max_submitted"], client.name)
-        loaded = Load(client.session, client.name, strategy, list(views), most, rate, Pace(rate))
-        asked.plain.loads[client.session, strategy] = loaded
+        plain.loads[client.session, loaded.strategy] = loaded
 
 
 def write_unload(author: Author) -> Document:

@@ -1,16 +1,14 @@
-"""Requests about workbins, and queues that are paused."""
+"""Requests about workbins."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from broker.errors import Code
 from tests.model.asked import Asked
 from tests.model.author import Author
-from tests.model.plain import Plain, Wrong
-from tests.model.requests.entries import Entry, Next, same
+from tests.model.plain import Wrong
+from tests.model.requests.entries import Entry, same
 from tests.model.things import Document
-from tests.model.world import BACKING, PAUSED, WORKBINS
+from tests.model.world import BACKING, WORKBINS
 
 
 def write_place(author: Author) -> Document:
@@ -68,27 +66,10 @@ def notify(asked: Asked) -> None:
         change((asked.client.session, workbin))
 
 
-def write_queue(author: Author) -> Document:
-    return {"queue": author.one("Inbound", "Done", "Later")}
-
-
-def pause(asked: Asked) -> None:
-    if asked.verdict(()):
-        change = asked.plain.paused.add if asked["message"] == "RequestPauseQueue" else asked.plain.paused.discard
-        change(asked["queue"])
-
-
-def likely(plain: Plain) -> Iterator[Next]:
-    """Workbins and queues that nobody looks after would fill up."""
-    if plain.paused - PAUSED:
-        yield plain.clients["monitor"], "RequestResumeQueue"
-
-
 REQUESTS = {
     "RequestPlaceInWorkbin": Entry(write_place, place),
     "RequestGetWorkbinContent": Entry(write_bin, content),
     "RequestWorkbinStatistic": Entry(write_bin, statistic),
     "RequestWorkbinTypesInfo": Entry(lambda author: {"tenant_id": 101}, types),
     **same(("RequestWorkbinNotifications", "RequestWorkbinCancelNotifications"), Entry(write_bin, notify)),
-    **same(("RequestPauseQueue", "RequestResumeQueue"), Entry(write_queue, pause)),
 }
