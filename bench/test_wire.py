@@ -7,7 +7,6 @@ do less: they check no field and know no types.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from time import process_time
@@ -19,6 +18,7 @@ import pytest
 
 from bench.notes import microseconds, note
 from bench.test_core import FIND, ROW, SUBMIT, found, whole
+from broker.ledger import Ledger
 from broker.messages import decode_request, encode
 from broker.messages.interactions import EventInteractionsFound, RequestFindInteractions
 from broker.messages.objects import Interaction
@@ -93,7 +93,7 @@ def test_route(benchmark: Any, way: str) -> None:
 FOUND = [found(place, ROWS) for place in range(NODES)]
 PAYLOADS = list(map(whole, FOUND))
 ANSWERS: Answers = {f"n{place}": PackedReply(1, 1, 0, b"", rows) for place, rows in enumerate(FOUND)}
-TERMS = Terms(RequestFindInteractions, decode_head(FIND), Counter())
+TERMS = Terms(RequestFindInteractions, decode_head(FIND), Ledger())
 
 
 def merged(loads: Callable[[bytes], Any], dumps: Callable[[Any], Any]) -> Any:

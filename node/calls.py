@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from broker.errors import Code, Refusal
 from broker.messages.kinds import Actor, ClientType, Document, Reply
-from broker.wire import ECHO, LISTED, Events, PackedReply, Rows, pack
+from broker.wire import ECHO, LISTED, MARKED, Events, PackedReply, Rows, pack
 
 if TYPE_CHECKING:
     from .journal import Change
@@ -74,9 +74,18 @@ class Call:
         return bool(self.flags & LISTED)
 
     @property
+    def marked(self) -> bool:
+        """A proxy takes a snapshot at other nodes, too."""
+        return bool(self.flags & MARKED)
+
+    @property
     def name(self) -> str:
         """The request's name on the wire."""
         return type(self.request).__name__
+
+    def is_again(self, before: Call) -> bool:
+        """Whether a proxy has sent an earlier call again, under its number."""
+        return type(self.ref) is int and (self.source, self.ref) == (before.source, before.ref)
 
     def actor(self) -> Actor:
         """The client that asks, as the one who caused an event."""

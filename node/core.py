@@ -13,7 +13,7 @@ later (:meth:`NodeCore.finish`). It refuses by raising :class:`broker.errors.Ref
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
@@ -26,6 +26,7 @@ from broker.config.changes import fingerprint
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.ids import node_code
+from broker.ledger import Ledger
 from broker.messages import decode_request, encode, error_payload
 from broker.messages.connection import EventPong, RequestPing, RequestRegisterClient
 from broker.messages.kinds import (
@@ -47,12 +48,14 @@ from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
 from . import (
     agents,
     attendance,
+    capacity,
     customs,
     explaining,
     finding,
     holds,
     interactions,
     invitations,
+    licences,
     locks,
     moves,
     operations,
@@ -65,11 +68,13 @@ from . import (
     queues,
     reconfiguration,
     reporting,
+    reservations,
     routing,
     servers,
     services,
     sessions,
     snapshots,
+    states,
     strategies,
     takings,
     topics,
@@ -88,6 +93,9 @@ HANDLERS: dict[type[Request], Handler] = {}
 _MODULES = (
     sessions,
     agents,
+    states,
+    capacity,
+    reservations,
     interactions,
     properties,
     pulls,
@@ -135,9 +143,17 @@ class NodeCore:
 
     :param name: the node's name in the configuration
     :param member: ``primary`` or ``backup``
+    :param ledger: of the process; None: its own
     """
 
-    def __init__(self, name: str, configuration: Configuration, member: str = "primary", pid: int = 0) -> None:
+    def __init__(  # noqa: PLR0913 - who it is, and what it is given
+        self,
+        name: str,
+        configuration: Configuration,
+        member: str = "primary",
+        pid: int = 0,
+        ledger: Ledger | None = None,
+    ) -> None:
         self.name = name
         self.member = member
         self.pid = pid
@@ -146,7 +162,9 @@ class NodeCore:
         self.configured_us = 0
         """When the configuration was read, or taken on while the node ran."""
         self.settings = configuration.nodes[name].settings
-        self.seats = configuration.nodes[name].licenses.get(agents.SEATS)
+        self.licences = licences.Licences(configuration.nodes[name].licenses)
+        self.capacity = capacity.Capacity(configuration)
+        self.wishes: reservations.Wishes = {}
         self.now = 0.0
         self.epoch = 0
         self.rev = 0
@@ -156,6 +174,7 @@ class NodeCore:
         self.journal_full = False
         self.clock = HybridClock()
         self.memory = Memory(configuration)
+        capacity.watch(self)
         self.sessions = Sessions()
         self.orphans: set[str] = set()
         self.pulls = pulls.Pulls()
@@ -173,7 +192,7 @@ class NodeCore:
         self.reads: list[Read] = []
         self.orders: list[Call] = []
         """Calls that the shell has to do something for."""
-        self.counts: Counter[str] = Counter()
+        self.counts = Ledger(lambda: self.now) if ledger is None else ledger
         self._deadlines: list[tuple[float, int, Callable[..., None], Any]] = []
         self._order = count()
         self._fingerprint = configuration, fingerprint(configuration)
@@ -192,7 +211,7 @@ class NodeCore:
             if link is None and request.client:
                 self._send_back(peer, request.number)
             elif link is not None and request.number < link.settled:
-                self.counts["settled requests"] += 1  # it came late, or twice: the proxy has its reply
+                self.counts.drop(link.name, "late request", request.payload)  # or twice: the proxy has its reply
             else:
                 self.receive(now, (peer, request.client), request.number, request.payload, request.flags)
 
@@ -292,9 +311,7 @@ class NodeCore:
                 return True
             if services.waits(self, key, call):
                 return True
-            waiting = self.memory.invitations.one("asked", key)
-            if waiting is not None:
-                self.offers[str(waiting.ticket_id)] = call
+            if invitations.waits(self, key, call):
                 return True
         return False
 
@@ -334,6 +351,17 @@ class NodeCore:
         may come back late, and asks again for what it has no reply to."""
         self.deadline(self.now + REFUSED_WINDOWS * self.settings.dedup_window, _forget_link, link)
 
+    def takes_over(self, calls: dict[str, Call], key: str, call: Call) -> None:
+        """What a call waits for is asked again: the later one will have the reply, and the earlier one is told so.
+        What a proxy sends again is the same call.
+
+        :param calls: that wait, with this one under ``key``
+        """
+        before = calls.get(key)
+        if before is not None and not call.is_again(before):
+            self.refuse(before, Refusal(Code.IN_PROGRESS, "it was asked again, and is answered there"))
+        calls[key] = call
+
     def refuse(self, call: Call, refusal: Refusal) -> None:
         """The negative reply to a call."""
         self.counts["refused"] += 1
@@ -344,6 +372,8 @@ class NodeCore:
         session = self.sessions.by_id.get(session_id)
         if session is not None:
             self.outgoing.append((session.source, None, encode(note), 0))
+        else:
+            self.counts.drop(session_id, "client gone", encode(note))
 
     def tell_agent(self, key: str, note: Notification) -> None:
         """A notification to every connection of an agent."""
@@ -507,6 +537,8 @@ class NodeCore:
         self.strategies.settle(self)
         self.pulls.settle(self)
         workbins.settle(self)
+        licences.settle(self)
+        capacity.settle(self)
         events, self.events = self.events, []
         outgoing, self.outgoing = self.outgoing, []
         reads, self.reads = self.reads, []
@@ -543,6 +575,9 @@ class NodeCore:
             self.watch(holding)
         memory.views.wake(now)
         memory.views.touched.clear()
+        memory.forget_touched()
+        agents.resume(self)
+        reservations.resume(self)
         invitations.resume(self)
         self.strategies.restore(self)
         for key, answer in memory.answers.rows.items():
@@ -563,7 +598,8 @@ class NodeCore:
             self.orphans.add(session_id)
             self.deadline(now + 3 * self.settings.keepalive_interval, sessions.orphaned, session_id)
         body = Raw(encode({"member": self.member, "epoch": epoch, "why": why}))
-        self._say(EventNodeActive, 0, UNASKED, body=body)
+        self.system_event(EventNodeActive, UNASKED, body)
+        licences.resume(self)
 
     def deactivate(self) -> None:
         """This member serves no more and follows the journal; all it decided is committed."""
@@ -575,6 +611,8 @@ class NodeCore:
         self.searches.clear()
         self.snapshot_uses.clear()
         self.offers.clear()
+        self.wishes.clear()
+        self.capacity = capacity.Capacity(self.configuration)
         self.services = servers.Services()
         self.events, self.outgoing, self.reads, self.orders, self.dialled = [], [], [], [], []
         self._deadlines.clear()

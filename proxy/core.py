@@ -15,7 +15,6 @@ Nothing waits, and nothing is raised whatever comes. A request class of a known 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from msgspec.structs import replace
 from broker.config.changes import fingerprint
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
+from broker.ledger import STRANGER, Ledger
 from broker.messages import encode, error_payload
 from broker.messages.connection import RequestRegisterClient
 from broker.messages.kinds import ClientType, Request, Route
@@ -36,12 +36,15 @@ from broker.messages.reporting import (
     RequestStartPlaceAgentStateReporting,
     RequestStartPlaceAgentStateReportingAll,
 )
+from broker.messages.routing import RequestDeliver
+from broker.messages.snapshots import RequestTakeSnapshot
 from broker.topics import key_of_one
 from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
 
 from .agents import Agents
 from .byids import ByIds
 from .calls import Answered, Call, Calls, Reply
+from .capacity import TAKING, Capacity
 from .desk import Desk
 from .forward import Forward
 from .gather import Done, Gather
@@ -52,9 +55,11 @@ from .pulls import Pulls
 from .recalls import Recalls
 from .reconfiguration import become
 from .replays import Replays
+from .reservations import Reservations
 from .route import Routes
 from .services import Services
 from .sessions import Session, Sessions, hello
+from .snapshots import Snapshots
 from .states import States
 from .strategies import Strategies
 from .stream import MergeStream
@@ -93,7 +98,7 @@ class ProxyCore:
         self.name = name
         self.now = 0.0
         self._wall: float | None = None
-        self.counts: Counter[str] = Counter()
+        self.counts = Ledger(lambda: self._wall or 0.0)
         self.configuration = configuration = replace(configuration)
         self.settings = settings = replace(configuration.proxies[name].settings)
         nodes = configuration.nodes_of(name)
@@ -101,7 +106,7 @@ class ProxyCore:
         self.sessions = Sessions(name, boot, tenants, settings.max_clients, settings.keepalive_interval)
         keepalives = {node: configuration.nodes[node].settings.keepalive_interval for node in nodes}
         self.links = Links(keepalives, hello(name, boot), self._introduction, self._patience(nodes), self.counts)
-        self.gather = Gather(self.links, self.counts)
+        self.gather = Gather(self.links, self.counts, settings.max_pending_per_node)
         self.calls = Calls(settings.max_pending, self.counts)
         self.routes = Routes(configuration, nodes)
         self.whereis = WhereIs(nodes, settings.interaction_cache_size)
@@ -116,7 +121,10 @@ class ProxyCore:
             whereis=self.whereis,
         )
         self.forward = Forward(desk)
+        self.snapshots = Snapshots(desk, self.forward)
         self.agents = Agents(desk)
+        self.capacity = Capacity(desk, self.agents.meant)
+        self.reservations = Reservations(desk)
         self.pulls = Pulls(desk)
         self.recalls = Recalls(desk)
         self.byids = ByIds(desk)
@@ -127,6 +135,8 @@ class ProxyCore:
         clients = Clients(self.sessions, self.agents, self.strategies, self.services, self.topics)
         self.own = Own(Self(name, member, pid), desk, clients)
         self.stream = MergeStream(name, nodes, settings.stream_stall_timeout, settings.stream_buffer)
+        self.own.figures.append(lambda: self.pulls.figures)
+        self.own.figures.append(lambda: {"stream": self.stream.counters})
         self.replays = Replays(self.stream, self.ask, nodes, settings)
         self.states = States(self.stream, self.ask, nodes, settings)
         takers = self._takers()
@@ -154,25 +164,28 @@ class ProxyCore:
         settings = self.settings
         self.sessions.reload(frozenset(new.tenants), settings.max_clients)
         self.calls.limit = settings.max_pending
+        self.gather.limit = settings.max_pending_per_node
         self.whereis.size = settings.interaction_cache_size
         self.own.fingerprint = fingerprint(new)
         self.routes.reload(new)
         self.pulls.reload()
+        self.capacity.reload()
         self._reckon()
 
     def _takers(self) -> dict[Route, Callable[[Call], None]]:
         """Who takes a request, by its route."""
         return {
             Route.HERE: self.own.answer,
-            Route.INTERACTION: self.forward.to_interaction,
+            Route.INTERACTION: self._to_interaction,
             Route.AGENT: self.agents.request,
-            Route.SUBMIT: self.forward.submit,
-            Route.SCATTER: self.forward.scatter,
+            Route.SUBMIT: partial(self.capacity.take, take=self.forward.submit),
+            Route.SCATTER: self._scatter,
             Route.SNAPSHOT: self.forward.to_snapshot,
-            Route.PULL: self._pull,
+            Route.PULL: partial(self.capacity.take, take=self._pull),
+            Route.RESERVE: self.reservations.request,
             Route.ENGINE: self.strategies.request,
             Route.STREAM: self._stream,
-            Route.NODE: self.forward.to_node,
+            Route.NODE: self._node,
             Route.SERVICE: self.services.request,
             Route.REFERENCE: self.forward.to_reference,
         }
@@ -248,6 +261,16 @@ class ProxyCore:
     def _introduction(self, client: int) -> bytes | None:
         return self.own.introduction(client)
 
+    def _to_interaction(self, call: Call) -> None:
+        """Route INTERACTION; some of these requests mean something for the agent besides."""
+        if call.request is RequestDeliver:
+            self.reservations.delivering(call)
+            self.forward.to_interaction(call)
+        elif call.request in TAKING:
+            self.capacity.take(call, self.forward.to_interaction)
+        else:
+            self.forward.to_interaction(call)
+
     def _pull(self, call: Call) -> None:
         """Route PULL: from a view, from a workbin, or by ids."""
         if call.head.view_id == BY_IDS:
@@ -258,6 +281,20 @@ class ProxyCore:
             pull(call)
         else:
             self.recalls.request(call, pull)
+
+    def _scatter(self, call: Call) -> None:
+        """Route SCATTER: to all nodes; snapshots are put into one order."""
+        if call.request is RequestTakeSnapshot:
+            self.snapshots.take(call)
+        else:
+            self.forward.scatter(call)
+
+    def _node(self, call: Call) -> None:
+        """Route NODE: to the node that is named; without a name this proxy is meant."""
+        if call.head.node is None:
+            self.own.answer(call)
+        else:
+            self.forward.to_node(call)
 
     def _stream(self, call: Call) -> None:
         """Route STREAM: what the merged stream has, or has had."""
@@ -283,6 +320,11 @@ class ProxyCore:
         key_of_one(head.tenant_id, head.agent_id, head.place_id, tenants)
         self.states.state(now, RequestStartPlaceAgentStateReportingAll(tenant_id=head.tenant_id), tenants, done)
 
+    def name_of(self, source: bytes) -> str:
+        """Who is at an address, for the ledger."""
+        session = self.sessions.by_source.get(source)
+        return STRANGER if session is None else session.name
+
     # -- nodes
 
     def heard(self, now: float, published: PackedEvents) -> None:
@@ -298,8 +340,8 @@ class ProxyCore:
         self._live(now)
         notes: list[PackedReply] = []
         for reply in self.links.replies(self.now, node, member, packed):
-            if not reply.client and reply.payload.startswith(_VIEW_HEAD):
-                self._learn_head(node, reply.payload)
+            if not reply.client:
+                self._learn(node, reply.payload)
             if reply.number:
                 self.gather.answer(node, reply)
             elif reply.client:
@@ -309,17 +351,21 @@ class ProxyCore:
         for note in notes:
             self._notify(node, note.client, note.payload)
 
-    def _learn_head(self, node: str, payload: bytes) -> None:
+    def _learn(self, node: str, payload: bytes) -> None:
+        """What a node tells the proxy itself."""
         try:
-            self.pulls.learn(node, payload)
+            if payload.startswith(_VIEW_HEAD):
+                self.pulls.learn(node, payload)
+            elif payload.startswith(_AGENT_LOAD):
+                self.capacity.learn(node, payload)
         except (ValueError, RecursionError):
-            self.counts["garbage"] += 1
+            self.counts.drop(node, "garbage", payload)
 
     def _notify(self, node: str, client: int, payload: bytes) -> None:
         """A node tells a client something."""
         session = self.sessions.by_client.get(client)
         if session is None:
-            self.counts["client gone"] += 1
+            self.counts.drop(node, "client gone", payload)
         elif self.agents.lets_pass(session, node, payload):
             if payload.startswith(_ROUTE_REQUEST):
                 self._learn_place(node, payload)
@@ -330,7 +376,7 @@ class ProxyCore:
         try:
             self.whereis.learn(_read_sent(payload).interaction.interaction_id, node)
         except (ValueError, RecursionError):
-            self.counts["garbage"] += 1
+            self.counts.drop(node, "garbage", payload)
 
     def unsent(self, now: float, node: str, member: str, requests: list[PackedRequest]) -> None:
         """The shell could not send these to a member; they are tried again."""
@@ -351,6 +397,7 @@ class ProxyCore:
             for node in went:
                 self.pulls.went(node)
             for node, forgot in ready:
+                self.capacity.ready(node)
                 self.agents.arrears.ready(node, forgot)
                 self.strategies.ready(node, forgot)
                 self.pulls.ready(node)
@@ -429,6 +476,7 @@ class _Sent(Struct, gc=False):
 _read_sent = Decoder(_Sent).decode
 _ROUTE_REQUEST = b'{"message":"EventRouteRequest"'
 _VIEW_HEAD = b'{"message":"EventViewHead"'
+_AGENT_LOAD = b'{"message":"EventAgentLoad"'
 
 _STREAM: dict[type[Request], Callable[[ProxyCore], Callable[..., None]]] = {
     RequestReplayEvents: lambda core: core.replays.replay,

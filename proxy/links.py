@@ -19,19 +19,19 @@ when its answer comes was lost on the way (or is answered later by nature) and i
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from broker.errors import Code
+from broker.ledger import Ledger
 from broker.messages import encode
 from broker.messages.operations import RequestGetStatus
 from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
 
 from .introductions import Introductions
-from .link import AWAY, GREETING, READY, Link, Member, Numbers
+from .link import AWAY, GREETING, READY, Farewell, Link, Member, Numbers
 
 SILENCE_S = 1.0
 """Silence after which a member counts as unreachable: fifty heartbeats of an active one, four of a standby."""
@@ -70,7 +70,7 @@ class Links:
         hello: bytes,
         introduction: Callable[[int], bytes | None],
         patience: Patience,
-        counts: Counter[str],
+        counts: Ledger,
     ) -> None:
         self.links = {name: Link(name, keepalive_s) for name, keepalive_s in nodes.items()}
         self.counts = counts
@@ -101,6 +101,11 @@ class Links:
         links = self.links
         return [node for node in nodes if node not in self._linked and self._is_gone(now, links[node])]
 
+    def full(self, nodes: Iterable[str], limit: int) -> list[str]:
+        """Those of the nodes that have left so many requests unanswered, not counting the link's own."""
+        links = self.links
+        return [node for node in nodes if len(links[node].open) - len(links[node].told) >= limit]
+
     def _is_gone(self, now: float, link: Link) -> bool:
         self._start(now)
         return now >= link.away_since + self.patience.away_s
@@ -112,7 +117,7 @@ class Links:
         self._start(now)
         link = self.links.get(said.node)
         if link is None:
-            self.counts["unknown node"] += 1
+            self.counts.drop(said.node, "unknown node")
             return
         member = link.members.get(said.member)
         if member is None:
@@ -141,7 +146,7 @@ class Links:
         """
         link = self.links.get(node)
         if link is None:
-            self.counts["unknown node"] += 1
+            self.counts.drop(node, "unknown node", times=len(packed.replies))
             return []
         replies = packed.replies
         if packed.epoch < link.epoch:
@@ -164,7 +169,7 @@ class Links:
         """Whether a reply that is not simply positive is a client's; what it means for the link is done here."""
         number = reply.number
         if number not in link.open:
-            self.counts["late reply"] += 1
+            self.counts.drop(link.name, "late reply", reply.payload)
         elif reply.code == Code.NOT_REGISTERED and not reply.client:
             self._forgotten(now, link)
         elif number in link.told:
@@ -180,7 +185,9 @@ class Links:
     def _declined(self, link: Link, member: str, replies: list[PackedReply]) -> list[PackedReply]:
         """What counts of a member without the epoch: the one that was asked may say that it cannot serve."""
         counted = [reply for reply in replies if member == link.active and reply.code in _DECLINES]
-        self.counts["stale reply"] += len(replies) - len(counted)
+        stale = len(replies) - len(counted)
+        if stale:
+            self.counts.drop(link.name, "stale reply", times=stale)
         return counted
 
     def unsent(self, now: float, node: str, member: str, requests: list[PackedRequest]) -> None:
@@ -212,6 +219,13 @@ class Links:
         """Nobody waits for this answer any more."""
         self.links[node].drop(number)
 
+    def expire(self, node: str, number: int) -> None:
+        """The node has not answered in time."""
+        link = self.links[node]
+        entry = link.open.get(number)
+        self.counts.drop(node, "no answer in time", entry.payload if entry is not None else b"")
+        link.drop(number)
+
     def introduce_again(self, client: int) -> None:
         """A client's registration has changed, or it is back: the nodes that know it hear it."""
         knowing = self.knowing(client)
@@ -235,9 +249,9 @@ class Links:
         for clients in (self.links[node].known, self.links[node].introduced):
             clients.discard(client)
 
-    def farewell(self, client: int, introduction: bytes) -> None:
+    def farewell(self, client: int, farewell: Farewell) -> None:
         """A session has ended: every node that knows it is told, those that are away when they are back."""
-        self._introductions.farewell(self.links.values(), client, introduction)
+        self._introductions.farewell(self.links.values(), client, farewell)
 
     def take(self) -> tuple[dict[tuple[str, str], list[PackedRequest]], dict[str, int]]:
         """What the shell shall send now, by node and member, and the settled number of each of these nodes."""
@@ -360,7 +374,10 @@ class Links:
 
     def _give_up(self, link: Link) -> None:
         """Nobody has served for too long: what clients asked is answered without this node."""
-        self.given_up.extend((link.name, number) for number in link.open if number not in link.told)
+        for number, entry in link.open.items():
+            if number not in link.told:
+                self.counts.drop(link.name, "node away", entry.payload)
+                self.given_up.append((link.name, number))
         link.open = {number: entry for number, entry in link.open.items() if number in link.told}
         link.fresh.clear()
 
@@ -400,6 +417,7 @@ class Links:
             self._forgotten(now, link)
         elif reply.number in link.bounced:
             link.drop(reply.number)
+            self.counts.drop(link.name, "client not known", entry.payload)
             self.given_up.append((link.name, reply.number))
         else:
             link.bounced.add(reply.number)

@@ -17,7 +17,7 @@ from broker.messages.connection import (
     RequestUnregisterClient,
 )
 from broker.messages.kinds import Request
-from broker.messages.operations import RequestGetStatus, RequestReconfigure
+from broker.messages.operations import EventLedger, RequestGetLedger, RequestGetStatus, RequestReconfigure
 from broker.messages.reporting import RequestStopPlaceAgentStateReporting, RequestStopPlaceAgentStateReportingAll
 from broker.messages.topics import RequestSubscribe, RequestUnsubscribe
 
@@ -70,6 +70,8 @@ class Own:
         self._services = clients.services
         self._topics = clients.topics
         self._ending: dict[int, Session] = {}
+        self.figures: list[Callable[[], dict[str, Any]]] = []
+        """What else the proxy says of itself in its status."""
         self.orders: list[Call] = []
         """Calls that the shell has to do something for."""
 
@@ -180,16 +182,31 @@ class Own:
         )
 
     def _get_status(self, call: Call) -> bytes:
-        member = {
+        member: dict[str, Any] = {
             "role": "active",
             "pid": self._self.pid,
             "clients": len(self._sessions),
             "pending": len(self._calls),
             "counts": dict(self._counts),
+            "dropped": self._counts.dropped,
             "configuration": self.fingerprint,
         }
+        for figures in self.figures:
+            member.update(figures())
         proxies = {self._self.name: {"state": "healthy", "members": {self._self.member: member}}}
         return self._status.payload(call.session.heard, proxies)
+
+    def _get_ledger(self, call: Call) -> bytes:
+        kept = self._counts
+        return encode(
+            EventLedger(
+                server=self._self.name,
+                member=self._self.member,
+                dropped=kept.dropped,
+                peers=kept.by_peer(),
+                last=kept.last(call.head.count),
+            )
+        )
 
 
 _SILENT = encode(EventForcedDisconnect(reason="nothing was heard for three keepalive intervals"))
@@ -199,6 +216,7 @@ HANDLERS: dict[type[Request], Callable[[Own, Call], bytes]] = {
     RequestUnregisterClient: Own._unregister,
     RequestPing: lambda own, call: own.pong(),
     RequestGetStatus: Own._get_status,
+    RequestGetLedger: Own._get_ledger,
     RequestSubscribe: Own._subscribe,
     RequestUnsubscribe: Own._unsubscribe,
     RequestStopPlaceAgentStateReporting: Own._stop_one,

@@ -147,14 +147,23 @@ class View:
         :returns: the head, None without any; and whether it is the very same key as the node's own, so that no more
             than the one interaction can be asked for
         """
+        best = self._first_other(node)
+        if best is None:
+            return None, False
+        same = self.keys[best] == self.keys[node]
+        return (None if same else self.heads[best]), same
+
+    def first_other(self, node: str) -> Key | None:
+        """The first key that is known of all other nodes."""
+        best = self._first_other(node)
+        return None if best is None else self.keys[best]
+
+    def _first_other(self, node: str) -> str | None:
         best, best_key = None, None
         for other, key in self.keys.items():
             if other != node and key is not None and (best_key is None or key < best_key):
                 best, best_key = other, key
-        if best is None:
-            return None, False
-        same = best_key == self.keys[node]
-        return (None if same else self.heads[best]), same
+        return best
 
     # -- pulls
 

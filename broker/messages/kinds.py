@@ -62,6 +62,7 @@ class Route(Enum):
     PULL = "the node whose head of the view comes first"
     STREAM = "all nodes, through the merged stream"
     NODE = "the node that `node` names"
+    RESERVE = "one node of the tenant that decides about the agent for all, then the others"
     SERVICE = (
         "the node that holds the interaction, if one is named, else one that serves the tenant and, if given, the media"
         " type; the next one when it has no such ESP server"
@@ -76,13 +77,15 @@ class Merge(Enum):
     POSITIVE = "the one positive reply; all negative: 43; two: 2005; negative and silent: 2003"
     ALL = "an ack when all acked; a refusal undoes the rest and is returned"
     ORDERED = "interactions in the asked order, the limit kept exactly, `complete` and `missing`"
-    SNAPSHOT = "one snapshot of all the nodes' parts: counts are added, interactions put behind each other"
+    SNAPSHOT = "one snapshot of all the nodes' parts: counts are added"
+    PLACES = "the nodes' interactions by their places in the snapshot"
     GRANTS = "the granted interactions, in the view's order"
     EVENTS = "events in the order of (time, node)"
     TOTALS = "the nodes' numbers added up, `complete` and `missing`"
     QUEUES = "each queue with the nodes' parts of it, `complete` and `missing`"
     COUNTS = "the nodes' counts added up, `complete` and `missing`"
     STATES = "the nodes' states, true at one cursor"
+    AGENT = "the agent as its speaking node has it, counts added up, `complete` and `missing`"
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
@@ -226,6 +229,8 @@ class AgentPart(Record):
     :param session: names this agent session, from login to logout
     :param media_type: the one that was changed, in events about one media type
     :param media: each media type with 0 not ready, 1 ready
+    :param media_reasons: the reasons of these states
+    :param state_reason: the reason of its state as a whole
     :param reason: as the request gave it
     """
 
@@ -234,7 +239,9 @@ class AgentPart(Record):
     session: str | None = None
     media_type: str | None = None
     media: dict[str, int] = {}
+    media_reasons: dict[str, Raw] = {}
     donot_disturb: bool = False
+    state_reason: Document = UNSET
     reason: Document = UNSET
 
 

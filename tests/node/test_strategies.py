@@ -620,6 +620,20 @@ class TestLeaving:
         assert (engines.by_session, engines.runners, engines.lanes, engines._of_strategy) == ({}, {}, {}, {})
         assert not driver.core.memory.loads.rows
 
+    def test_one_with_several_strategies_of_a_view_leaves_no_work_behind(self, driver, engine):
+        load(engine)
+        load(engine, strategy_id="Farewell")
+        engine.ask("RequestUnregisterClient")
+        assert driver.core.wake_at > driver.now
+
+    def test_one_that_goes_while_its_rate_lets_it_wait_leaves_no_work_behind(self, driver, media, engine):
+        load(engine, submission_rate="10/minute")
+        idents = [submit(media), submit(media)]
+        assert sent(engine) == idents[:1]
+        engine.ask("RequestUnregisterClient")
+        driver.wait(7)
+        assert driver.core.wake_at > driver.now
+
 
 class TestResuming:
     def session_of(self, engine):

@@ -111,6 +111,8 @@ class FakeNode:
             return self.head(request["view_id"])
         if message == "RequestRecall":
             return {"message": "EventRecalled"}
+        if message == "RequestSnapshotOrder":
+            return {"message": "EventSnapshotOrder"}
         return {"message": "EventAck"}
 
     def head(self, view_id: str) -> dict[str, Any]:
@@ -123,7 +125,10 @@ class FakeNode:
         code = answer.get("code", 0) if isinstance(answer, dict) and answer["message"] == "EventError" else 0
         if isinstance(answer, dict) and answer["message"] == "EventAck":
             self._follow(entry.client, json.loads(entry.payload))
-        if isinstance(answer, dict) and "interactions" in answer and entry.flags & LISTED:
+        if isinstance(answer, dict) and answer["message"] == "EventSnapshotOrder":
+            rows = Rows([self.name.encode()], [b""], False)
+            self.outgoing.append(PackedReply(entry.number, entry.client, 0, b"", rows))
+        elif isinstance(answer, dict) and "interactions" in answer and entry.flags & LISTED:
             rows = rows_of(json.loads(entry.payload).get("order", ""), answer)
             self.outgoing.append(PackedReply(entry.number, entry.client, 0, b"", rows))
         else:
@@ -317,11 +322,15 @@ class World:
 
 @pytest.fixture
 def make_world() -> Callable[..., World]:
-    """``make_world(names, cluster=…, beaten=…, **settings)``: a proxy and its nodes, linked unless not ``beaten``."""
+    """``make_world(names, cluster=…, beaten=…, change=…, **settings)``: a proxy and its nodes, linked unless not
+    ``beaten``; ``change(configuration)`` sets what is no setting of the proxy."""
 
     def make(names: tuple[str, ...] = ("n1", "n2", "n3"), **settings: Any) -> World:
-        beaten = settings.pop("beaten", True)
-        return World(make_configuration(names, **settings), beaten=beaten)
+        beaten, change = settings.pop("beaten", True), settings.pop("change", None)
+        configuration = make_configuration(names, **settings)
+        if change is not None:
+            change(configuration)
+        return World(configuration, beaten=beaten)
 
     return make
 
