@@ -352,6 +352,7 @@ class NodeMember:
     def _fold(self, now: float) -> None:
         """Writes the next slice into the tables, or begins a round."""
         folding = self.tenure.folding
+        self.tenure.arrange()
         if folding.running:
             self.store.fold(self.core.epoch, folding.next(FOLD_ROWS))
             folding.written()
