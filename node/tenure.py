@@ -102,6 +102,7 @@ class Tenure:
             self._catch_up()
             looked_at = time.monotonic()
             lease = self.store.lease()
+            self.core.epoch = lease.epoch  # that it follows; it is told to whoever asks
             alive = is_alive(lease.holder) if lease.holder is not None else None
             writer = self.store.writer() if self.pair.is_slow(looked_at, lease) else None
             action = self.pair.observe(looked_at, lease, alive, writer)

@@ -112,6 +112,19 @@ def test_a_slice_that_could_not_be_written_is_written_the_next_time(make: Any) -
     assert ids(second) == submitted
 
 
+def test_a_standby_says_which_epoch_it_follows(make: Any) -> None:
+    """Given an active member, when the other one has looked at the lease, also after it has given the lease up itself,
+    then its answer to a ping names the epoch of the one that it follows."""
+    first, second = make("primary"), make("backup")
+    first.serve()
+    second.follow()
+    assert second.tenure.core.pong().epoch == first.tenure.core.epoch == 1
+    first.tenure.release(first.now, Event.SWITCHOVER, "switchover")
+    second.serve()
+    first.follow()
+    assert first.tenure.core.pong().epoch == second.tenure.core.epoch == 2
+
+
 def test_a_row_that_the_other_member_folded_does_not_come_back(make: Any) -> None:
     """Given a standby that loaded before an agent's row was folded, when it drops the row after its take-over and
     folds, then the next start does not find it."""
