@@ -36,8 +36,8 @@ def _waiting(core: ProxyCore) -> Iterator[tuple[str, Any]]:
     yield "loads that are told", core.capacity._telling
     yield "requests of limited agents", core.capacity._waiting
     yield "strategies that are told", [wish for wish in core.strategies if wish.changing or wish.asking]
-    yield "replays", core.replays._open + len(core.replays._early)
-    yield "states", core.states._open
+    yield "replays", core.reporting.replays._open + len(core.reporting.replays._early)
+    yield "states", core.reporting.states._open
     yield from _timers(core)
     for link in core.links.links.values():
         yield f"requests to {link.name}", _unanswered(link)
@@ -51,8 +51,8 @@ def _timers(core: ProxyCore) -> Iterator[tuple[str, Any]]:
         "submits": core.forward,
         "arrears": core.agents.arrears,
         "strategies": core.strategies,
-        "replays": core.replays,
-        "states": core.states,
+        "replays": core.reporting.replays,
+        "states": core.reporting.states,
     }
     for name, part in parts.items():
         yield f"a timer of {name}", 0 if part.wake_at == inf else part.wake_at
