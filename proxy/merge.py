@@ -64,6 +64,11 @@ def lost(request: type[Request], missing: Iterable[str]) -> Refusal:
     return Refusal(code, f"no answer from {', '.join(names)}", missing=names)
 
 
+def several_owners(nodes: Iterable[str]) -> Refusal:
+    """Several nodes hold an interaction of the same id."""
+    return Refusal(Code.SEVERAL_OWNERS, " and ".join(sorted(nodes)) + " hold it")
+
+
 def passed(terms: Terms, answers: Answers) -> bytes:
     """The one reply as it is; of several the first positive one."""
     replies = [reply for reply in answers.values() if reply is not None]
@@ -80,7 +85,7 @@ def positive(terms: Terms, answers: Answers) -> bytes:
     replies = [(node, reply) for node, reply in answers.items() if reply is not None]
     holders = sorted(node for node, reply in replies if not reply.code)
     if len(holders) > 1:
-        raise Refusal(Code.SEVERAL_OWNERS, " and ".join(holders) + " hold it", missing=())
+        raise several_owners(holders)
     refusals = [reply for _, reply in replies if reply.code not in (0, Code.UNKNOWN_INTERACTION)]
     best = next((reply for reply in refusals if reply.code not in _UNSURE), None) or next(iter(refusals), None)
     if holders or best:
