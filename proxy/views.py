@@ -25,6 +25,7 @@ WIDEST = 64
 """Most pulls that are under way at a node at once, of one view."""
 
 _SPARE = 100
+_NONE: frozenset[str] = frozenset()
 
 
 class Pull(Struct, gc=False):
@@ -34,7 +35,7 @@ class Pull(Struct, gc=False):
     :param wanted: interactions still to be had; ``got``: those it has, raw
     :param until: when it is answered with what it has; ``holds``: an empty view does not end it before
     :param parts: how often each node has granted something for it; ``tries``: how often nodes were asked; ``away``: one
-        is being asked
+        is being asked; ``silent``: nodes that did not answer that
     """
 
     call: Call
@@ -47,6 +48,7 @@ class Pull(Struct, gc=False):
     parts: Counter[str] = field(default_factory=Counter)
     tries: int = 0
     away: bool = False
+    silent: frozenset[str] = frozenset()
 
     @property
     def is_over(self) -> bool:
@@ -124,6 +126,14 @@ class View:
         """A node's head is not known any more."""
         self.keys.pop(node, None)
         self.heads.pop(node, None)
+
+    def unknown(self, now: float) -> frozenset[str]:
+        """The nodes whose heads are not known, so that they have no part in what is pulled now; not those that are just
+        being asked."""
+        if len(self.keys) == len(self.nodes):  # hot path
+            return _NONE
+        waited_for = self.asking if now < self.blocked_until else _NONE
+        return frozenset(node for node in self.nodes if node not in self.keys and node not in waited_for)
 
     def leave(self, node: str) -> None:
         """A node is away: nothing of it is waited for."""
