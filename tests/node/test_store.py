@@ -476,7 +476,7 @@ def test_people_can_read_the_tables(path: str, opened: Open) -> None:
         defaults = "SELECT donot_disturb, queues.key, paused FROM agents, queues"
         assert people.execute(defaults) == [[0, "Inbound", 1]], "what a row leaves out is shown as what it means"
         assert people.execute("SELECT typeof(flexible_properties) FROM interactions") == [["text"]]
-        assert people.execute("SELECT typeof(value) FROM records") == [["text"]]
+        assert people.execute("SELECT DISTINCT typeof(value) FROM records") == [["text"]]
         assert people.execute("SELECT count(*) FROM holdings") == [[0]]
 
 
