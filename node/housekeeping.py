@@ -54,6 +54,7 @@ class Housekeeping:
     def _fold(self, now: float, core: NodeCore) -> None:
         """Writes the next slice into the tables, or begins a round."""
         folding = self._tenure.folding
+        self._tenure.arrange()
         if folding.running:
             self._store.fold(core.epoch, folding.next(FOLD_ROWS))
             folding.written()

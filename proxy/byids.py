@@ -77,6 +77,7 @@ class ByIds:
         self._gather = desk.gather
         self._calls = desk.calls
         self._whereis = desk.whereis
+        self._counts = desk.counts
 
     def request(self, call: Call) -> None:
         """A client's pull by ids. :raises Refusal: no ids, foreign tenant, too many calls"""
@@ -114,6 +115,7 @@ class ByIds:
         else:
             granted = _read(reply.payload)
             if granted is None:
+                self._counts.drop(node, "garbage", pull.call.payload)
                 pull.silent.add(node)
         if granted is not None:
             self._note(pull, node, granted)
@@ -134,7 +136,7 @@ class ByIds:
     def _finish(self, pull: _Pull) -> None:
         """All nodes have answered, or are known not to."""
         errors = {ident: code for ident in pull.nodes if (code := self._error(pull, ident))}
-        granted = [raw for raws in pull.granted.values() for raw in raws]
+        granted = [raw for ident in pull.nodes for raw in pull.granted.get(ident, ())]  # as they were asked for
         if not granted and (whole := _whole_refusal(pull, errors)):
             if isinstance(whole, Refusal):
                 self._calls.refuse(pull.call, whole)
@@ -142,7 +144,9 @@ class ByIds:
                 self._calls.answer(pull.call, whole)
             return
         shown = {ident: {"code": int(code), "text": code.text} for ident, code in errors.items()}
-        self._calls.answer(pull.call, granted_payload(granted, shown))
+        lost = {ident for ident, code in errors.items() if code is Code.NOT_ACCESSIBLE}
+        missing = {node for ident in lost for node in pull.silent.intersection(pull.nodes[ident])}
+        self._calls.answer(pull.call, granted_payload(granted, missing, shown))
 
     def _error(self, pull: _Pull, ident: str) -> Code | None:
         """What became of an id that was not granted; or was at two nodes."""

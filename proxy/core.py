@@ -39,7 +39,7 @@ from .calls import Answered, Call, Calls
 from .capacity import TAKING, Capacity
 from .desk import Desk
 from .forward import Forward
-from .gather import Done, Gather
+from .gather import READER, Done, Gather
 from .heads import HEADS, as_answered, decode_head, request_of
 from .links import SILENCE_S, Links, Patience
 from .notices import Notices
@@ -129,7 +129,7 @@ class ProxyCore:
         self.stream = MergeStream(name, nodes, settings.stream_stall_timeout, settings.stream_buffer)
         self.own.figures.append(lambda: self.pulls.figures)
         self.own.figures.append(lambda: {"stream": self.stream.counters})
-        self.reporting = Reporting(self.stream, self.ask, nodes, settings, self.calls, self.topics)
+        self.reporting = Reporting(desk, self.stream, self.ask, nodes, self.topics)
         self.notices = Notices(desk, self.sessions, self.agents, self.pulls, self.capacity)
         takers = self._takers()
         self._plans = {head: (request, takers[request.route]) for head, request in HEADS.items()}
@@ -326,7 +326,7 @@ class ProxyCore:
 
     def ask(self, nodes: list[str], payload: bytes, deadline: float, done: Done) -> None:
         """A request of the proxy's own to nodes; ``done(now, answers)`` is called once, later."""
-        self.gather.ask(nodes, payload, deadline, done)
+        self.gather.ask(nodes, payload, deadline, done, READER)
 
     def _follow(self) -> None:
         """What follows from links that have come or gone."""

@@ -16,7 +16,7 @@ Pulls that ignore holds see other lines than those that do not, so they have a :
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -34,7 +34,7 @@ from broker.messages.pulls import EventViewHead, RequestPull, RequestWatchView
 
 from .calls import Call
 from .desk import Desk
-from .gather import Answers, Asker
+from .gather import Answers, Asker, whole
 from .lanes import NO_BOUND, Flight, Key, Line
 from .merge import lost
 from .route import checked_tenant
@@ -164,7 +164,7 @@ class Pulls:
         if reply is None:
             self._calls.refuse(call, lost(call.request, answers))
         else:
-            self._calls.answer(call, reply.payload)
+            self._calls.answer(call, whole(reply))
 
     def reload(self) -> None:
         """Another configuration: views that are gone refuse the pulls that wait, others go on as they are now."""
@@ -233,6 +233,8 @@ class Pulls:
         """A node was asked for its head; :meth:`learn` has seen the answer, if there was one."""
         view.asking.discard(node)
         reply = answers[node]
+        if reply is not None and not reply.code and not reply.payload.startswith(_HEAD):
+            self._counts.drop(node, "garbage", _WATCH)
         if looked is not None and looked is view.looking:
             looked.open.discard(node)
             if reply is not None and not reply.code and view.knows(node):
@@ -364,8 +366,10 @@ class Pulls:
                     view.lanes[node].took(ids)
                 return granted
             except (ValueError, RecursionError):
+                self._counts.drop(node, "garbage", pull.call.payload)
                 reply = None
         if pull.got:
+            pull.silent = pull.silent | {node}
             self._answer(pull)
         elif reply is not None:
             del self._open[pull.turn]
@@ -390,9 +394,9 @@ class Pulls:
             self._look(view, unsure.until)
 
     def _answer(self, pull: Pull) -> None:
-        """What a pull has, in order."""
-        del self._open[pull.turn]
-        self._calls.answer(pull.call, granted_payload(pull.got))
+        """What a pull has, in order; and which nodes had no part in that."""
+        view, _ = self._open.pop(pull.turn)
+        self._calls.answer(pull.call, granted_payload(pull.got, view.unknown(self._gather.now) | pull.silent))
 
     def _refuse(self, pull: Pull, missing: Iterable[str]) -> None:
         """Nodes that were needed have not answered."""
@@ -445,10 +449,24 @@ class Pulls:
         return min(due[0][0] if due else float("inf"), self._look_at)
 
 
-def granted_payload(interactions: list[Raw], errors: Mapping[str, Any] | None = None) -> bytes:
-    """The reply with these interactions, byte for byte. :param errors: of a pull by ids, what became of the others"""
-    payload = b'{"message":"EventPulledInteractions","interactions":[%b]}' % b",".join(interactions)
-    return payload[:-1] + b',"errors":' + msgspec.json.encode(errors) + b"}" if errors else payload
+def granted_payload(
+    interactions: list[Raw], missing: Collection[str] = (), errors: Mapping[str, Any] | None = None
+) -> bytes:
+    """The reply with these interactions, byte for byte.
+
+    :param missing: nodes that could have given something and did not answer
+    :param errors: of a pull by ids, what became of the others
+    """
+    end = b',"complete":true}'
+    if missing:
+        end = b',"complete":false,"missing":' + msgspec.json.encode(sorted(missing)) + b"}"
+    if errors:
+        end = b',"errors":' + msgspec.json.encode(errors) + end
+    return b'{"message":"EventPulledInteractions","interactions":[%b]%b' % (b",".join(interactions), end)
+
+
+_WATCH = encode(RequestWatchView(view_id="-"))
+_HEAD = b'{"message":"%b"' % EventViewHead.__name__.encode()
 
 
 def holds_on(call: Call) -> bool:

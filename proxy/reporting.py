@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from broker.config.objects import ProxySettings
 from broker.errors import Code, Refusal
 from broker.messages.kinds import Request
 from broker.messages.reporting import (
@@ -16,7 +15,8 @@ from broker.messages.reporting import (
 )
 from broker.topics import key_of_one
 
-from .calls import Call, Calls, Reply
+from .calls import Call, Reply
+from .desk import Desk
 from .replays import Ask, Replays
 from .states import States
 from .stream import MergeStream
@@ -32,19 +32,11 @@ class Reporting:
     :param topics: notes what a client is told of after the answer
     """
 
-    def __init__(  # noqa: PLR0913 - it brings these together
-        self,
-        stream: MergeStream,
-        ask: Ask,
-        nodes: Iterable[str],
-        settings: ProxySettings,
-        calls: Calls,
-        topics: Topics,
-    ) -> None:
+    def __init__(self, desk: Desk, stream: MergeStream, ask: Ask, nodes: Iterable[str], topics: Topics) -> None:
         names = list(nodes)
-        self.replays = Replays(stream, ask, names, settings)
-        self.states = States(stream, ask, names, settings)
-        self._calls = calls
+        self.replays = Replays(stream, ask, names, desk.settings, desk.counts)
+        self.states = States(stream, ask, names, desk.settings, desk.counts)
+        self._calls = desk.calls
         self._topics = topics
         self._answers: dict[type[Request], Answer] = {
             RequestReplayEvents: self.replays.replay,

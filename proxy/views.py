@@ -26,6 +26,7 @@ from .calls import Call
 from .lanes import NO_BOUND, WIDEST, Bound, Key, Lane, Line
 
 _SPARE = 100
+_NONE: frozenset[str] = frozenset()
 
 
 class Pull(Struct, gc=False):
@@ -35,7 +36,7 @@ class Pull(Struct, gc=False):
     :param wanted: interactions still to be had; ``got``: those it has, raw
     :param until: when it is answered with what it has; ``holds``: an empty view does not end it before
     :param parts: how often each node has granted something for it; ``tries``: how often nodes were asked; ``away``: one
-        is being asked
+        is being asked; ``silent``: nodes that did not answer that
     """
 
     call: Call
@@ -48,6 +49,7 @@ class Pull(Struct, gc=False):
     parts: Counter[str] = field(default_factory=Counter)
     tries: int = 0
     away: bool = False
+    silent: frozenset[str] = frozenset()
 
     @property
     def is_over(self) -> bool:
@@ -137,6 +139,15 @@ class View:
     def forget(self, node: str) -> None:
         """A node's line is not known any more."""
         self.lanes[node].learn(None)
+
+    def unknown(self, now: float) -> frozenset[str]:
+        """The nodes whose heads are not known, so that they have no part in what is pulled now; not those that are just
+        being asked."""
+        unknown = [node for node in self.nodes if not self.knows(node)]
+        if not unknown:  # hot path
+            return _NONE
+        waited_for = self.asking if now < self.blocked_until else _NONE
+        return frozenset(unknown).difference(waited_for)
 
     def leave(self, node: str) -> None:
         """A node is away: nothing of it is waited for."""

@@ -31,6 +31,7 @@ class Workbins:
         self._calls = desk.calls
         self._routes = desk.routes
         self._whereis = desk.whereis
+        self._counts = desk.counts
 
     def has(self, view_id: str) -> bool:
         """Whether a view is a workbin's."""
@@ -68,10 +69,11 @@ class Workbins:
                     self._whereis.learn(read_id(raw).interaction_id, node)
                     got.append(raw)
             except (ValueError, RecursionError):
+                self._counts.drop(node, "garbage", call.payload)
                 missing.append(node)
         if left and len(got) < call.head.count and now < call.deadline:
             self._ask(call, left, got, missing)
         elif got or not missing:
-            self._calls.answer(call, granted_payload(got))
+            self._calls.answer(call, granted_payload(got, missing))
         else:
             self._calls.refuse(call, lost(call.request, missing))

@@ -264,7 +264,8 @@ class TestOneLost:
 
         if name not in BETWEEN_SERVERS:
             assert answer["message"] == stage.request.reply, answer
-            assert "missing" not in answer
+            if stage.request.route is not Route.PULL:  # which does not wait for a node that others have something for
+                assert "missing" not in answer
         stage.assert_once()
 
 

@@ -93,10 +93,14 @@ class EventPulledInteractions(Reply):
     """The interactions that the puller holds now, in the view's order; none when there was nothing.
 
     :param errors: of a pull by ids: what became of the ids that are not among them, `{id: {"code": …, "text": …}}`
+    :param complete: from a proxy: false when nodes that could have given something did not answer
+    :param missing: which
     """
 
     interactions: list[Granted]
     errors: dict[str, Any] | None = None
+    complete: bool | None = None
+    missing: list[str] | None = None
 
 
 class RequestWatchView(Request):
