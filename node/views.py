@@ -144,6 +144,13 @@ class View:
         """The keys of what pulls take, in the view's order, whosever turn it is."""
         return merge(*self.live.by_value.values())
 
+    def first(self, count: int) -> list[str]:
+        """The ids that the next pulls would take, as far as they are in the view's order: of segments, one."""
+        if self.segmentation is not None or count == 1:
+            head = self.live.head()
+            return [] if head is None else [head[-1]]
+        return [key[-1] for keys in self.live.by_value.values() for key in keys[:count]]
+
     def head(self, *, ignore_hold: bool = False) -> str | None:
         """The id that a pull would take first."""
         if ignore_hold and self.held_ids:

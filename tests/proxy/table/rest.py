@@ -26,7 +26,7 @@ def _waiting(core: ProxyCore) -> Iterator[tuple[str, Any]]:
     yield "submits that wait for a node", core.forward._parked
     yield "pulls", core.pulls._open
     for (name, _), view in core.pulls._views.items():
-        yield f"pulls of {name}", [*view.waiting, *view.impatient, *view.flying]
+        yield f"pulls of {name}", [*view.waiting, *view.impatient, *filter(len, view.lanes.values())]
         yield f"a look at {name}", view.looking
     yield "agents that are changed", core.agents._locked or core.agents._running or core.agents._parting
     yield "agents that nodes are behind with", core.agents.arrears._due
