@@ -109,8 +109,9 @@ def locked(original: Any, self: Any, change: Any, answer: Any) -> None:
     self._locked |= change.names
 
 
-def last_head(original: Any, self: Any, is_ready: Any) -> str | None:
-    return max(filter(is_ready, [node for node, key in self.keys.items() if key]), default=None, key=self.keys.get)
+def last_head(original: Any, self: Any, is_ready: Any) -> Any:
+    lines = [(line.keys[at], node) for node, line, at in self._lines() if at < len(line.keys) and is_ready(node)]
+    return max(lines)[1] if lines else original(self, is_ready)
 
 
 def forgotten_id(original: Any, call: Any) -> list[str]:
