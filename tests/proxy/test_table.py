@@ -11,7 +11,7 @@ import pytest
 from broker.errors import Code
 from broker.messages import REQUESTS
 from broker.messages.refusals import GENERAL, refusals
-from tests.proxy.table.play import assert_answered, assert_at_rest, assert_noted, come_to_rest, played
+from tests.proxy.table.play import judge, played
 from tests.proxy.table.rows import ROWS, Row
 from tests.proxy.table.rules import CIRCUMSTANCES, OF_ROUTE, WAYS, Circumstance, way_of
 
@@ -25,22 +25,14 @@ OF_EACH_WAY = list({row.way: row for row in reversed(ROWS) if row.way not in ("h
 def test_the_one_right_answer(row: Row, circumstance: Circumstance) -> None:
     """Given what a request needs, when it is asked and nodes are lost, slow or talk nonsense, then the client gets the
     one right answer by its deadline, and nothing is left over."""
-    cell = played(row, circumstance)
-    assert_answered(cell, WAYS[row.way][circumstance])
-    come_to_rest(cell)
-    assert_noted(cell, circumstance.what)
-    assert_at_rest(cell)
+    judge(played(row, circumstance))
 
 
 @pytest.mark.parametrize("rubbish", RUBBISH, ids=str)
 @pytest.mark.parametrize("row", OF_EACH_WAY, ids=str)
 def test_whatever_the_garbage_is(row: Row, rubbish: bytes) -> None:
     """Given a node that says what no node says, when it is asked, then it counts as silent and the ledger says so."""
-    circumstance = Circumstance("its", "garbage")
-    cell = played(row, circumstance, rubbish)
-    assert_answered(cell, WAYS[row.way][circumstance])
-    come_to_rest(cell)
-    assert_noted(cell, circumstance.what)
+    judge(played(row, Circumstance("its", "garbage"), rubbish))
 
 
 # ---- the table is whole

@@ -14,7 +14,7 @@ from broker.ledger import name_in
 from broker.wire import PackedReply, PackedRequests
 from tests.world import Pair, World
 
-STEP_S = 0.1
+STEP_S = 0.2
 """Time passes in coarser steps here: nothing that is tried takes less."""
 
 

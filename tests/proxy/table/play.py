@@ -10,7 +10,7 @@ from tests.proxy.table.disturbed import STEP_S, Disturbance
 from tests.proxy.table.rest import leftovers
 from tests.proxy.table.right import assert_right
 from tests.proxy.table.rows import NODES, Row, Scene, ident
-from tests.proxy.table.rules import Circumstance
+from tests.proxy.table.rules import WAYS, Circumstance
 from tests.stage import MEDIA, TIMEOUT_S
 
 GARBAGE = b"\xff\x00 not an answer"
@@ -38,6 +38,7 @@ class Played(NamedTuple):
     """
 
     scene: Scene
+    circumstance: Circumstance
     number: int
     since: float
     sick: tuple[str, ...]
@@ -63,7 +64,7 @@ def played(row: Row, circumstance: Circumstance, garbage: bytes = GARBAGE) -> Pl
     while not scene.client.answers[number] and scene.world.now < since + scene.patience_s + TIMEOUT_S:
         scene.help()
         scene.world.run(STEP_S)
-    return Played(scene, number, since, sick)
+    return Played(scene, circumstance, number, since, sick)
 
 
 def sick_nodes(row: Row, circumstance: Circumstance) -> tuple[str, ...]:
@@ -121,11 +122,19 @@ def _assert_others_are_served(scene: Scene) -> None:
 # ---- what has to be the case
 
 
+def judge(cell: Played) -> None:
+    """All of it."""
+    assert_answered(cell, WAYS[cell.scene.row.way][cell.circumstance])
+    come_to_rest(cell)
+    assert_noted(cell)
+    assert_at_rest(cell)
+
+
 def assert_answered(cell: Played, expected: str) -> None:
     """There is one answer, it came in time, and it is the right one. :param expected: as in the rules"""
     scene, (answer,) = cell.scene, cell.answers
     took_s = scene.world.answered_at[cell.number] - cell.since
-    assert took_s <= scene.patience_s + STEP_S + 1e-6, f"answered after {took_s:.1f} s"
+    assert took_s <= _patience_s(cell) + STEP_S + 1e-6, f"answered after {took_s:.1f} s"
     if expected == "ok":
         assert_right(scene, answer, NODES if scene.row.way != "any of them" else NODES)
         assert answer.get("complete", True) is True
@@ -136,6 +145,16 @@ def assert_answered(cell: Played, expected: str) -> None:
         assert (inner.get("complete"), inner.get("missing")) == (False, list(cell.sick))
     else:
         _assert_refused(cell, Code(int(expected)), answer)
+
+
+def _patience_s(cell: Played) -> float:
+    """How long the answer may take: no node is waited for that has been away for long, except for what takes any of
+    them and finds none, and what is to wait."""
+    scene = cell.scene
+    waits = scene.row.way == "one of them" or "hold" in scene.row.variant
+    if cell.circumstance.what == "away" and not (cell.circumstance.whom == "all" and waits):
+        return 0.0
+    return scene.patience_s
 
 
 def _assert_refused(cell: Played, code: Code, answer: dict[str, Any]) -> None:
@@ -157,9 +176,9 @@ def _assert_refused(cell: Played, code: Code, answer: dict[str, Any]) -> None:
         assert missing and set(missing) <= set(NODES)
 
 
-def assert_noted(cell: Played, what: str) -> None:
+def assert_noted(cell: Played) -> None:
     """What came too late, twice, or could not be read is in the proxy's ledger, by node, and nothing else is."""
-    scene, world = cell.scene, cell.scene.world
+    scene, world, what = cell.scene, cell.scene.world, cell.circumstance.what
     kept = scene.core.counts.by_peer()
     for node in NODES:
         late = world.useless(node, scene.patience_s)
