@@ -164,8 +164,7 @@ class Tenure:
         try:
             loaded = self.store.load()
             memory = self.core.memory
-            for interaction in loaded.interactions:
-                memory.load_interaction(interaction)
+            memory.load(loaded.interactions)
             for table, key, data in loaded.records:
                 memory.load_row(table, key, data)
         except StoreFailure:

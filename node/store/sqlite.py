@@ -300,7 +300,7 @@ class SqliteStore:
         with closing(self._db.execute(sql, given)) as cursor:
             while size < LOAD_BYTES and (some := list(islice(cursor, LOAD_AT_ONCE))):
                 rows += some
-                size += sum(len(last) for *_, last in some if type(last) is bytes)
+                size += sum(len(row[-1]) for row in some if type(row[-1]) is bytes)
         return rows
 
     # -- housekeeping

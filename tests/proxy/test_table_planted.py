@@ -109,9 +109,9 @@ def locked(original: Any, self: Any, change: Any, answer: Any) -> None:
     self._locked |= change.names
 
 
-def last_head(original: Any, self: Any, is_ready: Any) -> Any:
-    lines = [(line.keys[at], node) for node, line, at in self._lines() if at < len(line.keys) and is_ready(node)]
-    return max(lines)[1] if lines else original(self, is_ready)
+def last_head(original: Any, self: Any, is_ready: Any) -> str | None:
+    first = {node: line.keys[at] for node, line, at in self._lines() if at < len(line.keys) and is_ready(node)}
+    return max(first, default=None, key=lambda node: first[node])
 
 
 def forgotten_id(original: Any, call: Any) -> list[str]:
