@@ -192,8 +192,9 @@ class NodeCore(Voice):
         call.keys = repetitions.keys_of(self, call)
         if repetitions.answered(self, call):
             return True
-        if any(services.waits(self, key, call) or invitations.waits(self, key, call) for key in call.keys):
-            return True
+        for key in call.keys:
+            if services.waits(self, key, call) or invitations.waits(self, key, call):
+                return True
         if self.journal_full:
             raise Refusal(Code.BUSY, f"the journal of {self.name} has max-journal-rows", retry_after=5.0)
         return False

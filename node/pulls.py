@@ -7,7 +7,7 @@ serves those that wait, oldest first, and then tells the proxies that watch it w
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from msgspec import UNSET
@@ -258,6 +258,7 @@ def _room(node: NodeCore, holder: Holder) -> capacity.Room | None:
 
 
 def _grant(node: NodeCore, call: Call, interaction: Interaction, holder: Holder) -> Granted:
+    """The interaction is the holder's now. :returns: it, as JSON already: a tenth of a pull is spent otherwise"""
     old_state, workbin = interaction.interaction_state, interaction.workbin
     if holder.agent and interaction.delivered_at is None:
         node.memory.update(interaction, delivered_at=node.now)
@@ -269,8 +270,7 @@ def _grant(node: NodeCore, call: Call, interaction: Interaction, holder: Holder)
     if workbin is not None:
         node.event(EventTakenFromWorkbin, interaction, cause, **parts)
     holdings.add_party(node, interaction, holder, cause, "Pull")
-    fields = {name: getattr(interaction, name) for name in Interaction.__struct_fields__}
-    return Granted(**fields, token=holding.token)
+    return cast("Granted", msgspec.Raw(b'%b,"token":%d}' % (encode(interaction)[:-1], holding.token)))
 
 
 def _pull_ids(node: NodeCore, call: Call) -> EventPulledInteractions:

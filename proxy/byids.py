@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -20,13 +19,9 @@ from broker.messages.pulls import PullParameters, RequestPull
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker
-from .pulls import granted_payload, read_id, without_hold
+from .grants import Granted, granted_payload, id_of, read_granted
+from .hints import without_hold
 from .route import checked_tenant
-
-
-class Granted(msgspec.Struct, gc=False):
-    interactions: list[Raw]
-    errors: dict[str, Any] = {}
 
 
 class _KeyValues(msgspec.Struct, gc=False):
@@ -47,7 +42,6 @@ _PER_ID = {
 """What is said of an id; any other error is about the whole pull."""
 
 _CODES = {int(code): code for code in Code}
-read_granted = msgspec.json.Decoder(Granted).decode
 _read_key_values = msgspec.json.Decoder(_KeyValues).decode
 
 
@@ -126,7 +120,7 @@ class ByIds:
 
     def _note(self, pull: _Pull, node: str, granted: Granted) -> None:
         for raw in granted.interactions:
-            ident = read_id(raw).interaction_id
+            ident = id_of(raw)
             self._whereis.learn(ident, node)
             pull.granted.setdefault(ident, []).append(raw)
         for ident, error in granted.errors.items():
@@ -177,7 +171,7 @@ def _read(payload: bytes) -> Granted | None:
     try:
         granted = read_granted(payload)
         for raw in granted.interactions:
-            read_id(raw)
+            id_of(raw)
     except (ValueError, RecursionError):
         return None
     return granted

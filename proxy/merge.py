@@ -93,7 +93,7 @@ def positive(terms: Terms, answers: Answers) -> bytes:
     missing = [node for node, reply in answers.items() if reply is None]
     if missing:
         raise lost(terms.request, missing)
-    return replies[0][1].payload
+    raise Refusal(Code.UNKNOWN_INTERACTION, f"{' and '.join(sorted(answers))} have no interaction of this id")
 
 
 def _payload(answers: Answers, node: str) -> bytes:

@@ -16,31 +16,31 @@ Pulls that ignore holds see other lines than those that do not, so they have a :
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from broker.conditions import compile_order
 from broker.errors import Code, Refusal
 from broker.messages import encode
-from broker.messages.kinds import ClientType
 from broker.messages.objects import Interaction
 from broker.messages.pulls import EventViewHead, RequestPull, RequestWatchView
 
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker, whole
+from .grants import granted_payload, id_of, read_granted
+from .hints import holds_on, without_hold
 from .lanes import NO_BOUND, Flight, Key, Line
 from .merge import lost
 from .route import checked_tenant
 from .views import Pull, Round, View
 
-HOLD = "pull-for-strategy"
 WATCH_S = 1.0
 """How long a node's head is waited for before pulls go on without it, and how often heads are asked for again while
 pulls wait: a pushed head may be lost."""
@@ -48,16 +48,6 @@ MOST_TRIES = 50
 """Nodes that a pull is sent to before it is answered with what it has: others are always faster."""
 
 
-class _Granted(msgspec.Struct, gc=False):
-    interactions: list[Raw]
-
-
-class _Id(msgspec.Struct, gc=False):
-    interaction_id: str
-
-
-read_granted = msgspec.json.Decoder(_Granted).decode
-read_id = msgspec.json.Decoder(_Id).decode
 _read_interaction = msgspec.json.Decoder(Interaction).decode
 _read_head = msgspec.json.Decoder(EventViewHead).decode
 
@@ -359,7 +349,7 @@ class Pulls:
         if reply is not None and not reply.code:
             try:
                 granted = read_granted(reply.payload).interactions
-                ids = {read_id(raw).interaction_id for raw in granted}
+                ids = set(map(id_of, granted))
                 for ident in ids:
                     self._whereis.learn(ident, node)
                 if node in view.lanes:
@@ -449,46 +439,5 @@ class Pulls:
         return min(due[0][0] if due else float("inf"), self._look_at)
 
 
-def granted_payload(
-    interactions: list[Raw], missing: Collection[str] = (), errors: Mapping[str, Any] | None = None
-) -> bytes:
-    """The reply with these interactions, byte for byte.
-
-    :param missing: nodes that could have given something and did not answer
-    :param errors: of a pull by ids, what became of the others
-    """
-    end = b',"complete":true}'
-    if missing:
-        end = b',"complete":false,"missing":' + msgspec.json.encode(sorted(missing)) + b"}"
-    if errors:
-        end = b',"errors":' + msgspec.json.encode(errors) + end
-    return b'{"message":"EventPulledInteractions","interactions":[%b]%b' % (b",".join(interactions), end)
-
-
 _WATCH = encode(RequestWatchView(view_id="-"))
 _HEAD = b'{"message":"%b"' % EventViewHead.__name__.encode()
-
-
-def holds_on(call: Call) -> bool:
-    """Whether an empty view holds the pull: only a routing engine's, with ``pull-for-strategy``."""
-    if call.session.type is not ClientType.ROUTING or call.head.extension is UNSET:
-        return False
-    hints = _hints(call.head.extension)
-    return hints is not None and hints.get(HOLD) in (1, True, "1")
-
-
-def without_hold(extension: Any) -> Any:
-    """The extension for a node, which is never to hold: the proxy does."""
-    hints = None if extension is UNSET else _hints(extension)
-    if hints is None or HOLD not in hints:
-        return extension
-    left = {key: value for key, value in hints.items() if key != HOLD}
-    return Raw(msgspec.json.encode(left)) if left else UNSET
-
-
-def _hints(extension: Raw) -> Mapping[str, Any] | None:
-    try:
-        hints = msgspec.json.decode(extension)
-    except (ValueError, RecursionError):
-        return None
-    return hints if isinstance(hints, dict) else None

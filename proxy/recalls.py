@@ -24,12 +24,12 @@ from broker.messages.proxies import EventRecalled, RequestRecall
 from broker.messages.pulls import BY_IDS
 from broker.wire import PackedReply
 
-from .byids import Granted, ids_of, read_granted
+from .byids import ids_of
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker
+from .grants import Granted, granted_payload, id_of, read_granted
 from .merge import lost
-from .pulls import granted_payload, read_id
 from .route import checked_tenant
 
 _read = msgspec.json.Decoder(EventRecalled).decode
@@ -88,9 +88,9 @@ class Recalls:
                 granted += reply.interactions
                 errors |= reply.errors
                 for raw in reply.interactions:
-                    self._whereis.learn(read_id(raw).interaction_id, node)
+                    self._whereis.learn(id_of(raw), node)
         for raw in granted:
-            errors.pop(read_id(raw).interaction_id, None)
+            errors.pop(id_of(raw), None)
         return granted_payload(granted if len(known) == 1 else self._in_order(call, granted), missing, errors)
 
     def _readable(self, node: str, reply: PackedReply | None) -> _Recalled | None:

@@ -17,8 +17,8 @@ from broker.messages import encode
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker
+from .grants import granted_payload, id_of, read_granted
 from .merge import lost
-from .pulls import granted_payload, read_granted, read_id
 from .route import checked_tenant
 
 
@@ -66,7 +66,7 @@ class Workbins:
         else:
             try:
                 for raw in read_granted(reply.payload).interactions:
-                    self._whereis.learn(read_id(raw).interaction_id, node)
+                    self._whereis.learn(id_of(raw), node)
                     got.append(raw)
             except (ValueError, RecursionError):
                 self._counts.drop(node, "garbage", call.payload)

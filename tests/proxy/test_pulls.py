@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
 from broker.config.objects import NodeClusterSettings
+from proxy.hints import without_hold
 from proxy.lanes import WIDEST
-from proxy.pulls import without_hold
 
 VIEW = "Inbound/all"
 PULL: dict[str, Any] = {"tenant_id": 101, "view_id": VIEW}

@@ -110,7 +110,8 @@ def locked(original: Any, self: Any, change: Any, answer: Any) -> None:
 
 
 def last_head(original: Any, self: Any, is_ready: Any) -> str | None:
-    return max(filter(is_ready, [node for node, key in self.keys.items() if key]), default=None, key=self.keys.get)
+    first = {node: line.keys[at] for node, line, at in self._lines() if at < len(line.keys) and is_ready(node)}
+    return max(first, default=None, key=lambda node: first[node])
 
 
 def forgotten_id(original: Any, call: Any) -> list[str]:
