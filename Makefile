@@ -33,8 +33,8 @@ lint: $(READY) ## Check style, formatting and types
 bench: $(READY) ## Measure; prints tables with ratios, writes var/bench.json
 	@echo "Running the benches (a few minutes; best on a machine with nothing else to do)"
 	@mkdir -p var
-	@python -m pytest bench --benchmark-only --benchmark-json=var/bench.json --timeout=900 \
-	  --benchmark-columns=median,min,max,ops,rounds
+	@python -m pytest bench --benchmark-only --benchmark-quiet --benchmark-json=var/bench.json --timeout=900
+	@python -m bench.report var/bench.json
 
 clean: ## Remove .venv and all caches; the databases under var/ stay
 	@echo "Removing $(VENV) and caches; the databases under var/ stay"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,12 +30,16 @@ class Plan:
     """What to start.
 
     :param backups: nodes are pairs; without, each is a primary alone
+    :param proxy_backups: proxies are pairs, too
+    :param behind: proxy -> the proxy that it connects to, instead of the nodes
     :param supervised: a process a node or proxy, as in the Procfile; without, bare members
     """
 
     nodes: int = 2
     proxies: int = 2
     backups: bool = True
+    proxy_backups: bool = False
+    behind: Mapping[str, str] = field(default_factory=dict)
     supervised: bool = True
     node_settings: NodeSettings = field(default_factory=NodeSettings)
     proxy_settings: ProxySettings = field(default_factory=ProxySettings)
@@ -71,8 +75,13 @@ def configure(folder: Path, plan: Plan, domain: Configuration) -> Configuration:
         for number in range(1, plan.nodes + 1)
     }
     proxies = {
-        f"p{number}": Proxy(primary=addresses(), connections=["servers"], settings=plan.proxy_settings)
-        for number in range(1, plan.proxies + 1)
+        name: Proxy(
+            primary=addresses(),
+            backup=addresses() if plan.proxy_backups else None,
+            connections=[plan.behind.get(name, "servers")],
+            settings=plan.proxy_settings,
+        )
+        for name in (f"p{number}" for number in range(1, plan.proxies + 1))
     }
     clusters = {"servers": ApplicationCluster(cluster_type="Interaction Server", connections=list(nodes))}
     if proxies:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bench.configurations import many_nodes, one_node
+from bench.notes import microseconds, note
 from broker.wire import (
     LISTED,
     PackedEvents,
@@ -98,7 +99,7 @@ def test_node(benchmark: Any, step: str, size: int) -> None:
         return (link.packed(payloads, client),), {}
 
     benchmark.pedantic(link.exchange, setup=prepare, rounds=200, warmup_rounds=10)
-    benchmark.extra_info["us_per_request"] = round(benchmark.stats["median"] / size * 1e6, 1)
+    note(benchmark, us_per_request=microseconds(size))
 
 
 @pytest.mark.benchmark(group="core: a pull by backlog", timer=process_time)
@@ -139,7 +140,7 @@ def test_push(benchmark: Any, size: int) -> None:
         link.exchange(stops)
 
     benchmark.pedantic(push, setup=prepare, rounds=200, warmup_rounds=10)
-    benchmark.extra_info["us_per_request"] = round(benchmark.stats["median"] / size * 1e6, 1)
+    note(benchmark, us_per_request=microseconds(size))
 
 
 @pytest.mark.benchmark(group="core: a push by backlog", timer=process_time)
@@ -242,4 +243,4 @@ def test_scatter(benchmark: Any, nodes: int, size: int, rows: int) -> None:
     front = Front(nodes, rows)
     assert front.exchange([FIND] * size) == size
     benchmark.pedantic(front.exchange, ([FIND] * size,), rounds=200, warmup_rounds=10)
-    benchmark.extra_info["us_per_request"] = round(benchmark.stats["median"] / size * 1e6, 1)
+    note(benchmark, us_per_request=microseconds(size))

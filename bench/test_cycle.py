@@ -17,6 +17,7 @@ import zmq
 
 from bench.cluster import Cluster
 from bench.driver import Driver, Meter, pid_of
+from bench.notes import note, rate
 from bench.plan import Plan
 from bench.test_core import PULL, SUBMIT
 from broker.config.objects import ProxySettings
@@ -102,8 +103,8 @@ def test_cycle(benchmark: Any, cluster: Cluster, under_way: int) -> None:
     benchmark.pedantic(cycle.play, (cycles, under_way), rounds=ROUNDS)
     meter.stop()
     driver.close()
+    note(benchmark, per_second=rate(cycles * REQUESTS_A_CYCLE))
     benchmark.extra_info |= {
-        "per_second": round(cycles * REQUESTS_A_CYCLE / benchmark.stats.stats.median),
         "asked_again": cycle.asked - cycles * ROUNDS * REQUESTS_A_CYCLE,
         "cpu_us": meter.microseconds(cycle.asked),
     }

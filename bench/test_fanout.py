@@ -24,6 +24,7 @@ import zmq
 
 from bench.cluster import Cluster
 from bench.driver import Document, Driver, Meter, pid_of
+from bench.notes import note, rate
 from bench.peers import started
 from bench.plan import Plan, free_ports
 
@@ -179,4 +180,4 @@ def test_driver(benchmark: Any, in_flight: int, size: int) -> None:
         driver.flood(b"{}", number, in_flight)
         benchmark.pedantic(driver.flood, (b"{}", number, in_flight), rounds=TURNS)
         driver.close()
-    benchmark.extra_info["per_second"] = round(number / benchmark.stats.stats.median)
+    note(benchmark, per_second=rate(number))

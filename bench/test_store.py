@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
+from bench.notes import microseconds, note, rate
 from broker.messages.objects import Interaction
 from broker.wire import Events, PackedEvent, pack
 from node.store import Fold, Holder, Row
@@ -74,7 +75,7 @@ def test_commit(benchmark: Any, tmp_path: Path, batch: int, synchronous: str) ->
             store.checkpoint()
 
     benchmark.pedantic(commit, rounds=600, warmup_rounds=20)
-    benchmark.extra_info["requests_per_second"] = round(batch / benchmark.stats.stats.mean)
+    note(benchmark, requests_per_second=rate(batch))
     store.close()
 
 
@@ -100,7 +101,7 @@ def test_load(benchmark: Any, store: SqliteStore) -> None:
         store.fold(1, Fold([make_interaction(number) for number in range(start, start + 1000)]))
     store.checkpoint()
     count = benchmark.pedantic(lambda: sum(1 for _ in store.load().interactions), rounds=3)
-    benchmark.extra_info["microseconds_per_interaction"] = round(benchmark.stats.stats.min / INTERACTIONS * 1e6, 2)
+    note(benchmark, microseconds_per_interaction=microseconds(INTERACTIONS, 2))
     assert count == INTERACTIONS
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.notes import note, rate
 from broker.positions import Position
 from broker.wire import PackedEvent, PackedEvents, Replayed, pack, unpack_published
 from proxy.replays import Bounds, merge
@@ -60,7 +61,7 @@ def follow(stream: MergeStream, turns: list[list[bytes]]) -> int:
 
 
 def note_rate(benchmark: Any, events: int) -> None:
-    benchmark.extra_info["events_per_second"] = round(events / benchmark.stats.stats.median)
+    note(benchmark, events_per_second=rate(events))
 
 
 @pytest.mark.benchmark(group="stream: merge")

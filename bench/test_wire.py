@@ -7,7 +7,6 @@ do less: they check no field and know no types.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from time import process_time
@@ -17,7 +16,9 @@ import msgspec
 import orjson
 import pytest
 
+from bench.notes import microseconds, note
 from bench.test_core import FIND, ROW, SUBMIT, found, whole
+from broker.ledger import Ledger
 from broker.messages import decode_request, encode
 from broker.messages.interactions import EventInteractionsFound, RequestFindInteractions
 from broker.messages.objects import Interaction
@@ -36,7 +37,7 @@ Ways = dict[str, Callable[[], Any]]
 def measure(benchmark: Any, ways: Ways, way: str, messages: int = 1) -> None:
     """Runs one of the ways; the extra column is µs per message."""
     benchmark.pedantic(ways[way], rounds=200, iterations=20, warmup_rounds=2)
-    benchmark.extra_info["us_per_message"] = round(benchmark.stats["median"] / messages * 1e6, 2)
+    note(benchmark, us_per_message=microseconds(messages, 2))
 
 
 REPLY = EventInteractionsFound(interactions=[msgspec.json.decode(ROW % (1, 1, 1, 1), type=Interaction)])
@@ -92,7 +93,7 @@ def test_route(benchmark: Any, way: str) -> None:
 FOUND = [found(place, ROWS) for place in range(NODES)]
 PAYLOADS = list(map(whole, FOUND))
 ANSWERS: Answers = {f"n{place}": PackedReply(1, 1, 0, b"", rows) for place, rows in enumerate(FOUND)}
-TERMS = Terms(RequestFindInteractions, decode_head(FIND), Counter())
+TERMS = Terms(RequestFindInteractions, decode_head(FIND), Ledger())
 
 
 def merged(loads: Callable[[bytes], Any], dumps: Callable[[Any], Any]) -> Any:

@@ -6,14 +6,14 @@ alone is answered alone, so that a REQ socket gets exactly one reply (protocol 1
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
 import zmq
 
 from broker.errors import Code, Refusal
+from broker.ledger import STRANGER, Ledger
 from broker.messages import error_payload
 from broker.sockets import Socket, pass_over, routed
 from broker.wire import MAX_FRAMES, MAX_REF, BadFrames, split_pairs
@@ -38,12 +38,14 @@ Pair = tuple[Any, bytes]
 class Front:
     """One bound ROUTER.
 
-    :param counts: what was wrong with messages and peers is counted here, by reason
+    :param ledger: what could not be read or reached nobody is noted here
+    :param name_of: a peer -> its client's name, for the ledger
     """
 
-    def __init__(self, socket: Socket, counts: Counter[str]) -> None:
+    def __init__(self, socket: Socket, ledger: Ledger, name_of: Callable[[bytes], str] = lambda peer: STRANGER) -> None:
         self.socket = socket
-        self.counts = counts
+        self.ledger = ledger
+        self.name_of = name_of
         self._message = count(1)
         self._lost: set[bytes] = set()
         self._undelivered: dict[bytes, list[bytes]] = {}
@@ -71,7 +73,7 @@ class Front:
         try:
             pairs = split_pairs(frames)
         except BadFrames as fault:
-            self.counts["bad frames"] += 1
+            self.ledger.drop(self.name_of(peer), "bad frames", frames[-1])
             self.send_frames(peer, (fault.ref, error_payload(Refusal(Code.MALFORMED, str(fault)), None)))
             pairs = fault.pairs
         if len(pairs) == 1:
@@ -104,7 +106,8 @@ class Front:
         except zmq.ZMQError as fault:
             if fault.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
                 raise
-            self.counts["reply to a full peer" if fault.errno == zmq.EAGAIN else "reply to a lost peer"] += 1
+            why = "reply to a full peer" if fault.errno == zmq.EAGAIN else "reply to a lost peer"
+            self.ledger.drop(self.name_of(peer), why, frames[-1], max(len(frames) // 2, 1))
             self._lost.add(peer)
             if frames[0] == NOTIFICATION and len(frames) > 1:
                 self._undelivered.setdefault(peer, []).append(frames[1])

@@ -31,12 +31,17 @@ LISTED = 4
 """Flag of a packed request: the interactions that are found are wanted as :class:`Rows`, to be merged with others'."""
 
 
+MARKED = 8
+"""Flag of a packed request: a snapshot is one part of several, and keeps what its place among the others follows from
+(``RequestSnapshotOrder``)."""
+
+
 class PackedRequest(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One request in a packed frame.
 
     :param number: the proxy's own, rising; the reply carries it, and a node executes one number of one link once
     :param client: which of the proxy's clients asks; 0 is the proxy itself
-    :param flags: :data:`ECHO`, :data:`RESENT`, :data:`LISTED`
+    :param flags: :data:`ECHO`, :data:`RESENT`, :data:`LISTED`, :data:`MARKED`
     :param payload: the request's JSON, byte for byte as the client sent it
     """
 

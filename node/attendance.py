@@ -157,12 +157,12 @@ def answered(node: NodeCore, name: str, refid: bytes, payload: bytes) -> None:
     """A message of a listed server. What cannot be read ends the request, if it names one that is open."""
     row = node.memory.services.get(refid.decode(errors="replace"))
     if row is None or row.server != LISTED + name:
-        node.counts["late answers of ESP servers"] += 1
+        node.counts.drop(name, "late reply", payload)
         return
     try:
         _take_answer(node, row, payload)
     except Refusal as refusal:
-        node.counts["garbage of ESP servers"] += 1
+        node.counts.drop(name, "garbage", payload)
         fail(node, row, Refusal(Code.SERVICE_TIMEOUT, f"the answer of {name} cannot be read: {refusal.detail}"))
         return
 

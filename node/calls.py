@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from broker.errors import Code, Refusal
 from broker.messages.kinds import Actor, ClientType, Document, Reply
-from broker.wire import ECHO, LISTED, Events, PackedReply, Rows, pack
+from broker.wire import ECHO, LISTED, MARKED, Events, PackedReply, Rows, pack
 
 if TYPE_CHECKING:
     from .journal import Change
@@ -72,6 +72,11 @@ class Call:
     def listed(self) -> bool:
         """A proxy asks, and wants to merge what is found here with what is found elsewhere."""
         return bool(self.flags & LISTED)
+
+    @property
+    def marked(self) -> bool:
+        """A proxy takes a snapshot at other nodes, too."""
+        return bool(self.flags & MARKED)
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ later (:meth:`NodeCore.finish`). It refuses by raising :class:`broker.errors.Ref
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
@@ -26,6 +26,7 @@ from broker.config.changes import fingerprint
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.ids import node_code
+from broker.ledger import Ledger
 from broker.messages import decode_request, encode, error_payload
 from broker.messages.connection import EventPong, RequestPing, RequestRegisterClient
 from broker.messages.kinds import (
@@ -39,6 +40,7 @@ from broker.messages.kinds import (
     Request,
 )
 from broker.messages.objects import Interaction
+from broker.messages.proxies import PROXIES
 from broker.messages.reporting import EventNodeActive
 from broker.messages.services import refid_of
 from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
@@ -58,6 +60,7 @@ from . import (
     overdue,
     parties,
     properties,
+    proxies,
     pulls,
     purging,
     queues,
@@ -104,6 +107,7 @@ _MODULES = (
     reconfiguration,
     workbins,
     queues,
+    proxies,
     services,
     attendance,
     topics,
@@ -117,6 +121,9 @@ for _module in _MODULES:
 REFUSED_WINDOWS = 10
 """How many dedup windows long a repetition is known as one; the reply itself is kept for the first."""
 
+EVERY_NUMBER = 1 << 62
+"""Above all numbers of a link's requests."""
+
 SLICES = 4
 """Slices of long work in one turn, about 10 ms; what is more waits for the next turn."""
 
@@ -129,9 +136,17 @@ class NodeCore:
 
     :param name: the node's name in the configuration
     :param member: ``primary`` or ``backup``
+    :param ledger: of the process; None: its own
     """
 
-    def __init__(self, name: str, configuration: Configuration, member: str = "primary", pid: int = 0) -> None:
+    def __init__(  # noqa: PLR0913 - who it is, and what it is given
+        self,
+        name: str,
+        configuration: Configuration,
+        member: str = "primary",
+        pid: int = 0,
+        ledger: Ledger | None = None,
+    ) -> None:
         self.name = name
         self.member = member
         self.pid = pid
@@ -167,7 +182,7 @@ class NodeCore:
         self.reads: list[Read] = []
         self.orders: list[Call] = []
         """Calls that the shell has to do something for."""
-        self.counts: Counter[str] = Counter()
+        self.counts = Ledger(lambda: self.now) if ledger is None else ledger
         self._deadlines: list[tuple[float, int, Callable[..., None], Any]] = []
         self._order = count()
         self._fingerprint = configuration, fingerprint(configuration)
@@ -186,7 +201,7 @@ class NodeCore:
             if link is None and request.client:
                 self._send_back(peer, request.number)
             elif link is not None and request.number < link.settled:
-                self.counts["settled requests"] += 1  # it came late, or twice: the proxy has its reply
+                self.counts.drop(link.name, "late request", request.payload)  # or twice: the proxy has its reply
             else:
                 self.receive(now, (peer, request.client), request.number, request.payload, request.flags)
 
@@ -252,7 +267,8 @@ class NodeCore:
             return
         if kind is not RequestPing:
             call.session.asked = self.now
-        if call.session.type not in kind.senders and not call.session.link:
+        by_proxy = call.session.link or (call.source[1] and kind.senders == PROXIES)
+        if call.session.type not in kind.senders and not by_proxy:
             raise Refusal(Code.ACCESS_DENIED, f"{call.name} is not for clients of type {call.session.type.value}")
 
     # -- what runs once
@@ -265,7 +281,8 @@ class NodeCore:
             if link is not None:
                 keys.append(answer_key(link.session_id, call.ref))
         if call.request.dedup_id is not None and call.session is not None:
-            keys.append(answer_key(call.session.name, call.request.dedup_id))
+            part = getattr(call.request, "part", 0)
+            keys.append(answer_key(call.session.name, call.request.dedup_id, part))
         return keys
 
     def _repeated(self, call: Call) -> bool:
@@ -320,6 +337,11 @@ class NodeCore:
             if key[0] == "@":
                 self.deadline(self.now + self.settings.dedup_window, _forget_reply, key)
 
+    def forget_link(self, link: str) -> None:
+        """A link is gone: what is kept for it is forgotten when it has not come back for long. A proxy that stood still
+        may come back late, and asks again for what it has no reply to."""
+        self.deadline(self.now + REFUSED_WINDOWS * self.settings.dedup_window, _forget_link, link)
+
     def takes_over(self, calls: dict[str, Call], key: str, call: Call) -> None:
         """What a call waits for is asked again: the later one will have the reply, and the earlier one is told so.
         What a proxy sends again is the same call.
@@ -341,6 +363,8 @@ class NodeCore:
         session = self.sessions.by_id.get(session_id)
         if session is not None:
             self.outgoing.append((session.source, None, encode(note), 0))
+        else:
+            self.counts.drop(session_id, "client gone", encode(note))
 
     def tell_agent(self, key: str, note: Notification) -> None:
         """A notification to every connection of an agent."""
@@ -544,7 +568,10 @@ class NodeCore:
         self.strategies.restore(self)
         for key, answer in memory.answers.rows.items():
             windows = REFUSED_WINDOWS if answer.payload is UNSET else 1
-            self.deadline(to_seconds(answer.us) + windows * self.settings.dedup_window, _forget_reply, key)
+            if key[0] == "@":
+                self.deadline(to_seconds(answer.us) + windows * self.settings.dedup_window, _forget_reply, key)
+        for link in memory.answers.links:
+            self.forget_link(link)
         waiting = memory.agents.values("session") | {
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
@@ -596,12 +623,18 @@ class NodeCore:
         )
 
 
+def _forget_link(node: NodeCore, link: str) -> None:
+    """A deadline: a link has been gone for long. Nobody asks again for what it has no replies to."""
+    if link not in node.sessions.by_id:
+        node.memory.settle(link, EVERY_NUMBER)
+
+
 def _forget_reply(node: NodeCore, key: str) -> None:
     """A deadline: the dedup window of a stored reply is over. Its key is kept longer, to refuse repetitions by."""
     answer = node.memory.answers.get(key)
     if answer is None:
         return
-    if answer.payload is UNSET or key[0] == "#":
+    if answer.payload is UNSET:
         node.memory.drop(node.memory.answers, key)
     else:
         node.memory.put(node.memory.answers, key, Answer(us=answer.us))

@@ -90,7 +90,7 @@ class Lines:
             try:
                 pairs = split_pairs(frames)
             except BadFrames as fault:
-                core.counts["garbage of ESP servers"] += 1
+                core.counts.drop(name, "garbage", frames[-1])
                 pairs = fault.pairs
             for ref, payload in pairs:
                 core.answered(now, name, ref, payload)

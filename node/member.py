@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -27,6 +26,7 @@ from broker.clock import to_us
 from broker.config.objects import Configuration, NodeSettings
 from broker.errors import Code, Refusal
 from broker.front import Front
+from broker.ledger import STRANGER, Ledger
 from broker.loop import Polled, Stalls
 from broker.messages import error_payload
 from broker.messages.connection import EventPong
@@ -90,15 +90,15 @@ class NodeMember:
         node = configuration.nodes[name]
         settings = node.settings
         self.stalls = stalls
-        self.counts: Counter[str] = Counter()
+        self.ledger = Ledger(time.time)
         addresses = node.primary if member == "primary" else node.backup
         assert addresses is not None, "the command checks that the member is configured"
         self.store = open_store(node.database, node=name, synchronous=settings.synchronous)
         self.context: Context = zmq.Context()
-        self.front = Front(router(self.context, addresses.requests, settings), self.counts)
+        self.front = Front(router(self.context, addresses.requests, settings), self.ledger, self._name_of)
         self.audience = Audience(xpub(self.context, addresses.events, manual=True))
         self.outbox = Outbox(name, self.front, self.audience, max_packed_size(settings))
-        self.tenure = Tenure(self.store, configuration, name, member)
+        self.tenure = Tenure(self.store, configuration, name, member, self.ledger)
         self.tenure.configured(to_us(time.time()), configuration)
         self.orders = Orders(self.context, configuration, name, member, file)
         self.lines = Lines(self.context, configuration, name, lambda: self.core)
@@ -137,11 +137,16 @@ class NodeMember:
                 for ref, payload in self.front.pairs(peer, frames):
                     self._receive(now, peer, ref, payload)
 
+    def _name_of(self, peer: bytes) -> str:
+        """Who is at an address, for the ledger."""
+        session = self.core.sessions.by_source.get((peer, 0))
+        return STRANGER if session is None else session.name
+
     def _receive_packed(self, now: float, peer: bytes, frame: bytes) -> None:
         try:
             packed = unpack_requests(frame)
         except msgspec.DecodeError as fault:
-            self.counts["bad frames"] += 1
+            self.ledger.drop(self._name_of(peer), "bad frames", frame)
             refusal = Refusal(Code.MALFORMED, f"one frame is a proxy's packed batch, this is none: {fault}")
             self.outbox.replies([((peer, 0), b"", error_payload(refusal, None), int(refusal.code))], set(), 0)
             return
@@ -206,7 +211,7 @@ class NodeMember:
 
     def _note_failure(self, fault: StoreFailure) -> None:
         """Said when it is another failure than the last one: it is tried again ten times a second."""
-        self.counts["store failures"] += 1
+        self.ledger["store failures"] += 1
         if self._held is not None:
             self.core.why = str(fault)
         if str(fault) != self._failure:
@@ -246,6 +251,7 @@ class NodeMember:
         except StoreFailure as fault:
             self._hold_back(now, row, batch, str(fault))
         else:
+            self._failure = ""
             self._send(now, batch)
 
     def _commit(self, now: float, row: Row | None) -> None:
@@ -283,7 +289,7 @@ class NodeMember:
 
     def _hold_back(self, now: float, row: Row | None, batch: Batch, why: str) -> None:
         """Nobody hears of the batch until it is committed and the lease is known to be this member's."""
-        self.counts["batches held back"] += 1
+        self.ledger["batches held back"] += 1
         log.error("a batch is held back", rev=row.rev if row else None, why=why)
         self._held = Held(row, batch)
         self._retry_at = now
@@ -413,6 +419,7 @@ class NodeMember:
             "durability": self.store.durability,
             "stalls": self.stalls.count,
             "refused": self.core.counts["refused"],
+            "dropped": self.ledger.dropped,
             "configuration": self.core.fingerprint,
             **({"node": figures(self.core)} if self.core.active else {}),
         }

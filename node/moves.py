@@ -17,7 +17,7 @@ from broker.messages.snapshots import EventInteractionMoved, RequestMoveInteract
 
 from . import holdings, interactions, snapshots
 from .calls import Call, Cause
-from .records import Move, Page, Pin, Snapshot
+from .records import Move, Pin, Snapshot
 from .takings import pin_of
 
 if TYPE_CHECKING:
@@ -43,9 +43,10 @@ class Moving:
         node.snapshot_uses[self.snapshot_id] = node.now
         if move.page < snapshots.pages(row.count):
             key = snapshots.page_key(self.snapshot_id, move.page)
-            pins = [_moved(node, row, move, pin) for pin in node.memory.pages.rows[key].pins]
-            moved = sum(pin is not old for pin, old in zip(pins, node.memory.pages.rows[key].pins, strict=True))
-            node.memory.put(node.memory.pages, key, Page(pins=pins))
+            page = node.memory.pages.rows[key]
+            pins = [_moved(node, row, move, pin) for pin in page.pins]
+            moved = sum(pin is not old for pin, old in zip(pins, page.pins, strict=True))
+            node.memory.put(node.memory.pages, key, replace(page, pins=pins))
             move = replace(move, page=move.page + 1, moved=move.moved + moved, left=move.left + len(pins) - moved)
             node.memory.put(node.memory.moves, self.snapshot_id, move)
         return move.page >= snapshots.pages(row.count)

@@ -10,9 +10,11 @@ from broker.messages.connection import EventAck, EventPong
 from broker.messages.operations import (
     EventDrainBegun,
     EventDrainEnded,
+    EventLedger,
     EventStatus,
     NodeRequest,
     RequestDrain,
+    RequestGetLedger,
     RequestGetStatus,
     RequestSwitchover,
     RequestUndrain,
@@ -65,10 +67,26 @@ def figures(node: NodeCore) -> dict[str, Any]:
         "loads": len(memory.loads),
         "next_seq": memory.counters.next_seq,
         "refused": node.counts["refused"],
+        "dropped": node.counts.dropped,
         "seats": node.seats,
         "drained_since": to_seconds(drain.since_us) if drain is not None else None,
         "paused": sorted(name for name, queue in known.items() if queues.is_paused(node, name, queue)),
     }
+
+
+def ledger(node: NodeCore, call: Call) -> EventLedger:
+    """RequestGetLedger: what this member has dropped."""
+    request: RequestGetLedger = call.request
+    if request.node not in (None, node.name):
+        raise Refusal(Code.WRONG_VALUE, f"this is {node.name}", field="node")
+    kept = node.counts
+    return EventLedger(
+        server=node.name,
+        member=node.member,
+        dropped=kept.dropped,
+        peers=kept.by_peer(),
+        last=kept.last(request.count),
+    )
 
 
 # -- switchover
@@ -146,6 +164,7 @@ def _check_name(node: NodeCore, call: Call) -> None:
 
 HANDLERS = {
     RequestGetStatus: status,
+    RequestGetLedger: ledger,
     RequestSwitchover: switchover,
     RequestDrain: drain,
     RequestUndrain: undrain,

@@ -255,9 +255,15 @@ class Pin(Struct, array_like=True, frozen=True):
 
 
 class Page(Record):
-    """Some interactions of a snapshot, in its order."""
+    """Some interactions of a snapshot, in its order.
+
+    :param marks: of a part of a snapshot over several nodes: what the order between them follows from
+    :param places: the places in that snapshot, when it is known
+    """
 
     pins: list[Pin]
+    marks: list[bytes] = []
+    places: list[int] = []
 
 
 class Move(Record):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ import zmq
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.front import Front
+from broker.ledger import Ledger
 from broker.loop import Polled
 from broker.messages.connection import EventPong
 from broker.sockets import Audience, Context, max_packed_size, router, xpub
@@ -57,7 +57,7 @@ class RefusedMember:
         self.why = f"{fault}: {fault.remedy}"
         log.error("the database cannot be used", database=fault.path, reason=fault.reason, do=fault.remedy)
         self.context: Context = zmq.Context()
-        self.front = Front(router(self.context, addresses.requests, self.settings), Counter())
+        self.front = Front(router(self.context, addresses.requests, self.settings), Ledger(time.time))
         self.audience = Audience(xpub(self.context, addresses.events, manual=True))
         self.outbox = Outbox(name, self.front, self.audience, max_packed_size(self.settings))
         self._links: set[bytes] = set()

@@ -12,28 +12,38 @@ Ten thousand locked interactions are much for one turn, so all of this goes on a
 request that has to wait for it is answered in the end. What has begun is in rows: the member that takes over goes on.
 
 The id names the node; in a proxy's id of several nodes' snapshots (``<id>*<count>.<id>*<count>``) each node finds its
-own part and, by the counts, the places of its interactions.
+own part. The places of its interactions in the whole follow from the order over all nodes: the parts keep the sort keys
+(marks) of what is in them, the proxy that takes the snapshot merges them, and tells each part its places. Where it has
+not, because one node has all, they follow from the counts.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
 from broker.errors import Code, Refusal
 from broker.ids import code_of
+from broker.messages import encode
 from broker.messages.connection import EventAck
 from broker.messages.snapshots import (
     EventSnapshotInteractions,
+    EventSnapshotOrder,
+    RequestArrangeSnapshot,
     RequestGetSnapshotInteractions,
     RequestReleaseSnapshot,
+    RequestSnapshotOrder,
 )
+from broker.wire import Rows
 
 from . import locks
 from .calls import Call
-from .records import Snapshot, Stage
+from .records import Page, Snapshot, Stage
 
 if TYPE_CHECKING:
     from .core import NodeCore
@@ -64,7 +74,7 @@ def own_part(node: NodeCore, snapshot_id: str) -> Part | None:
 
 
 def find(node: NodeCore, call: Call, snapshot_id: str) -> Snapshot:
-    """The session's snapshot, used now.
+    """The session's snapshot, used now; proxies put those of their clients in order.
 
     :raises Refusal: ``UNKNOWN_SNAPSHOT``; ``ACCESS_DENIED``: another session's; ``IN_PROGRESS``: it is being taken
     """
@@ -72,7 +82,7 @@ def find(node: NodeCore, call: Call, snapshot_id: str) -> Snapshot:
     row = node.memory.snapshots.get(part.snapshot_id) if part is not None else None
     if row is None or row.stage is Stage.ENDING:
         raise Refusal(Code.UNKNOWN_SNAPSHOT, f"{node.name} has no snapshot {snapshot_id}", field="snapshot_id")
-    if row.session_id != call.session.session_id:
+    if row.session_id != call.session.session_id and not call.session.link:
         raise Refusal(Code.ACCESS_DENIED, "another client took this snapshot", field="snapshot_id")
     if row.stage is Stage.TAKING:
         raise Refusal(Code.IN_PROGRESS, "the snapshot is being taken", field="snapshot_id")
@@ -198,32 +208,82 @@ def resume(node: NodeCore) -> set[object]:
     return (node.memory.snapshots.values("session") | node.memory.locks.values("session")) - {""}
 
 
+# -- over several nodes
+
+
+def order(node: NodeCore, call: Call) -> EventSnapshotOrder | None:
+    """RequestSnapshotOrder: a proxy gets the marks as rows without interactions."""
+    row = find(node, call, call.request.snapshot_id)
+    marks = [mark for page in _pages(node, row) for mark in page.marks]
+    if call.listed:
+        node.outgoing.append((call.source, call.ref, Rows(marks, [b""] * len(marks), False), 0))
+        return None
+    return EventSnapshotOrder(snapshot_id=row.snapshot_id, marks=[b64encode(mark).decode() for mark in marks])
+
+
+def arrange(node: NodeCore, call: Call) -> EventAck:
+    """RequestArrangeSnapshot: what was known of the places before is known no more."""
+    request: RequestArrangeSnapshot = call.request
+    row = find(node, call, request.snapshot_id)
+    places = _places_of(request.runs, row.count)
+    for number, page in enumerate(_pages(node, row)):
+        here = places[number * PAGE : (number + 1) * PAGE]
+        node.memory.put(node.memory.pages, page_key(row.snapshot_id, number), replace(page, places=here))
+    return EventAck()
+
+
+def _places_of(runs: list[int], count: int) -> list[int]:
+    """:raises Refusal: ``WRONG_VALUE``: they are not rising, or not as many as there are interactions"""
+    firsts, lengths = runs[::2], runs[1::2]
+    places: list[int] = []
+    if len(firsts) == len(lengths) and sum(lengths) == count:
+        runs_of_places = zip(firsts, lengths, strict=True)
+        places = [place for first, length in runs_of_places for place in range(first, first + length)]
+    if len(places) != count or any(one >= other for one, other in pairwise(places)):
+        raise Refusal(Code.WRONG_VALUE, f"not {count} places in a rising order", field="runs")
+    return places
+
+
 # -- reading
 
 
-def get(node: NodeCore, call: Call) -> EventSnapshotInteractions:
-    """RequestGetSnapshotInteractions."""
+def get(node: NodeCore, call: Call) -> EventSnapshotInteractions | None:
+    """RequestGetSnapshotInteractions; a proxy that reads several nodes gets the places with them."""
     request: RequestGetSnapshotInteractions = call.request
     row = find(node, call, request.snapshot_id)
-    part = own_part(node, request.snapshot_id)
-    before = part.start if part is not None else 0
-    first = max(request.start_from - before, 0)
-    end = min(request.start_from + request.number_of_interactions - before, row.count)
-    there = (node.memory.interactions.get(ident) for ident in _ids(node, row, first, end))
+    there = [
+        (place, one)
+        for place, ident in _at(node, row, request)
+        if (one := node.memory.interactions.get(ident)) is not None and one.tenant_id in call.session.tenants
+    ]
+    if call.listed:
+        rows = Rows([place.to_bytes(4) for place, _ in there], [encode(one) for _, one in there], False)
+        node.outgoing.append((call.source, call.ref, rows, 0))
+        return None
     return EventSnapshotInteractions(
-        snapshot_id=request.snapshot_id,
-        start_from=request.start_from,
-        interactions=[one for one in there if one is not None and one.tenant_id in call.session.tenants],
+        snapshot_id=request.snapshot_id, start_from=request.start_from, interactions=[one for _, one in there]
     )
 
 
-def _ids(node: NodeCore, row: Snapshot, first: int, end: int) -> list[str]:
-    """Ids at the places from ``first`` to before ``end``."""
-    ids: list[str] = []
-    for page in range(first // PAGE, pages(max(end, 0))):
-        ids += [pin.interaction_id for pin in node.memory.pages.rows[page_key(row.snapshot_id, page)].pins]
-    skipped = first % PAGE
-    return ids[skipped : skipped + max(end - first, 0)]
+def _at(node: NodeCore, row: Snapshot, request: RequestGetSnapshotInteractions) -> Iterator[tuple[int, str]]:
+    """The asked places that are this node's, with the interactions there."""
+    part = own_part(node, request.snapshot_id)
+    place = part.start if part is not None else 0
+    first, end = request.start_from, request.start_from + request.number_of_interactions
+    for page in _pages(node, row):
+        places = page.places or range(place, place + len(page.pins))
+        for at in range(bisect_left(places, first), bisect_left(places, end)):
+            yield places[at], page.pins[at].interaction_id
+        place += len(page.pins)
 
 
-HANDLERS = {RequestGetSnapshotInteractions: get, RequestReleaseSnapshot: release}
+def _pages(node: NodeCore, row: Snapshot) -> list[Page]:
+    return [node.memory.pages.rows[page_key(row.snapshot_id, page)] for page in range(pages(row.count))]
+
+
+HANDLERS = {
+    RequestGetSnapshotInteractions: get,
+    RequestReleaseSnapshot: release,
+    RequestSnapshotOrder: order,
+    RequestArrangeSnapshot: arrange,
+}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from heapq import nsmallest
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -21,6 +21,7 @@ from broker.messages.snapshots import EventSnapshotTaken, RequestTakeSnapshot
 
 from . import finding, locks, snapshots
 from .calls import Call
+from .listing import Sorted, key_of
 from .records import Page, Pin, Snapshot, Stage
 from .views import View
 
@@ -86,17 +87,17 @@ class Taking(finding.Search):
     def _lives(self, node: NodeCore) -> bool:
         return node.memory.snapshots.get(self.snapshot_id) is self.row
 
-    def _chosen(self) -> list[Interaction]:
+    def _chosen(self) -> list[Sorted]:
         """The first ones in order, as they are now: the search may have taken a while."""
-        key = self.order.key
-        return [one for _, one in nsmallest(self.limit, ((key(one), one) for _, one in self.found), key=_first)]
+        key = self.order.mark if self.call.marked else self.order.key
+        return nsmallest(self.limit, ((key(one), one) for _, one in self.found), key=key_of)
 
-    def _pin(self, node: NodeCore, chosen: list[Interaction]) -> Iterator[None]:
+    def _pin(self, node: NodeCore, chosen: list[Sorted]) -> Iterator[None]:
         """Pins and locks what still is as it was found."""
-        pins: list[Pin] = []
-        for at, one in enumerate(chosen, 1):
+        pins: list[tuple[Any, Pin]] = []
+        for at, (key, one) in enumerate(chosen, 1):
             if self._still(node, one):
-                pins.append(pin_of(one))
+                pins.append((key, pin_of(one)))
                 if self.call.request.lock and one.interaction_state == QUEUED and not one.is_locked:
                     locks.put(node, one, self.row.session_id, self.snapshot_id)
             if len(pins) == snapshots.PAGE or (pins and at == len(chosen)):
@@ -113,9 +114,10 @@ class Taking(finding.Search):
         ident = one.interaction_id
         return here.get(ident) is one and ident in waits and self._visible(one) and self.condition.matches(one)
 
-    def _add_page(self, node: NodeCore, pins: list[Pin]) -> None:
+    def _add_page(self, node: NodeCore, pins: list[tuple[Any, Pin]]) -> None:
+        marks = [mark for mark, _ in pins] if self.call.marked else []
         key = snapshots.page_key(self.snapshot_id, snapshots.pages(self.row.count))
-        node.memory.put(node.memory.pages, key, Page(pins=pins))
+        node.memory.put(node.memory.pages, key, Page(pins=[pin for _, pin in pins], marks=marks))
         self._set(node, replace(self.row, count=self.row.count + len(pins)))
 
     def _set(self, node: NodeCore, row: Snapshot) -> None:
@@ -136,10 +138,6 @@ class Taking(finding.Search):
         if not self._watched:
             node.deadline(node.now + node.settings.snapshot_timeout, snapshots.look, self.snapshot_id)
         return EventSnapshotTaken(snapshot_id=self.snapshot_id, number_of_interactions=self.row.count)
-
-
-def _first(found: tuple[tuple[object, ...], Interaction]) -> tuple[object, ...]:
-    return found[0]
 
 
 def pin_of(interaction: Interaction) -> Pin:

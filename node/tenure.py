@@ -14,6 +14,7 @@ import structlog
 
 from broker.clock import to_us
 from broker.config.objects import Configuration
+from broker.ledger import Ledger
 
 from . import reconfiguration
 from .core import NodeCore
@@ -41,15 +42,19 @@ log = structlog.get_logger("node")
 class Tenure:
     """One member's part in its pair.
 
+    :param ledger: what the member counts and drops
     :param why: one sentence on how it came to its role, for the status
     """
 
-    def __init__(self, store: Store, configuration: Configuration, node: str, member: str) -> None:
+    def __init__(  # noqa: PLR0913 - the member, and what it has
+        self, store: Store, configuration: Configuration, node: str, member: str, ledger: Ledger | None = None
+    ) -> None:
         self.store = store
         self.configuration = configuration
         self.node, self.member = node, member
         self.settings = configuration.nodes[node].settings
         self.why = "starting"
+        self._ledger = ledger
         self.next_look = 0.0
         self._expected_until = 0.0
         self._configured_us = 0
@@ -61,7 +66,7 @@ class Tenure:
         self._renew_at = self._forget_at = 0.0
 
     def _new_core(self) -> NodeCore:
-        core = NodeCore(self.node, self.configuration, self.member, os.getpid())
+        core = NodeCore(self.node, self.configuration, self.member, os.getpid(), self._ledger)
         core.configured_us = self._configured_us
         return core
 

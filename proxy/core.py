@@ -15,8 +15,7 @@ Nothing waits, and nothing is raised whatever comes. A request class of a known 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,6 +26,7 @@ from msgspec.structs import replace
 from broker.config.changes import fingerprint
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
+from broker.ledger import STRANGER, Ledger
 from broker.messages import encode, error_payload
 from broker.messages.connection import RequestRegisterClient
 from broker.messages.kinds import ClientType, Request, Route
@@ -36,6 +36,7 @@ from broker.messages.reporting import (
     RequestStartPlaceAgentStateReporting,
     RequestStartPlaceAgentStateReportingAll,
 )
+from broker.messages.snapshots import RequestTakeSnapshot
 from broker.topics import key_of_one
 from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
 
@@ -46,14 +47,16 @@ from .desk import Desk
 from .forward import Forward
 from .gather import Done, Gather
 from .heads import HEADS, as_answered, decode_head, request_of
-from .links import SILENCE_S, Links
+from .links import SILENCE_S, Links, Patience
 from .own import Clients, Own, Self
 from .pulls import Pulls
+from .recalls import Recalls
 from .reconfiguration import become
 from .replays import Replays
 from .route import Routes
 from .services import Services
 from .sessions import Session, Sessions, hello
+from .snapshots import Snapshots
 from .states import States
 from .strategies import Strategies
 from .stream import MergeStream
@@ -92,15 +95,15 @@ class ProxyCore:
         self.name = name
         self.now = 0.0
         self._wall: float | None = None
-        self.counts: Counter[str] = Counter()
+        self.counts = Ledger(lambda: self._wall or 0.0)
         self.configuration = configuration = replace(configuration)
         self.settings = settings = replace(configuration.proxies[name].settings)
         nodes = configuration.nodes_of(name)
         tenants = frozenset(configuration.tenants)
         self.sessions = Sessions(name, boot, tenants, settings.max_clients, settings.keepalive_interval)
         keepalives = {node: configuration.nodes[node].settings.keepalive_interval for node in nodes}
-        self.links = Links(keepalives, hello(name, boot), self._introduction, settings.request_timeout, self.counts)
-        self.gather = Gather(self.links, self.counts)
+        self.links = Links(keepalives, hello(name, boot), self._introduction, self._patience(nodes), self.counts)
+        self.gather = Gather(self.links, self.counts, settings.max_pending_per_node)
         self.calls = Calls(settings.max_pending, self.counts)
         self.routes = Routes(configuration, nodes)
         self.whereis = WhereIs(nodes, settings.interaction_cache_size)
@@ -115,8 +118,10 @@ class ProxyCore:
             whereis=self.whereis,
         )
         self.forward = Forward(desk)
+        self.snapshots = Snapshots(desk, self.forward)
         self.agents = Agents(desk)
         self.pulls = Pulls(desk)
+        self.recalls = Recalls(desk)
         self.byids = ByIds(desk)
         self.workbins = Workbins(desk)
         self.strategies = Strategies(desk)
@@ -125,6 +130,8 @@ class ProxyCore:
         clients = Clients(self.sessions, self.agents, self.strategies, self.services, self.topics)
         self.own = Own(Self(name, member, pid), desk, clients)
         self.stream = MergeStream(name, nodes, settings.stream_stall_timeout, settings.stream_buffer)
+        self.own.figures.append(lambda: self.pulls.figures)
+        self.own.figures.append(lambda: {"stream": self.stream.counters})
         self.replays = Replays(self.stream, self.ask, nodes, settings)
         self.states = States(self.stream, self.ask, nodes, settings)
         takers = self._takers()
@@ -134,11 +141,15 @@ class ProxyCore:
 
     def _reckon(self) -> None:
         """What follows from the nodes' own options."""
+        self.links.patience = self._patience(self.links.links)
         nodes = [self.configuration.nodes[name].settings for name in self.links.links]
-        slowest = max((node.heartbeat_interval for node in nodes), default=0.0)
-        self.links.silence_s = max(SILENCE_S, 4 * slowest)
         self._invitation_s = max((node.delivering_timeout for node in nodes), default=0.0)
         self._service_s = max((node.esp_timeout for node in nodes), default=0.0)
+
+    def _patience(self, nodes: Iterable[str]) -> Patience:
+        """How long nodes are waited for; some heartbeats of the slowest may be lost."""
+        slowest = max((self.configuration.nodes[name].settings.heartbeat_interval for name in nodes), default=0.0)
+        return Patience(self.settings.request_timeout, max(SILENCE_S, 4 * slowest))
 
     def reload(self, now: float, new: Configuration) -> None:
         """Another configuration, with the same nodes at the same addresses (:mod:`proxy.reconfiguration`)."""
@@ -148,7 +159,7 @@ class ProxyCore:
         settings = self.settings
         self.sessions.reload(frozenset(new.tenants), settings.max_clients)
         self.calls.limit = settings.max_pending
-        self.links.patience = settings.request_timeout
+        self.gather.limit = settings.max_pending_per_node
         self.whereis.size = settings.interaction_cache_size
         self.own.fingerprint = fingerprint(new)
         self.routes.reload(new)
@@ -162,12 +173,12 @@ class ProxyCore:
             Route.INTERACTION: self.forward.to_interaction,
             Route.AGENT: self.agents.request,
             Route.SUBMIT: self.forward.submit,
-            Route.SCATTER: self.forward.scatter,
+            Route.SCATTER: self._scatter,
             Route.SNAPSHOT: self.forward.to_snapshot,
             Route.PULL: self._pull,
             Route.ENGINE: self.strategies.request,
             Route.STREAM: self._stream,
-            Route.NODE: self.forward.to_node,
+            Route.NODE: self._node,
             Route.SERVICE: self.services.request,
             Route.REFERENCE: self.forward.to_reference,
         }
@@ -246,11 +257,27 @@ class ProxyCore:
     def _pull(self, call: Call) -> None:
         """Route PULL: from a view, from a workbin, or by ids."""
         if call.head.view_id == BY_IDS:
-            self.byids.request(call)
-        elif self.workbins.has(call.head.view_id):
-            self.workbins.request(call)
+            pull = self.byids.request
         else:
-            self.pulls.request(call)
+            pull = self.workbins.request if self.workbins.has(call.head.view_id) else self.pulls.request
+        if call.head.dedup_id is None:
+            pull(call)
+        else:
+            self.recalls.request(call, pull)
+
+    def _scatter(self, call: Call) -> None:
+        """Route SCATTER: to all nodes; snapshots are put into one order."""
+        if call.request is RequestTakeSnapshot:
+            self.snapshots.take(call)
+        else:
+            self.forward.scatter(call)
+
+    def _node(self, call: Call) -> None:
+        """Route NODE: to the node that is named; without a name this proxy is meant."""
+        if call.head.node is None:
+            self.own.answer(call)
+        else:
+            self.forward.to_node(call)
 
     def _stream(self, call: Call) -> None:
         """Route STREAM: what the merged stream has, or has had."""
@@ -276,6 +303,11 @@ class ProxyCore:
         key_of_one(head.tenant_id, head.agent_id, head.place_id, tenants)
         self.states.state(now, RequestStartPlaceAgentStateReportingAll(tenant_id=head.tenant_id), tenants, done)
 
+    def name_of(self, source: bytes) -> str:
+        """Who is at an address, for the ledger."""
+        session = self.sessions.by_source.get(source)
+        return STRANGER if session is None else session.name
+
     # -- nodes
 
     def heard(self, now: float, published: PackedEvents) -> None:
@@ -286,8 +318,8 @@ class ProxyCore:
         self.stream.heard(self.now, published)
 
     def replies(self, now: float, node: str, member: str, packed: PackedReplies) -> None:
-        """What came on a link. What the node says of heads of views counts before what it gave from them; a client gets
-        its replies before what it is told because of them."""
+        """What came on a link. What the node says of heads of views and of agents counts before what it did to them; a
+        client gets its replies before what it is told because of them."""
         self._live(now)
         notes: list[PackedReply] = []
         for reply in self.links.replies(self.now, node, member, packed):
@@ -297,6 +329,7 @@ class ProxyCore:
                 self.gather.answer(node, reply)
             elif reply.client:
                 notes.append(reply)
+                self.agents.hear(node, reply.client, reply.payload)
         self._settle()
         for note in notes:
             self._notify(node, note.client, note.payload)
@@ -305,13 +338,13 @@ class ProxyCore:
         try:
             self.pulls.learn(node, payload)
         except (ValueError, RecursionError):
-            self.counts["garbage"] += 1
+            self.counts.drop(node, "garbage", payload)
 
     def _notify(self, node: str, client: int, payload: bytes) -> None:
         """A node tells a client something."""
         session = self.sessions.by_client.get(client)
         if session is None:
-            self.counts["client gone"] += 1
+            self.counts.drop(node, "client gone", payload)
         elif self.agents.lets_pass(session, node, payload):
             if payload.startswith(_ROUTE_REQUEST):
                 self._learn_place(node, payload)
@@ -322,7 +355,7 @@ class ProxyCore:
         try:
             self.whereis.learn(_read_sent(payload).interaction.interaction_id, node)
         except (ValueError, RecursionError):
-            self.counts["garbage"] += 1
+            self.counts.drop(node, "garbage", payload)
 
     def unsent(self, now: float, node: str, member: str, requests: list[PackedRequest]) -> None:
         """The shell could not send these to a member; they are tried again."""

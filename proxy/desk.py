@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import NamedTuple
 
 from broker.config.objects import Configuration, ProxySettings
+from broker.ledger import Ledger
 
 from .calls import Calls
 from .gather import Gather
@@ -19,12 +19,12 @@ class Desk(NamedTuple):
 
     :param configuration: brought up to date in place when it is read again, so parts look into it when they need it
     :param settings: the proxy's own options, in the same way
-    :param counts: by reason
+    :param counts: what is counted, and what was dropped
     """
 
     configuration: Configuration
     settings: ProxySettings
-    counts: Counter[str]
+    counts: Ledger
     links: Links
     gather: Gather
     calls: Calls

@@ -39,7 +39,7 @@ class Forward:
         """Route INTERACTION: to the node that holds it, or to all that could."""
         there = self._whereis.find(call.head.interaction_id)
         certain = there.certain and len(there.nodes) == 1
-        self._forward(call, there.nodes, self._merged if certain else self._found)
+        self._forward(call, there.nodes, self.merged if certain else self._found)
 
     def _found(self, call: Call, now: float, answers: Answers) -> None:
         """Nodes that may hold the interaction have answered. Where a remembered one does not have it, the others are
@@ -51,7 +51,7 @@ class Forward:
         holders = [node for node, reply in answers.items() if reply is not None and not reply.code]
         if len(holders) == 1:
             self._whereis.learn(call.head.interaction_id, holders[0])
-        self._merged(call, now, answers)
+        self.merged(call, now, answers)
 
     def _found_elsewhere(self, before: Answers, call: Call, now: float, answers: Answers) -> None:
         self._found(call, now, {**before, **answers})
@@ -99,6 +99,8 @@ class Forward:
         ready = tuple(filter(self._links.is_ready, taking))
         if ready:
             node = self._routes.turn(taking, ready)
+            if not self._gather.has_room(node):
+                node = next(filter(self._gather.has_room, ready), node)
             left = tuple(other for other in taking if other != node)
             self._ask(call, (node,), partial(self._submitted_in_turn, left))
         elif taking:
@@ -110,7 +112,7 @@ class Forward:
         if _is_drained(answers):
             self._submit_in_turn(call, left)
         else:
-            self._merged(call, now, answers)
+            self.merged(call, now, answers)
 
     def _submitted(self, left: Nodes, call: Call, now: float, answers: Answers) -> None:
         """The home of a client's own id or of a dedup_id has answered, or not. A drained one has said that it does not
@@ -124,7 +126,7 @@ class Forward:
         for node, reply in answers.items():
             if reply is not None and not reply.code and call.head.interaction_id is not None:
                 self._whereis.learn(call.head.interaction_id, node)
-        self._merged(call, now, answers)
+        self.merged(call, now, answers)
 
     def _refuse_drained(self, call: Call) -> None:
         """Every node that could take it is drained."""
@@ -140,6 +142,8 @@ class Forward:
         """Ends the submits that no node has come back for in time."""
         while self._parked and self._parked[0][0].deadline <= now:
             call, eligible = self._parked.popleft()
+            for node in eligible:
+                self._counts.drop(node, "node away", call.payload)
             self._calls.refuse(call, lost(call.request, eligible))
 
     @property
@@ -150,28 +154,35 @@ class Forward:
     # -- by tenant and media type, by name
 
     def scatter(self, call: Call) -> None:
-        """Route SCATTER: to all nodes that serve the tenant (without one: any of the session's) and media type."""
+        """Route SCATTER: to all nodes that it concerns."""
+        self._forward(call, self.concerned(call), self.merged)
+
+    def concerned(self, call: Call) -> Nodes:
+        """The nodes that serve the tenant (without one: any of the session's) and media type of a request.
+
+        :raises Refusal: there are none; a foreign tenant; it is for proxies only
+        """
         _for_clients(call)
         tenants = call.session.tenants
         tenant = getattr(call.head, "tenant_id", None)
         if tenant is not None:
             tenants = checked_tenant(tenant, tenants)
-        nodes = self._routes.serving(tenants, getattr(call.head, "media_type", None))
-        self._forward(call, nodes, self._merged)
+        return self._routes.serving(tenants, getattr(call.head, "media_type", None))
 
     def to_snapshot(self, call: Call) -> None:
         """Route SNAPSHOT: to the nodes that the snapshot's id names; each finds its own part in it."""
+        _for_clients(call)
         idents = [part.partition("*")[0] for part in call.head.snapshot_id.split(".")]
         nodes = tuple(dict.fromkeys(node for ident in idents if (node := self._whereis.named(ident)) is not None))
         if len(nodes) < len(idents):
             raise Refusal(Code.UNKNOWN_SNAPSHOT, call.head.snapshot_id, field="snapshot_id")
-        self._forward(call, nodes, self._merged)
+        self._forward(call, nodes, self.merged)
 
     def to_node(self, call: Call) -> None:
         """Route NODE: to the node that is named."""
         if call.head.node not in self._routes.nodes:
             raise Refusal(Code.WRONG_VALUE, f"no node {call.head.node}", field="node")
-        self._forward(call, (call.head.node,), self._merged)
+        self._forward(call, (call.head.node,), self.merged)
 
     def to_reference(self, call: Call) -> None:
         """Route REFERENCE: to the node that has made the reference."""
@@ -179,7 +190,7 @@ class Forward:
         node = self._whereis.named(call.head.esp_server_refid)
         if node is None:
             raise Refusal(Code.BAD_TICKET, "no node here has made this reference", field="esp_server_refid")
-        self._forward(call, (node,), self._merged)
+        self._forward(call, (node,), self.merged)
 
     # -- all of them
 
@@ -192,7 +203,7 @@ class Forward:
         flags = LISTED if len(nodes) > 1 and _lists(call.request) else 0
         self._gather.ask(nodes, call.payload, call.deadline, partial(done, call), Asker(call.session.client, flags))
 
-    def _merged(self, call: Call, now: float, answers: Answers) -> None:
+    def merged(self, call: Call, now: float, answers: Answers) -> None:
         """The nodes' answers become the reply, as the request's Merge has it."""
         if len(answers) == 1 and not _lists(call.request):
             (reply,) = answers.values()
@@ -225,4 +236,4 @@ def _merger(request: type[Request]) -> Merger:
 @cache
 def _lists(request: type[Request]) -> bool:
     """Whether the answers are merged row by row, so that nodes which are asked together answer with rows."""
-    return request.merge is Merge.ORDERED
+    return request.merge in (Merge.ORDERED, Merge.PLACES)

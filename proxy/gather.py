@@ -7,13 +7,15 @@ never from inside :meth:`Gather.ask`, so who asks need not expect to be answered
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from msgspec import Struct
 
+from broker.errors import Code, Refusal
+from broker.ledger import Ledger, name_in
+from broker.messages import error_payload
 from broker.wire import LISTED, PackedReply
 
 from .links import Links
@@ -24,6 +26,8 @@ Answers = dict[str, PackedReply | None]
 Done = Callable[[float, Answers], None]
 
 _SPARE = 1000
+BUSY_S = 0.5
+"""When to ask again what a node had no room for."""
 
 
 class Asker(NamedTuple):
@@ -47,9 +51,13 @@ class _Ask(Struct, gc=False):
 
 
 class Gather:
-    """All asks under way, by the number that they have on the links. ``now`` is the core's time."""
+    """All asks under way, by the number that they have on the links. ``now`` is the core's time.
 
-    def __init__(self, links: Links, counts: Counter[str]) -> None:
+    :param limit: requests that a node may leave unanswered (``max-pending-per-node``)
+    """
+
+    def __init__(self, links: Links, counts: Ledger, limit: int) -> None:
+        self.limit = limit
         self.now = 0.0
         self._links = links
         self._counts = counts
@@ -63,7 +71,9 @@ class Gather:
     def ask(self, nodes: Sequence[str], payload: bytes, deadline: float, done: Done, asker: Asker = PROXY) -> int:
         """Sends a request to nodes and has ``done`` called with their answers, at ``deadline`` at the latest.
 
-        A node that has been away for too long is not asked: its answer is None.
+        A node that has been away for too long is not asked: its answer is None. Nor is one that has left too many
+        unanswered, on behalf of a client: its answer is ``BUSY``. So a node that stands still does not fill the proxy,
+        nor the pipe to it.
 
         :returns: what :meth:`cancel` takes
         """
@@ -71,8 +81,12 @@ class Gather:
         asked = nodes
         gone = self._links.gone(self.now, nodes)
         if gone:
+            for node in gone:
+                self._counts.drop(node, "node away", payload)
             answers = dict.fromkeys(gone)
             asked = [node for node in nodes if node not in answers]
+        if len(self._open) >= self.limit and asker.client:  # hot path: else none can have as many
+            asked = self._decline(asked, asker.client, payload, answers)
         ask = _Ask(asker, len(nodes), answers, asked, done)
         if not asked:
             self._over.append(ask)
@@ -83,6 +97,19 @@ class Gather:
         if len(self._deadlines) > 2 * len(self._open) + _SPARE:
             self._shrink()
         return number
+
+    def _decline(self, nodes: Sequence[str], client: int, payload: bytes, answers: Answers) -> Sequence[str]:
+        """Answers in the place of nodes that have no room. :returns: the others"""
+        full = self._links.full(nodes, self.limit)
+        for node in full:
+            self._counts["node full"] += 1
+            refusal = Refusal(Code.BUSY, f"{self.limit} requests wait for {node}", retry_after=BUSY_S)
+            answers[node] = PackedReply(0, client, int(refusal.code), error_payload(refusal, name_in(payload)))
+        return [node for node in nodes if node not in full]
+
+    def has_room(self, node: str) -> bool:
+        """Whether a node is asked, and not answered for."""
+        return len(self._open) < self.limit or not self._links.full((node,), self.limit)
 
     def cancel(self, number: int) -> None:
         """An ask is not to be sent again, and nobody wants to know what becomes of it, if it is not over."""
@@ -98,11 +125,11 @@ class Gather:
         """
         ask = self._open.get(reply.number)
         if ask is None:
-            self._counts["late reply"] += 1
+            self._counts.drop(node, "late reply", reply.payload)
             return
         answers = ask.answers
         if ask.asker.client and not _answers(ask.asker, reply):
-            self._counts["garbage"] += 1
+            self._counts.drop(node, "garbage", reply.payload)
             answers[node] = None
         else:
             answers[node] = reply
@@ -131,7 +158,7 @@ class Gather:
             for node in ask.nodes:
                 if node not in ask.answers:
                     ask.answers[node] = None
-                    self._links.drop(node, number)
+                    self._links.expire(node, number)
             self._over.append(ask)
 
     def settle(self, now: float) -> None:

@@ -19,8 +19,8 @@ NEEDS: dict[Route, frozenset[str]] = {
     Route.SUBMIT: frozenset({"tenant_id", "media_type", "interaction_id", "parent_id", "dedup_id"}),
     Route.SCATTER: frozenset({"tenant_id", "media_type", "count", "order", "require_complete"}),
     Route.AGENT: frozenset({"tenant_id", "agent_id", "place_id", "media_type", "media_list", "state"}),
-    Route.SNAPSHOT: frozenset({"snapshot_id"}),
-    Route.NODE: frozenset({"node"}),
+    Route.SNAPSHOT: frozenset({"snapshot_id", "start_from"}),
+    Route.NODE: frozenset({"node", "count"}),
     Route.REFERENCE: frozenset({"esp_server_refid"}),
 }
 """The fields that a route looks at; one that a request does not have is None in its head. Requests of the other routes

@@ -7,9 +7,10 @@ every node that knows it, if need be when the node is back.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 
+from broker.ledger import Ledger
 from broker.messages import encode
 from broker.messages.connection import RequestUnregisterClient
 from broker.wire import PackedReply, PackedRequest
@@ -29,7 +30,7 @@ class Introductions:
     :param of: a client's number -> its RequestRegisterClient, None when its session has ended
     """
 
-    def __init__(self, numbers: Numbers, of: Callable[[int], bytes | None], counts: Counter[str]) -> None:
+    def __init__(self, numbers: Numbers, of: Callable[[int], bytes | None], counts: Ledger) -> None:
         self._numbers = numbers
         self._of = of
         self._counts = counts

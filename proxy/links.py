@@ -19,12 +19,13 @@ when its answer comes was lost on the way (or is answered later by nature) and i
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from broker.errors import Code
+from broker.ledger import Ledger
 from broker.messages import encode
 from broker.messages.operations import RequestGetStatus
 from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
@@ -44,12 +45,22 @@ RATE_S = 1.0
 _probe = encode(RequestGetStatus())
 
 
+class Patience(NamedTuple):
+    """How long links wait, in seconds.
+
+    :param away_s: for a node that nobody serves (``request-timeout``)
+    :param silence_s: without a word of a member before it counts as unreachable
+    """
+
+    away_s: float
+    silence_s: float = SILENCE_S
+
+
 class Links:
     """All links of a proxy.
 
     :param nodes: each node's name and keep-alive interval; :param hello: the proxy's own registration
     :param introduction: a client's number -> its RequestRegisterClient, None when its session has ended
-    :param patience: seconds to wait for a node that is away (``request-timeout``)
     :param counts: what was dropped and why
     """
 
@@ -58,8 +69,8 @@ class Links:
         nodes: Mapping[str, float],
         hello: bytes,
         introduction: Callable[[int], bytes | None],
-        patience: float,
-        counts: Counter[str],
+        patience: Patience,
+        counts: Ledger,
     ) -> None:
         self.links = {name: Link(name, keepalive_s) for name, keepalive_s in nodes.items()}
         self.counts = counts
@@ -69,7 +80,6 @@ class Links:
         """Nodes whose link is no more ready, since this was emptied."""
         self.given_up: list[tuple[str, int]] = []
         """Requests that no member will answer in time: node and number, since this was emptied."""
-        self.silence_s = SILENCE_S
         self._linked: set[str] = set()
         self._hello = hello
         self.patience = patience
@@ -91,9 +101,14 @@ class Links:
         links = self.links
         return [node for node in nodes if node not in self._linked and self._is_gone(now, links[node])]
 
+    def full(self, nodes: Iterable[str], limit: int) -> list[str]:
+        """Those of the nodes that have left so many requests unanswered, not counting the link's own."""
+        links = self.links
+        return [node for node in nodes if len(links[node].open) - len(links[node].told) >= limit]
+
     def _is_gone(self, now: float, link: Link) -> bool:
         self._start(now)
-        return now >= link.away_since + self.patience
+        return now >= link.away_since + self.patience.away_s
 
     # -- what members say
 
@@ -102,7 +117,7 @@ class Links:
         self._start(now)
         link = self.links.get(said.node)
         if link is None:
-            self.counts["unknown node"] += 1
+            self.counts.drop(said.node, "unknown node")
             return
         member = link.members.get(said.member)
         if member is None:
@@ -131,7 +146,7 @@ class Links:
         """
         link = self.links.get(node)
         if link is None:
-            self.counts["unknown node"] += 1
+            self.counts.drop(node, "unknown node", times=len(packed.replies))
             return []
         replies = packed.replies
         if packed.epoch < link.epoch:
@@ -154,7 +169,7 @@ class Links:
         """Whether a reply that is not simply positive is a client's; what it means for the link is done here."""
         number = reply.number
         if number not in link.open:
-            self.counts["late reply"] += 1
+            self.counts.drop(link.name, "late reply", reply.payload)
         elif reply.code == Code.NOT_REGISTERED and not reply.client:
             self._forgotten(now, link)
         elif number in link.told:
@@ -170,7 +185,9 @@ class Links:
     def _declined(self, link: Link, member: str, replies: list[PackedReply]) -> list[PackedReply]:
         """What counts of a member without the epoch: the one that was asked may say that it cannot serve."""
         counted = [reply for reply in replies if member == link.active and reply.code in _DECLINES]
-        self.counts["stale reply"] += len(replies) - len(counted)
+        stale = len(replies) - len(counted)
+        if stale:
+            self.counts.drop(link.name, "stale reply", times=stale)
         return counted
 
     def unsent(self, now: float, node: str, member: str, requests: list[PackedRequest]) -> None:
@@ -202,9 +219,19 @@ class Links:
         """Nobody waits for this answer any more."""
         self.links[node].drop(number)
 
+    def expire(self, node: str, number: int) -> None:
+        """The node has not answered in time."""
+        link = self.links[node]
+        entry = link.open.get(number)
+        self.counts.drop(node, "no answer in time", entry.payload if entry is not None else b"")
+        link.drop(number)
+
     def introduce_again(self, client: int) -> None:
-        """A client's registration has changed: nodes hear it before its next request."""
+        """A client's registration has changed, or it is back: the nodes that know it hear it."""
+        knowing = self.knowing(client)
         self._introductions.forget(self.links.values(), client)
+        for node in knowing:
+            self.introduce(node, [client])
 
     def introduce(self, node: str, clients: Iterable[int]) -> None:
         """Makes clients known to a node now, so that it can tell them things."""
@@ -243,11 +270,11 @@ class Links:
         """Notices silence, says hello and probes again, gives up what has waited too long."""
         self._start(now)
         for link in self.links.values():
-            if link.state is not READY and link.open and now >= link.away_since + self.patience:
+            if link.state is not READY and link.open and now >= link.away_since + self.patience.away_s:
                 self._give_up(link)
             if link.active is None or link.state is AWAY:
                 continue
-            if now - link.members[link.active].heard > self.silence_s:
+            if now - link.members[link.active].heard > self.patience.silence_s:
                 self._leave(now, link)
             else:
                 self._go_on(now, link)
@@ -274,13 +301,13 @@ class Links:
 
     def _wake_at(self, link: Link) -> float:
         if link.flowing and not link.owed and link.active is not None:  # hot path: so it is nearly always
-            return min(link.probe_at, link.members[link.active].heard + self.silence_s + 0.001)
-        at = link.away_since + self.patience if link.open and link.state is not READY else float("inf")
+            return min(link.probe_at, link.members[link.active].heard + self.patience.silence_s + 0.001)
+        at = link.away_since + self.patience.away_s if link.open and link.state is not READY else float("inf")
         if link.active is None or link.state is AWAY:
             return at
         if link.owed and link.flowing:
             return 0.0
-        at = min(at, link.probe_at, link.members[link.active].heard + self.silence_s + 0.001)
+        at = min(at, link.probe_at, link.members[link.active].heard + self.patience.silence_s + 0.001)
         return min(at, link.paused_until) if link.paused_until else at
 
     def _start(self, now: float) -> None:
@@ -288,7 +315,7 @@ class Links:
         if self._started is None:
             self._started = now
             for link in self.links.values():
-                link.away_since = now - self.patience + min(GRACE_S, self.patience)
+                link.away_since = now - self.patience.away_s + min(GRACE_S, self.patience.away_s)
 
     # -- changes of state
 
@@ -347,7 +374,10 @@ class Links:
 
     def _give_up(self, link: Link) -> None:
         """Nobody has served for too long: what clients asked is answered without this node."""
-        self.given_up.extend((link.name, number) for number in link.open if number not in link.told)
+        for number, entry in link.open.items():
+            if number not in link.told:
+                self.counts.drop(link.name, "node away", entry.payload)
+                self.given_up.append((link.name, number))
         link.open = {number: entry for number, entry in link.open.items() if number in link.told}
         link.fresh.clear()
 
@@ -387,6 +417,7 @@ class Links:
             self._forgotten(now, link)
         elif reply.number in link.bounced:
             link.drop(reply.number)
+            self.counts.drop(link.name, "client not known", entry.payload)
             self.given_up.append((link.name, reply.number))
         else:
             link.bounced.add(reply.number)

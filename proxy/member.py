@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections import Counter
 
 import msgspec
 import structlog
@@ -53,11 +52,12 @@ class ProxyMember:
         assert addresses is not None, "the command checks that the member is configured"
         settings = proxy.settings
         self.stalls = stalls
-        self.counts: Counter[str] = Counter()
         self.context: Context = zmq.Context()
-        self.front = Front(router(self.context, addresses.requests, settings), self.counts)
-        self.audience = Audience(xpub(self.context, addresses.events, manual=True))
         self.core = ProxyCore(name, secrets.token_hex(4), configuration, member=member, pid=os.getpid())
+        self.ledger = self.core.counts
+        socket = router(self.context, addresses.requests, settings)
+        self.front = Front(socket, self.ledger, self.core.name_of)
+        self.audience = Audience(xpub(self.context, addresses.events, manual=True))
         self.links: dict[tuple[str, str], Socket] = {}
         self.subscriber = self._connect(configuration, name)
         self.finished = False
@@ -113,7 +113,7 @@ class ProxyMember:
             try:
                 packed = unpack_replies(frame)
             except msgspec.DecodeError:
-                self.counts["garbage from a node"] += 1
+                self.ledger.drop(node, "garbage", frame)
                 continue
             self.core.replies(now, node, member, packed)
 
@@ -123,7 +123,7 @@ class ProxyMember:
             try:
                 published = unpack_published(frame)
             except msgspec.DecodeError:
-                self.counts["garbage from a node"] += 1
+                self.ledger.drop("a node", "garbage", frame)
                 continue
             self.core.heard(now, published)
 
@@ -168,7 +168,7 @@ class ProxyMember:
             try:
                 self.links[node, member].send_multipart((pack(PackedRequests(settled, part)),), zmq.NOBLOCK)
             except zmq.Again:
-                self.counts["node could not be sent to"] += 1
+                self.ledger["full or lost node"] += 1
                 self.core.unsent(now, node, member, part)
 
     def _parts(self, requests: list[PackedRequest]) -> list[list[PackedRequest]]:

@@ -7,8 +7,7 @@ What nodes said goes on byte for byte. Nodes that are asked for interactions tog
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,6 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from broker.errors import Code, Refusal
+from broker.ledger import Ledger
 from broker.messages.kinds import Merge, Request, Route, Workbin
 from broker.messages.queues import EventQueues, QueuePart
 from broker.messages.workbins import EventAgentWorkbinStats, WorkbinCount
@@ -31,7 +31,7 @@ class Terms(NamedTuple):
 
     request: type[Request]
     head: Any
-    counts: Counter[str]
+    counts: Ledger
 
 
 Merger = Callable[[Terms, Answers], bytes]
@@ -148,7 +148,7 @@ def counted(terms: Terms, answers: Answers) -> bytes:
         try:
             counts = _counts(reply.payload).workbins if reply is not None else []
         except (ValueError, RecursionError):
-            terms.counts["garbage"] += 1
+            terms.counts.drop(node, "garbage", reply.payload if reply else b"")
             missing.append(node)
             continue
         for one in counts:
@@ -227,13 +227,13 @@ def _completeness(missing: list[str]) -> dict[str, Any]:
 
 def snapshot(terms: Terms, answers: Answers) -> bytes:
     """One snapshot of the nodes' parts. Taken: the id is made of the nodes' ids and counts, in the order of the nodes'
-    names, so any proxy can serve it, and each node finds its part in it. Read: the nodes' interactions behind each
-    other. Moved: the counts are added. A node that is needed and silent is 2006; one that takes no part is ``missing``.
+    names, so any proxy can serve it, and each node finds its part in it. Moved: the counts are added. A node that is
+    needed and silent is 2006; one that takes no part is ``missing``.
     """
     refused = next((reply for reply in answers.values() if reply is not None and reply.code), None)
     if refused is not None:
         return refused.payload
-    read = _parts(terms, answers)
+    read = parts_of(answers, terms.counts)
     missing = sorted(answers.keys() - read.keys())
     taking = terms.request.route is Route.SCATTER
     if len(missing) == len(answers) or (missing and not taking):
@@ -241,7 +241,7 @@ def snapshot(terms: Terms, answers: Answers) -> bytes:
     parts = [read[node] for node in sorted(read)]
     whole: dict[str, Any] = {"message": terms.request.reply}
     if taking:
-        whole["snapshot_id"] = ".".join(f"{part.snapshot_id}*{part.number_of_interactions}" for part in parts)
+        whole["snapshot_id"] = whole_id(read)
     else:
         whole["snapshot_id"] = terms.head.snapshot_id
     whole |= _sums(parts)
@@ -250,37 +250,53 @@ def snapshot(terms: Terms, answers: Answers) -> bytes:
     return _json(whole)
 
 
-class _Part(msgspec.Struct, gc=False):
+class Part(msgspec.Struct, gc=False):
     """What a node says of its part of a snapshot."""
 
     snapshot_id: str
     number_of_interactions: int = 0
     not_moved: int = 0
     queue: str | None = None
-    start_from: int = 0
-    interactions: list[Raw] | None = None
 
 
-_part = msgspec.json.Decoder(_Part).decode
+_part = msgspec.json.Decoder(Part).decode
 
 
-def _parts(terms: Terms, answers: Answers) -> dict[str, _Part]:
+def whole_id(parts: Mapping[str, Part]) -> str:
+    """The id of a snapshot that has these nodes' parts."""
+    return ".".join(f"{parts[node].snapshot_id}*{parts[node].number_of_interactions}" for node in sorted(parts))
+
+
+def placed(terms: Terms, answers: Answers) -> bytes:
+    """The nodes' interactions by their places in the snapshot. :raises Refusal: 2006, a node has not answered"""
+    missing = [node for node, reply in answers.items() if reply is None]
+    if missing:
+        raise lost(terms.request, missing)
+    found: list[tuple[bytes, bytes]] = []
+    for reply in answers.values():
+        assert reply is not None
+        if reply.rows is None:
+            return reply.payload  # a refusal, or the reply of the only node there is to ask
+        found += zip(reply.rows.marks, reply.rows.interactions, strict=True)
+    found.sort()
+    whole = {"message": terms.request.reply, "snapshot_id": terms.head.snapshot_id, "start_from": terms.head.start_from}
+    return _json(whole | {"interactions": [Raw(one) for _, one in found]})
+
+
+def parts_of(answers: Answers, counts: Ledger) -> dict[str, Part]:
     """The nodes' parts; a node whose answer cannot be read counts as silent."""
-    parts: dict[str, _Part] = {}
+    parts: dict[str, Part] = {}
     for node, reply in answers.items():
         if reply is not None:
             try:
                 parts[node] = _part(reply.payload)
             except (ValueError, RecursionError):
-                terms.counts["garbage"] += 1
+                counts.drop(node, "garbage", reply.payload)
     return parts
 
 
-def _sums(parts: list[_Part]) -> dict[str, Any]:
+def _sums(parts: list[Part]) -> dict[str, Any]:
     """What the parts have together."""
-    if parts[0].interactions is not None:
-        together = [raw for part in parts for raw in part.interactions or ()]
-        return {"start_from": parts[0].start_from, "interactions": together}
     sums: dict[str, Any] = {"number_of_interactions": sum(part.number_of_interactions for part in parts)}
     if parts[0].queue is not None:
         sums |= {"queue": parts[0].queue, "not_moved": sum(part.not_moved for part in parts)}
@@ -323,5 +339,6 @@ MERGES: dict[Merge, Merger] = {
     Merge.TOTALS: totals,
     Merge.QUEUES: queues,
     Merge.SNAPSHOT: snapshot,
+    Merge.PLACES: placed,
 }
 """The merges of requests that go to their nodes once. Agents, pulls and the stream merge in steps of their own."""

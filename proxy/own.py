@@ -10,13 +10,14 @@ from broker.errors import Code, Refusal
 from broker.messages import encode
 from broker.messages.connection import (
     EventAck,
+    EventForcedDisconnect,
     EventPong,
     RequestPing,
     RequestRegisterClient,
     RequestUnregisterClient,
 )
 from broker.messages.kinds import Request
-from broker.messages.operations import RequestGetStatus, RequestReconfigure
+from broker.messages.operations import EventLedger, RequestGetLedger, RequestGetStatus, RequestReconfigure
 from broker.messages.reporting import RequestStopPlaceAgentStateReporting, RequestStopPlaceAgentStateReportingAll
 from broker.messages.topics import RequestSubscribe, RequestUnsubscribe
 
@@ -69,6 +70,8 @@ class Own:
         self._services = clients.services
         self._topics = clients.topics
         self._ending: dict[int, Session] = {}
+        self.figures: list[Callable[[], dict[str, Any]]] = []
+        """What else the proxy says of itself in its status."""
         self.orders: list[Call] = []
         """Calls that the shell has to do something for."""
 
@@ -98,7 +101,7 @@ class Own:
         session, replaced = self._sessions.register(now, source, request)
         if replaced is not None:
             self.end(replaced)
-        if session.changed:
+        if session.changed or self._strategies.concerns(session):
             self._links.introduce_again(session.client)
             session.changed = False
         self._services.joined(session)
@@ -134,6 +137,7 @@ class Own:
         """Ends the sessions of silent clients; forgets ended ones whose nodes have been told."""
         for session in self._sessions.silent(now):
             self._counts["silent client"] += 1
+            self._calls.tell(session, _SILENT)
             self.end(session)
         for client in [client for client in self._ending if not self._agents.is_busy(client)]:
             del self._ending[client]
@@ -178,23 +182,41 @@ class Own:
         )
 
     def _get_status(self, call: Call) -> bytes:
-        member = {
+        member: dict[str, Any] = {
             "role": "active",
             "pid": self._self.pid,
             "clients": len(self._sessions),
             "pending": len(self._calls),
             "counts": dict(self._counts),
+            "dropped": self._counts.dropped,
             "configuration": self.fingerprint,
         }
+        for figures in self.figures:
+            member.update(figures())
         proxies = {self._self.name: {"state": "healthy", "members": {self._self.member: member}}}
         return self._status.payload(call.session.heard, proxies)
 
+    def _get_ledger(self, call: Call) -> bytes:
+        kept = self._counts
+        return encode(
+            EventLedger(
+                server=self._self.name,
+                member=self._self.member,
+                dropped=kept.dropped,
+                peers=kept.by_peer(),
+                last=kept.last(call.head.count),
+            )
+        )
+
+
+_SILENT = encode(EventForcedDisconnect(reason="nothing was heard for three keepalive intervals"))
 
 HANDLERS: dict[type[Request], Callable[[Own, Call], bytes]] = {
     RequestRegisterClient: Own._register_again,
     RequestUnregisterClient: Own._unregister,
     RequestPing: lambda own, call: own.pong(),
     RequestGetStatus: Own._get_status,
+    RequestGetLedger: Own._get_ledger,
     RequestSubscribe: Own._subscribe,
     RequestUnsubscribe: Own._unsubscribe,
     RequestStopPlaceAgentStateReporting: Own._stop_one,

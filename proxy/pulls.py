@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -29,6 +29,7 @@ from broker.conditions import compile_order
 from broker.errors import Code, Refusal
 from broker.messages import encode
 from broker.messages.kinds import ClientType
+from broker.messages.objects import Interaction
 from broker.messages.pulls import EventViewHead, RequestPull, RequestWatchView
 
 from .calls import Call
@@ -36,7 +37,7 @@ from .desk import Desk
 from .gather import Answers, Asker
 from .merge import lost
 from .route import checked_tenant
-from .views import Pull, Round, View
+from .views import Key, Pull, Round, View
 
 HOLD = "pull-for-strategy"
 WATCH_S = 1.0
@@ -56,7 +57,20 @@ class _Id(msgspec.Struct, gc=False):
 
 read_granted = msgspec.json.Decoder(_Granted).decode
 read_id = msgspec.json.Decoder(_Id).decode
+_read_interaction = msgspec.json.Decoder(Interaction).decode
 _read_head = msgspec.json.Decoder(EventViewHead).decode
+
+
+class Asked(NamedTuple):
+    """What a node was asked for.
+
+    :param wanted: how many; ``head``: its head then; ``bound``: the first of the other nodes' heads that it was told of
+    """
+
+    node: str
+    wanted: int
+    head: list[Any] | None
+    bound: Key | None
 
 
 class Pulls:
@@ -70,6 +84,7 @@ class Pulls:
         self._links = desk.links
         self._routes = desk.routes
         self._whereis = desk.whereis
+        self._counts = desk.counts
         self._views: dict[tuple[str, bool], View] = {}
         self._turns = count()
         self._turn = 0
@@ -78,6 +93,10 @@ class Pulls:
         self._due: list[tuple[float, int]] = []
         self._touched: dict[tuple[str, bool], View] = {}
         self._look_at = float("inf")
+        self.granted = 0
+        """Interactions that clients were given out of several nodes' views."""
+        self.inversions = 0
+        """Those of them that another node's head came before: it became known while they were on their way."""
 
     # -- requests
 
@@ -119,7 +138,7 @@ class Pulls:
         now = self._gather.now
         self._turn = next(self._turns)
         until = now + self._settings.pull_hold_timeout if holds else call.deadline
-        pull = Pull(call, call.head, self._turn, call.head.count, until, holds, [], set())
+        pull = Pull(call, call.head, self._turn, call.head.count, until, holds, [])
         self._open[pull.turn] = view, pull
         heappush(self._due, (until, pull.turn))
         if len(self._due) > 2 * len(self._open) + 1000:
@@ -278,28 +297,29 @@ class Pulls:
         if self._settings.pull_order == "global":
             below, same = view.below(node)
             wanted = 1 if same else wanted
+            bound = view.first_other(node)
         else:
             self._rotation += 1
+            bound = None
         payload = encode(pull.request_for(node, below, wanted))
-        pull.asked.add(node)
         pull.tries += 1
         pull.away = True
         view.at = node
         view.flying.add(pull.turn)
         deadline = self._gather.now + self._settings.request_timeout if pull.holds else pull.until
-        done = partial(self._pulled, view, pull, (node, wanted, view.heads[node]))
+        done = partial(self._pulled, view, pull, Asked(node, wanted, view.heads[node], bound))
         self._gather.ask([node], payload, deadline, done, Asker(pull.call.session.client))
 
-    def _pulled(
-        self, view: View, pull: Pull, asked: tuple[str, int, list[Any] | None], now: float, answers: Answers
-    ) -> None:
+    def _pulled(self, view: View, pull: Pull, asked: Asked, now: float, answers: Answers) -> None:
         """A node has answered a pull, or not."""
-        node, wanted, head = asked
+        node, wanted, head, bound = asked
         pull.away = False
         granted = self._granted(pull, node, answers)
         view.landed(pull, granted is not None and len(granted) == wanted)
         if granted is not None:
+            self._note(view, node, bound, granted)
             pull.got += granted
+            pull.parts[node] += bool(granted)
             pull.wanted -= len(granted)
             if not granted and view.heads.get(node) is head and head is not None:
                 view.forget(node)
@@ -310,6 +330,28 @@ class Pulls:
             else:
                 view.wait(pull)
         self._serve(view)
+
+    def _note(self, view: View, node: str, bound: Key | None, granted: list[Raw]) -> None:
+        """Counts what was granted, and what of it should have come after another node's head as it is known now.
+
+        :param bound: the first of the other heads that the node was told of; it has given nothing from behind that
+        """
+        self.granted += len(granted)
+        first = view.first_other(node)
+        if first is None or (bound is not None and first >= bound):
+            return
+        try:
+            for raw in reversed(granted):
+                if view.order.key(_read_interaction(raw)) <= first:
+                    return
+                self.inversions += 1
+        except (ValueError, RecursionError):
+            self._counts.drop(node, "garbage", b"".join(granted))
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What the status says of pulls."""
+        return {"pulls": {"waiting": len(self._open), "granted": self.granted, "inversions": self.inversions}}
 
     def _granted(self, pull: Pull, node: str, answers: Answers) -> list[Raw] | None:
         """What a node gave; None when that ends the pull, with what it has or with the fault."""
@@ -393,9 +435,10 @@ class Pulls:
         return min(due[0][0] if due else float("inf"), self._look_at)
 
 
-def granted_payload(interactions: list[Raw]) -> bytes:
-    """The reply with these interactions, byte for byte."""
-    return b'{"message":"EventPulledInteractions","interactions":[%b]}' % b",".join(interactions)
+def granted_payload(interactions: list[Raw], errors: Mapping[str, Any] | None = None) -> bytes:
+    """The reply with these interactions, byte for byte. :param errors: of a pull by ids, what became of the others"""
+    payload = b'{"message":"EventPulledInteractions","interactions":[%b]}' % b",".join(interactions)
+    return payload[:-1] + b',"errors":' + msgspec.json.encode(errors) + b"}" if errors else payload
 
 
 def holds_on(call: Call) -> bool:

@@ -28,11 +28,12 @@ _SETTINGS = ("max-message-size", "stream-stall-timeout", "stream-buffer")
 def fixed(proxy: str, configuration: Configuration) -> list[Fixed]:
     """What a running member of ``proxy`` cannot change: where it is, and which nodes it is connected to, and where."""
     here = ("proxies", proxy)
-    clusters = [name for name in configuration.proxies[proxy].connections if name in configuration.clusters]
+    reached = configuration.reached(proxy)
     nodes = configuration.nodes_of(proxy)
     paths: list[tuple[str, ...]] = [(*here, name) for name in ("primary", "backup", "connections")]
     paths += [(*here, "settings", name) for name in _SETTINGS]
-    paths += [("clusters", name) for name in clusters]
+    paths += [("clusters", name) for name in reached if name in configuration.clusters]
+    paths += [("proxies", name, "connections") for name in reached if name in configuration.proxies]
     paths += [("nodes", name, member) for name in nodes for member in ("primary", "backup")]
     told = Fixed((*here, "settings", "keepalive-interval"), "clients were told it when they registered")
     gone = [("tenants", "*"), ("tenants", "*", "media-types", "*")]

@@ -61,7 +61,7 @@ class Status:
             return {**shown, "why": f"was replaced, and not heard since: {link.active} is active in epoch {link.epoch}"}
         shown.update(_said(member.status), epoch=member.epoch, role=member.role)
         silent_s = now - member.heard
-        if silent_s > self._links.silence_s:
+        if silent_s > self._links.patience.silence_s:
             shown.update(role="unreachable", why=f"not heard for {silent_s:.1f} s")
         return shown
 

@@ -57,6 +57,8 @@ BEFORE: dict[str, list[Step]] = {
     "RequestAccept": [PULL, DELIVER],
     "RequestGetSnapshotInteractions": [SNAPSHOT],
     "RequestReleaseSnapshot": [SNAPSHOT],
+    "RequestSnapshotOrder": [SNAPSHOT],
+    "RequestArrangeSnapshot": [SNAPSHOT],
     "RequestMoveInteractions": [SNAPSHOT],
     "RequestUnlockInteraction": [LOCK],
     "RequestReject": [PULL, DELIVER],

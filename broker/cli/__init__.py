@@ -20,6 +20,7 @@ OWN = {
     "replay": "broker.cli.replay:command",
     "find": "broker.cli.find:command",
     "get": "broker.cli.get:command",
+    "ledger": "broker.cli.ledger:command",
     "explain": "broker.cli.explain:command",
     "timeline": "broker.cli.timeline:command",
     "top": "broker.cli.top:command",

@@ -1,6 +1,13 @@
-"""Which servers a command talks to: the one of ``--connect``, or any proxy of the configuration."""
+"""Which servers a command talks to: the one of ``--connect``, or any proxy of the configuration that is for its
+tenants.
+
+A proxy serves all tenants; the list that is configured for it is what clients choose their proxy by (guide, "Step by
+Step Cluster Configuration Process").
+"""
 
 from __future__ import annotations
+
+from collections.abc import Collection, Iterable
 
 import click
 
@@ -32,24 +39,33 @@ def configuration_if_any(context: click.Context) -> Configuration | None:
         raise
 
 
-def endpoints(context: click.Context) -> list[Endpoint]:
+def endpoints(context: click.Context, tenants: Collection[int] | None = None) -> list[Endpoint]:
     """The servers to choose from.
 
+    :param tenants: those of the client; None: it chooses among all proxies
     :raises ConfigurationFaults: they are to come from the configuration, and that is wrong
     :raises click.UsageError: ``--connect`` is no address, or there is no proxy
     """
-    known = _known(configuration_if_any(context))
+    found = configuration_if_any(context)
+    proxies = list(found.proxies.values()) if found is not None else []
     connect = context.obj["connect"]
     if connect:
-        return [_asked_for(connect, known)]
-    if not known:
+        return [_asked_for(connect, _of(proxies))]
+    if not proxies:
         raise click.UsageError(f"there is no proxy in {context.obj['config']}: say --connect ENDPOINT")
-    return known
+    suitable = [proxy for proxy in proxies if _is_for(proxy, tenants)]
+    if not suitable:
+        wanted = ", ".join(map(str, tenants or ()))
+        raise click.UsageError(f"no proxy in {context.obj['config']} is for tenant {wanted}: say --connect ENDPOINT")
+    return _of(suitable)
 
 
-def _known(found: Configuration | None) -> list[Endpoint]:
-    proxies = found.proxies.values() if found is not None else ()
-    return [Endpoint(member.requests, member.events) for proxy in proxies for member in members(proxy).values()]
+def _of(proxies: Iterable[Proxy]) -> list[Endpoint]:
+    return [endpoint for proxy in proxies for endpoint in members(proxy).values()]
+
+
+def _is_for(proxy: Proxy, tenants: Collection[int] | None) -> bool:
+    return proxy.tenants is None or tenants is None or set(tenants) <= set(proxy.tenants)
 
 
 def _asked_for(connect: str, known: list[Endpoint]) -> Endpoint:
@@ -72,6 +88,6 @@ def connected(context: click.Context, client_type: ClientType, tenants: list[int
     :raises Unavailable, ClientError: as :class:`broker.client.Client`
     """
     name = f"ixn-{context.info_name}"
-    client = Client(endpoints(context), name, client_type, tenants=tenants, timeout=CONNECT_S)
+    client = Client(endpoints(context, tenants), name, client_type, tenants=tenants, timeout=CONNECT_S)
     client.timeout = TIMEOUT_S
     return client

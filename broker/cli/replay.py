@@ -66,7 +66,10 @@ def command(context: click.Context, /, output: str, **options: Any) -> int:
     """
     calls = _read(options["calls"], options["limit"])
     run, tenant, speed = uuid4().hex[:12], options["tenant"], options["speed"]
-    with Player(endpoints(context), calls, run=run, tenant=tenant, speed=speed) as player, _progress() as progress:
+    with (
+        Player(endpoints(context, [tenant]), calls, run=run, tenant=tenant, speed=speed) as player,
+        _progress() as progress,
+    ):
         report = player.play(progress)
     if output == "text":
         _print(report)

@@ -18,7 +18,7 @@ from .addresses import WrongAddress, database_path, normal_address
 from .conversion import nearest
 from .faults import Findings, key_of, quoted
 from .locator import Path
-from .objects import LICENSES, PRIVATE_VIEW, UNSERVED_LICENSES, Addresses, Configuration
+from .objects import LICENSES, PRIVATE_VIEW, UNSERVED_LICENSES, Addresses, ApplicationCluster, Configuration
 
 Check = Callable[[Configuration, Findings], None]
 
@@ -167,14 +167,34 @@ def clusters(configuration: Configuration, findings: Findings) -> None:
 
 
 def connections(configuration: Configuration, findings: Findings) -> None:
-    """A proxy connects to nodes, directly and through clusters of nodes."""
-    of_nodes = [name for name, cluster in configuration.clusters.items() if cluster.cluster_type == _NODES]
-    known = [*configuration.nodes, *of_nodes]
+    """A proxy connects to nodes, directly, through clusters, or as another proxy does, and never to itself."""
+    known = [*configuration.nodes, *configuration.clusters, *configuration.proxies]
     for name, proxy in configuration.proxies.items():
         for index, connection in enumerate(proxy.connections):
             path = ("proxies", name, "connections", index)
-            what = "node and no cluster of nodes"
-            _refer(path, (what, connection), known, _others(connection, configuration), findings)
+            _refer(path, ("node, proxy or cluster", connection), known, "", findings)
+        _lead_to_nodes(name, configuration, findings)
+
+
+def _lead_to_nodes(proxy: str, configuration: Configuration, findings: Findings) -> None:
+    """Notes a proxy whose connections lead back to it, or nowhere, unless what is wrong on the way is noted already."""
+    path: Path = ("proxies", proxy, "connections")
+    reached = configuration.reached(proxy)
+    clusters = [cluster for it in reached if (cluster := configuration.clusters.get(it)) is not None]
+    known = {*configuration.nodes, *configuration.clusters, *configuration.proxies}
+    mixed = any(set(one.connections) - set(_members(configuration, one)) for one in clusters)
+    unread = any(it in configuration.proxies and not configuration.proxies[it].connections for it in (proxy, *reached))
+    if unread or mixed or not known.issuperset(reached):
+        return
+    if proxy in reached and proxy not in configuration.nodes:
+        findings.add(path, f"lead back to {quoted(proxy)} itself")
+    elif not configuration.nodes_of(proxy):
+        findings.add(path, "lead to no node")
+
+
+def _members(configuration: Configuration, cluster: ApplicationCluster) -> Iterable[str]:
+    """What a cluster may name."""
+    return configuration.nodes if cluster.cluster_type == _NODES else configuration.proxies
 
 
 def esp_servers(configuration: Configuration, findings: Findings) -> None:

@@ -246,6 +246,15 @@ class ProxySettings(Limits):
         Meta(description="`global`: a view's order holds over all nodes; `round-robin`: the nodes in turn"),
     ] = "global"
     request_timeout: Annotated[float, Meta(ge=0.05, le=600, description="seconds a request waits for its nodes")] = 10.0
+    max_pending_per_node: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="requests that one node has not answered; further ones are answered `BUSY` in its place,"
+            " so that a node that stands still leaves room (`max-pending`) for the others",
+        ),
+    ] = 20_000
     interaction_cache_size: Annotated[
         int, Meta(ge=100, le=10_000_000, description="interactions whose node is remembered; the oldest go first")
     ] = 10_000
@@ -262,12 +271,18 @@ class Proxy(Options):
 
     primary: Addresses
     connections: Annotated[
-        list[str], Meta(min_length=1, description="clusters of type `Interaction Server`, nodes, or both")
+        list[str],
+        Meta(
+            min_length=1,
+            description="nodes and clusters of nodes; also proxies and clusters of proxies: these stand for the nodes"
+            " that they connect to",
+        ),
     ]
     backup: Addresses | None = None
-    tenants: Annotated[list[int] | None, Meta(description="tenants whose clients should come here; not set: all")] = (
-        None
-    )
+    tenants: Annotated[
+        list[int] | None,
+        Meta(description="tenants whose clients choose this proxy (it serves any that come); not set: all"),
+    ] = None
     settings: ProxySettings = field(default_factory=ProxySettings)
 
 
@@ -400,10 +415,25 @@ class Configuration(Options):
     custom_properties: dict[str, CustomProperty] = {}
 
     def nodes_of(self, proxy: str) -> list[str]:
-        """Names of the nodes that ``proxy`` connects to, through clusters and directly, each once, in order."""
+        """Names of the nodes that ``proxy`` works with, each once, in order: those that it connects to directly and
+        through clusters, and those of the proxies that it connects to."""
         names: dict[str, None] = {}
-        for connection in self.proxies[proxy].connections:
-            cluster = self.clusters.get(connection)
-            for name in cluster.connections if cluster else [connection]:
+        for name in self.reached(proxy):
+            if name in self.nodes:
                 names[name] = None
         return list(names)
+
+    def reached(self, proxy: str) -> list[str]:
+        """Everything that the connections of ``proxy`` lead to: nodes, clusters, proxies and what these connect to.
+        A name is a node's before it is a cluster's, and a cluster's before it is a proxy's."""
+        seen: dict[str, None] = {}
+        ahead = list(reversed(self.proxies[proxy].connections))
+        while ahead:
+            name = ahead.pop()
+            if name in seen:
+                continue
+            seen[name] = None
+            if name not in self.nodes:
+                further = self.clusters.get(name) or self.proxies.get(name)
+                ahead += reversed(further.connections if further is not None else [])
+        return list(seen)

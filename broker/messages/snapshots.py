@@ -96,7 +96,7 @@ class RequestGetSnapshotInteractions(SnapshotRequest):
     Those that are gone from the node keep their place and are left out.
     """
 
-    merge: ClassVar[Merge] = Merge.SNAPSHOT
+    merge: ClassVar[Merge] = Merge.PLACES
     reply: ClassVar[str] = "EventSnapshotInteractions"
     example: ClassVar[dict[str, Any]] = {
         "snapshot_id": "30FGHMI2NBPV2PWI",
@@ -117,6 +117,38 @@ class EventSnapshotInteractions(Reply):
     snapshot_id: str
     start_from: int = 0
     interactions: list[Interaction]
+
+
+class RequestSnapshotOrder(SnapshotRequest):
+    """Between proxies and nodes: what the places of a part's interactions in the whole snapshot follow from."""
+
+    senders: ClassVar[frozenset[ClientType]] = frozenset({ClientType.PROXY})
+    merge: ClassVar[Merge] = Merge.PASS
+    reply: ClassVar[str] = "EventSnapshotOrder"
+    example: ClassVar[dict[str, Any]] = {"snapshot_id": "30FGHMI2NBPV2PWI"}
+
+
+class EventSnapshotOrder(Reply):
+    """The sort keys of a snapshot's interactions, in its order.
+
+    :param marks: as bytes that compare as the order has it, in base64; none where they were not kept
+    """
+
+    snapshot_id: str
+    marks: list[str] = []
+
+
+class RequestArrangeSnapshot(SnapshotRequest):
+    """Between proxies and nodes: the places of a part's interactions in the whole snapshot."""
+
+    senders: ClassVar[frozenset[ClientType]] = frozenset({ClientType.PROXY})
+    merge: ClassVar[Merge] = Merge.PASS
+    example: ClassVar[dict[str, Any]] = {"snapshot_id": "30FGHMI2NBPV2PWI", "runs": [0, 1]}
+
+    runs: Annotated[
+        list[Annotated[int, Meta(ge=0, le=10_000_000)]],
+        Meta(description="places, rising, as runs: the first place of a run, how many there are, and so on"),
+    ]
 
 
 class RequestReleaseSnapshot(SnapshotRequest):

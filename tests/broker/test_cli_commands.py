@@ -124,6 +124,36 @@ def test_a_bug_is_70_and_says_where(run: Run) -> None:
     assert result.exit_code == 70 and "Traceback" in result.stderr and result.stdout == ""
 
 
+def two_proxies(folder: Path, one: Peer, other: Peer) -> str:
+    """A configuration of two proxies, for the clients of a tenant each."""
+    text = '[tenants.101]\n[tenants.102]\n[nodes.n1]\ndatabase = "sqlite:///x.db"\n'
+    text += 'primary = { requests = "tcp://127.0.0.1:1", events = "tcp://127.0.0.1:2" }\n'
+    for tenant, peer in ((101, one), (102, other)):
+        requests, events = peer.endpoint.split(",")
+        text += f'[proxies.p{tenant}]\nconnections = ["n1"]\ntenants = [{tenant}]\n'
+        text += f'primary = {{ requests = "{requests}", events = "{events}" }}\n'
+    file = folder / "cluster.toml"
+    file.write_text(text)
+    return str(file)
+
+
+@pytest.mark.parametrize(("tenants", "goes_to"), [(["101"], 0), (["102"], 1), (["101", "102"], None), ([], "any")])
+def test_a_client_goes_to_a_proxy_of_its_tenants(tmp_path: Path, tenants: list[str], goes_to: int | str | None) -> None:
+    # Given two proxies, each for one tenant
+    with Peer(answers) as one, Peer(answers) as other:
+        words = [word for tenant in tenants for word in ("--tenant", tenant)]
+        file = two_proxies(tmp_path, one, other)
+        # when a client of one of them, of both, of all that there are, asks
+        result = CliRunner().invoke(ixn, ["--config", file, "request", *words, '{"message":"RequestGetQueues"}'])
+        heard = [bool(peer.messages) for peer in (one, other)]
+    # then it asks its proxy; none is for both, and any is for who says nothing
+    if goes_to is None:
+        assert (result.exit_code, heard) == (64, [False, False]) and "is for tenant 101, 102" in result.stderr
+    else:
+        assert result.exit_code == 0 and sum(heard) == 1
+        assert goes_to == "any" or heard[int(goes_to)]
+
+
 # ---- find, get
 
 

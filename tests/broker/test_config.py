@@ -117,6 +117,25 @@ def test_defaults_are_not_shared() -> None:
     assert other.settings.max_clients != 1
 
 
+BEHIND = """
+[proxies.p2]
+connections = ["p1"]
+primary = { requests = "tcp://localhost:7011", events = "tcp://localhost:7012" }
+[proxies.p3]
+connections = ["n1", "proxies"]
+primary = { requests = "tcp://localhost:7021", events = "tcp://localhost:7022" }
+"""
+
+
+def test_a_proxy_behind_another_has_its_nodes() -> None:
+    """Given proxies that connect to a proxy and to a cluster of proxies, when the file is read, then they work with the
+    nodes that those connect to, each once."""
+    configuration = parse(GOOD + BEHIND)
+    assert configuration.nodes_of("p2") == configuration.nodes_of("p1") == ["n2", "n1"]
+    assert configuration.nodes_of("p3") == ["n1", "n2"]
+    assert configuration.reached("p3") == ["n1", "proxies", "p1", "n2", "servers"]
+
+
 def test_shipped_file() -> None:
     """Given the file at the top of the project, when it is read, then it has the cluster that the Procfile starts."""
     configuration = load(str(PROJECT / "cluster.toml"))
@@ -328,11 +347,21 @@ CROSS: dict[str, tuple[list[tuple[str, str]], Expected]] = {
     ),
     "proxy connects to nothing known": (
         [(CONNECTIONS, '["server"] #!')],
-        [("proxies.p1.connections[0]", 'there is no node and no cluster of nodes "server"; did you mean "servers"?')],
+        [("proxies.p1.connections[0]", 'there is no node, proxy or cluster "server"; did you mean "servers"?')],
     ),
-    "proxy connects to proxies": (
-        [(CONNECTIONS, '["proxies"] #!')],
-        [("proxies.p1.connections[0]", 'it is a cluster of type "Interaction Server Proxy"')],
+    "proxy behind itself": (
+        [(CONNECTIONS, '["n1", "proxies"] #!')],
+        [("proxies.p1.connections", 'lead back to "p1" itself')],
+    ),
+    "proxy that leads to no node": (
+        [
+            (
+                "[clusters.proxies]",
+                '[clusters.none]\ncluster-type = "Interaction Server"\nconnections = []\n[clusters.proxies]',
+            ),
+            (CONNECTIONS, '["none"] #!'),
+        ],
+        [("proxies.p1.connections", "lead to no node")],
     ),
     "cluster named as a node": (
         [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from itertools import count
 
 import pytest
@@ -11,6 +10,7 @@ import zmq
 
 from broker.config.objects import Limits
 from broker.front import PASSED_OVER, Front
+from broker.ledger import Ledger
 from broker.sockets import router
 from broker.wire import MAX_FRAMES
 
@@ -24,7 +24,7 @@ class Meeting:
     def __init__(self, context, folder):
         self.context = context
         self.address = f"ipc://{folder}/front-{next(_names)}"
-        self.front = Front(router(context, self.address, Limits()), Counter())
+        self.front = Front(router(context, self.address, Limits()), Ledger())
 
     def client(self, kind=zmq.DEALER):
         socket = self.context.socket(kind)
@@ -85,7 +85,7 @@ def test_a_message_that_is_too_long_is_answered_once_and_passed_over(meeting, fr
         asked += [pair for pairs in meeting.taken() for pair in pairs]
 
     assert sorted(ref for _, ref in asked) == [b"1", b"2"]
-    assert meeting.front.counts == {"bad frames": 1}
+    assert meeting.front.ledger == {"bad frames": 1}
     meeting.front.send((peer, ref, b"{}") for peer, ref in asked)
     ref, error = client.recv_multipart()
     assert (ref, json.loads(error)["code"]) == (b"", 4)

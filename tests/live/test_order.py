@@ -79,6 +79,12 @@ def test_through_one_proxy_the_order_is_exact(cluster):
     assert len({one["interaction_id"] for one in pulled}) == len(pulled) == INTERACTIONS
     assert len({one["interaction_id"][:2] for one in pulled}) == 4
     assert inversions(pulled) == 0
+    assert counted(cluster, "p1")["inversions"] == 0
+
+
+def counted(cluster, proxy):
+    """What a proxy says of pulls in its status."""
+    return cluster.status(proxy)["proxies"][proxy]["members"]["primary"]["pulls"]
 
 
 def inversions(pulled):
@@ -99,12 +105,15 @@ def test_through_three_proxies_each_comes_once_and_few_out_of_order(cluster):
         rounds = list(iter(lambda: pulled_together(engines), []))
 
     late = sum(key(one) < max(map(key, before)) for before, after in pairwise(rounds) for one in after)
+    seen = [counted(cluster, proxy) for proxy in PROXIES]
     print(
-        f"through three proxies at the same time, ten each: {late} of {INTERACTIONS} late ({late / INTERACTIONS:.2%})"
+        f"through three proxies at the same time, ten each: {late} of {INTERACTIONS} late ({late / INTERACTIONS:.2%});"
+        f" the proxies themselves saw {sum(one['inversions'] for one in seen)}"
     )
     pulled = [one for some in rounds for one in some]
     assert len({one["interaction_id"] for one in pulled}) == len(pulled) == INTERACTIONS
     assert late < INTERACTIONS / 5
+    assert sum(one["inversions"] for one in seen) < INTERACTIONS / 5
 
 
 def pulled_together(engines):

@@ -10,6 +10,7 @@ from typing import Any
 
 from broker.errors import Code
 from broker.messages import REQUESTS
+from broker.messages.kinds import ClientType
 from tests.model import dues, engines, servers, turns
 from tests.model.asked import Asked
 from tests.model.author import Author
@@ -17,6 +18,7 @@ from tests.model.differences import differences
 from tests.model.plain import Plain, Wrong
 from tests.model.requests import services
 from tests.model.requests.catalogue import DRAWN, OFTEN, SELDOM, likely
+from tests.model.requests.proxies import OF_CLIENTS
 from tests.model.served import Served, Turn
 from tests.model.things import Client, Document, Kept, Server
 from tests.model.told import Told
@@ -29,6 +31,7 @@ HAIR_S = 0.0001
 READY = dict.fromkeys(MEDIA, 1)
 CHANGES_ALWAYS = frozenset({"RequestSubmit", "RequestPlaceInQueue", "RequestStopProcessing", "RequestHold"})
 """What always changes something when it is acked, so that its reply is kept."""
+OF_PROXIES = frozenset(name for name, kind in REQUESTS.items() if kind.senders == {ClientType.PROXY})
 KEPT_FOR_LONG_S = 10 * DEDUP_S
 
 
@@ -113,12 +116,13 @@ class Play:
     def ask(self, chance: Random) -> None:
         """Somebody asks for something."""
         name = chance.choice([*OFTEN, *sorted(DRAWN.keys() - SELDOM)])
-        allowed = [one for one in self._clients() if one.kind in REQUESTS[name].senders]
-        anyone = chance.random() < 0.03 or not allowed
-        client = chance.choice(allowed if not anyone else self._clients())
-        if not allowed and chance.random() < 0.9:
-            client = self.plain.clients[PROXY]
-        self._write(chance, client, name)
+        if chance.random() < 0.03:
+            allowed = self._clients()
+        elif name in OF_CLIENTS:
+            allowed = [client for client in self._clients() if client.proxied]
+        else:
+            allowed = [one for one in self._clients() if one.kind in REQUESTS[name].senders]
+        self._write(chance, chance.choice(allowed or [self.plain.clients[PROXY]]), name)
 
     def go_on(self, chance: Random) -> None:
         """Somebody goes on with what it has, or answers what it was offered; if nobody has, something is brought in."""
@@ -145,7 +149,7 @@ class Play:
         asked = Asked(plain, client, request, turn, turn.reply())
         if name != "RequestPing":
             client.asked = plain.now
-        if client.kind in REQUESTS[name].senders or client.kind == "Proxy":
+        if client.kind in REQUESTS[name].senders or client.kind == "Proxy" or (client.proxied and name in OF_PROXIES):
             DRAWN[name].judge(asked)
         else:
             asked.verdict({Code.ACCESS_DENIED})

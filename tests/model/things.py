@@ -140,12 +140,13 @@ class Invitation:
 
 @dataclass
 class Pin:
-    """An item as a snapshot has it."""
+    """An item as a snapshot has it. :param place: where it stands there"""
 
     ident: str
     version: int
     state: int
     workbin: Bin | None
+    place: int
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import json
 from typing import Any
 
 import pytest
@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from broker.ledger import Ledger
 from broker.wire import LISTED, PackedEvents, PackedReplies, PackedReply, Rows
 from proxy.gather import PROXY, Answers, Asker, Gather
-from proxy.links import Links
+from proxy.links import Links, Patience
 from proxy.sessions import hello
 
 NODES = ("n1", "n2", "n3")
@@ -24,10 +25,12 @@ PAYLOAD = b'{"message":"RequestPing"}'
 class Bench:
     """A gather with linked nodes; what came of asks, and the numbers that were sent."""
 
-    def __init__(self, nodes: tuple[str, ...] = NODES) -> None:
-        self.counts: Counter[str] = Counter()
-        self.links = Links(dict.fromkeys(nodes, 30.0), hello("p1", "b"), lambda client: b"{}", 10.0, self.counts)
-        self.gather = Gather(self.links, self.counts)
+    def __init__(self, nodes: tuple[str, ...] = NODES, limit: int = 1000) -> None:
+        self.counts = Ledger()
+        self.links = Links(
+            dict.fromkeys(nodes, 30.0), hello("p1", "b"), lambda client: b"{}", Patience(10.0), self.counts
+        )
+        self.gather = Gather(self.links, self.counts, limit)
         self.gather.now = NOW
         self.ended: list[tuple[str, float, Answers]] = []
         for node in nodes:
@@ -223,3 +226,24 @@ def test_every_ask_ends_once_with_what_a_plain_model_says(data: Any) -> None:
     assert len(bench.ended) == len(asks)
     assert ended_before == {str(at) for at, answers in expected.items() if None not in answers.values()}
     assert len(bench.gather) == 0 and all(not link.open for link in bench.links.links.values())
+
+
+def test_a_node_that_leaves_too_many_unanswered_is_answered_for():
+    """Given a node with as many open requests as it may have, when a client's next one comes, then it is busy there and
+    the others are asked; the proxy's own requests go through."""
+    bench = Bench(limit=3)
+    for number in range(3):
+        bench.ask(str(number), ("n2",), Asker(7))
+    number = bench.ask("last", NODES, Asker(7))
+    for node in ("n1", "n3"):
+        bench.answer(node, number, client=7)
+    ((name, _, answers),) = bench.ended
+
+    assert name == "last"
+    assert {node: reply.code for node, reply in answers.items()} == {"n1": 0, "n2": 91, "n3": 0}
+    busy = json.loads(answers["n2"].payload)
+    assert (busy["request"], busy["retry_after"]) == ("RequestPing", 0.5)
+    sent = bench.links.take()[0]
+    assert len([entry for entry in sent["n2", "primary"] if entry.client]) == 4  # an introduction, and three requests
+    bench.ask("own", ("n2",))
+    assert len(bench.links.take()[0]["n2", "primary"]) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from broker.conditions import compile_order
 from broker.errors import Code, Refusal
+from broker.ledger import Ledger
 from broker.messages import REQUESTS, encode
 from broker.messages.interactions import EventInteractionsFound
 from broker.messages.kinds import Merge
@@ -35,7 +35,7 @@ class Head(msgspec.Struct):
 
 def terms(request: Any = STOP, **head: Any) -> Terms:
     """What a merge may look at."""
-    return Terms(request, Head(**head), Counter())
+    return Terms(request, Head(**head), Ledger())
 
 
 def said(code: int = 0, **fields: Any) -> PackedReply:

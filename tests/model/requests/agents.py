@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from broker.errors import Code
-from tests.model.asked import Asked
+from tests.model.asked import Asked, Faults
 from tests.model.author import Author
 from tests.model.plain import Plain
 from tests.model.requests.entries import Entry, Next, no_fields, same
@@ -26,8 +26,12 @@ def write_login(author: Author) -> Document:
 
 
 def login(asked: Asked) -> None:
-    plain, faults = asked.plain, set[Code]()
-    agent_id, place_id = asked["agent_id"], asked["place_id"]
+    log_in(asked, set[Code]())
+
+
+def log_in(asked: Asked, faults: Faults) -> Agent | None:
+    """The agent, if nothing speaks against it."""
+    plain, agent_id, place_id = asked.plain, asked["agent_id"], asked["place_id"]
     at_place = next((one for one in plain.agents.values() if place_id and one.place_id == place_id), None)
     known = next((one for one in plain.agents.values() if one.agent_id == agent_id), None)
     if at_place is not None and at_place is not known:
@@ -35,12 +39,13 @@ def login(asked: Asked) -> None:
     if known is not None and known.place_id != place_id:
         faults.add(Code.AGENT_ELSEWHERE)
     if not asked.verdict(faults):
-        return
+        return None
     if known is None:
         known = Agent(agent_id, place_id, dict(asked["media_list"]), [])
         plain.agents[known.key] = known
     if asked.client.name not in known.clients:
         known.clients.append(asked.client.name)
+    return known
 
 
 def logout(asked: Asked) -> None:

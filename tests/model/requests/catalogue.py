@@ -10,6 +10,7 @@ from tests.model.requests import (
     invitations,
     operations,
     parties,
+    proxies,
     pulls,
     queues,
     reporting,
@@ -36,6 +37,7 @@ _MODULES = (
     reporting,
     strategies,
     services,
+    proxies,
 )
 DRAWN: dict[str, Entry] = {}
 for _module in _MODULES:

@@ -33,6 +33,14 @@ def status(asked: Asked) -> None:
         raise Wrong(f"{shown} is not {known}")
 
 
+def ledger(asked: Asked) -> None:
+    """What was dropped is no part of the node's state; only that it is told is looked at here."""
+    if asked.verdict(() if asked["node"] == "n1" else {Code.WRONG_VALUE}) and asked.reply:
+        counted = sum(number for reasons in asked.reply.get("peers", {}).values() for number in reasons.values())
+        if counted != asked.reply["dropped"]:
+            raise Wrong(f"{asked.reply} does not add up")
+
+
 def write_node(author: Author) -> Document:
     return {"node": "n2" if author.seldom() else "n1"}
 
@@ -76,6 +84,7 @@ def likely(plain: Plain) -> Iterator[Next]:
 REQUESTS = {
     "RequestGetStatus": Entry(no_fields, status),
     **same(("RequestDrain", "RequestUndrain"), Entry(write_node, drain)),
+    "RequestGetLedger": Entry(write_node, ledger),
     "RequestSwitchover": Entry(write_node, switchover),
     "RequestReconfigure": Entry(no_fields, reconfigure),
 }
