@@ -10,6 +10,7 @@ from tests.node.conftest import make_configuration
 
 START = 1_790_000_000.0
 SETTINGS: dict[str, Any] = {
+    "login_session_timeout": 0,
     "keepalive_interval": 3600.0,
     "delivering_timeout": 30.0,
     "default_max_submitted_per_router": 4,
