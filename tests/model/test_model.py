@@ -22,7 +22,6 @@ WALKS = int(os.environ.get("IXN_MODEL_WALKS", "40"))
 STEPS = 400
 LEFT_OUT = {
     "RequestRegisterClient": "every client begins with it, and comes back with it after a crash",
-    **dict.fromkeys(("RequestReserveAgent", "RequestCancelAgentReservation", "RequestAgentLoad"), "not modelled yet"),
 }
 """Requests that are not drawn, and why."""
 CHANCES = st.randoms(use_true_random=True)

@@ -14,6 +14,7 @@ from tests.model.requests import (
     pulls,
     queues,
     reporting,
+    reservations,
     services,
     sessions,
     snapshots,
@@ -37,6 +38,7 @@ _MODULES = (
     reporting,
     strategies,
     services,
+    reservations,
     proxies,
 )
 DRAWN: dict[str, Entry] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from broker.errors import Code
+from tests.model import capacity
 from tests.model.asked import Asked
 from tests.model.author import Author
 from tests.model.plain import Plain, Wrong
@@ -67,6 +68,7 @@ def reconfigure(asked: Asked) -> None:
     if world == plain.world:
         return
     plain.world = world
+    capacity.log_out_surplus(plain)
     plain.paces_begin()
     plain.ordered = {queue: paused for queue, paused in plain.ordered.items() if queue in world.queues}
     for pull in [pull for pull in plain.pulls if pull.view not in world.views]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from broker.errors import Code
+from tests.model import capacity
 from tests.model.asked import Asked
 from tests.model.author import Author
 from tests.model.plain import Wrong
@@ -11,14 +12,17 @@ from tests.model.requests.entries import Entry
 from tests.model.requests.snapshots import find, write_own
 from tests.model.things import Document
 from tests.model.turns import fits
-from tests.model.world import DEDUP_S, MEDIA
+from tests.model.world import AGENTS, DEDUP_S, MEDIA
 
-OF_CLIENTS = frozenset({"RequestAlignAgent", "RequestRecall"})
-"""What a proxy asks under the number of a client."""
+OF_CLIENTS = {"RequestAlignAgent": ("AgentApplication",), "RequestRecall": ("AgentApplication", "RoutingEngine")}
+"""What a proxy asks under the number of a client, and of which clients."""
 
 
 def write_align(author: Author) -> Document:
-    media = {name: author.one(0, 1) for name in MEDIA if author.some()}
+    agent = author.plain.agent_of(author.client)
+    own = agent.seats if agent and not agent.vanished else set[str]()
+    free = [name for name in MEDIA if not capacity.taken(author.plain, capacity.seats_of([name]) - own)]
+    media = {name: author.one(0, 1) for name in free if author.some()}
     return {**agents.write_login(author), "media_list": media, "donot_disturb": author.some()}
 
 
@@ -31,6 +35,8 @@ def align(asked: Asked) -> None:
         return
     if agent is not None:
         agent.media, agent.donot_disturb = dict(asked["media_list"]), asked["donot_disturb"]
+        agent.seats |= capacity.seats_of(agent.media)
+        agent.reasons, agent.reason = {}, asked["reason"]
 
 
 def write_recall(author: Author) -> Document:
@@ -84,7 +90,24 @@ def arrange(asked: Asked) -> None:
             pin.place = place
 
 
+def write_load(author: Author) -> Document:
+    names = [*AGENTS.values(), ("NOBODY", None)]
+    agent_id, place_id = author.one(*names)
+    load = {author.one("voice", "email"): author.one([1, 0], [0, 1], [2, 1])}
+    fields = {"tenant_id": 101, "agent_id": agent_id, "elsewhere": load if author.some() else {}}
+    return fields | ({"place_id": place_id} if place_id else {})
+
+
+def elsewhere(asked: Asked) -> None:
+    """What an agent has at other nodes counts, too."""
+    agent = next((one for one in asked.plain.agents.values() if one.agent_id == asked["agent_id"]), None)
+    there = agent is not None and asked["place_id"] in (None, agent.place_id)
+    if asked.verdict(() if there else {Code.NOT_LOGGED_IN}) and agent:
+        agent.elsewhere = asked["elsewhere"] or None
+
+
 REQUESTS = {
+    "RequestAgentLoad": Entry(write_load, elsewhere),
     "RequestAlignAgent": Entry(write_align, align),
     "RequestRecall": Entry(write_recall, recall),
     "RequestSnapshotOrder": Entry(write_own, order),
