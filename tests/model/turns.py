@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.model import engines, servers, topics
+from tests.model import capacity, engines, reservations, servers, topics
 from tests.model.plain import Plain, Wrong
 from tests.model.served import Said, Turn
 from tests.model.things import Document, Item
@@ -10,6 +10,9 @@ from tests.model.things import Document, Item
 
 def settle(plain: Plain, turn: Turn) -> None:
     """:raises Wrong: it said what it should not have, or has not said what it should"""
+    for key in plain.freed:
+        reservations.release(plain, key)
+    plain.freed.clear()
     engines.pass_on(plain, turn)
     servers.go_on(plain, turn)
     topics.judge(plain, turn)
@@ -20,9 +23,12 @@ def settle(plain: Plain, turn: Turn) -> None:
             engines.pushed(plain, said)
         elif said.document["message"] == "EventViewHead":
             plain.heads[said.document["view_id"]] = said.document
-    for complaint in (_unanswered(plain), engines.waits_in_vain(plain), _pull_waits(plain), _head_untold(plain)):
-        if complaint:
-            raise Wrong(complaint)
+        elif said.document["message"] == "EventAgentLoad":
+            key = f"101/{said.document.get('agent_id', '')}@{said.document.get('place_id', '')}"
+            plain.agent_loads[key] = said.document.get("load", {})
+    complaints = [judge(plain) for judge in JUDGES]
+    if any(complaints):
+        raise Wrong("; ".join(filter(None, complaints)))
 
 
 def _late(plain: Plain, said: Said) -> None:
@@ -39,8 +45,10 @@ def _late(plain: Plain, said: Said) -> None:
 
 
 def fits(reply: Document, due: Document) -> bool:
-    """Whether a reply has what it has to have."""
-    return all(reply.get(name) == value for name, value in due.items())
+    """Whether a reply has what it has to have; where several values would do, one of them."""
+    return all(
+        reply.get(name) in value if isinstance(value, set) else reply.get(name) == value for name, value in due.items()
+    )
 
 
 def _served(plain: Plain, said: Said) -> None:
@@ -96,3 +104,7 @@ def _head(plain: Plain, view: str, *, ignore_hold: bool) -> list[list[object] | 
     known = plain.world.views[view]
     keys = [known.key(item) for item in plain.waiting(view, ignore_hold=ignore_hold)]
     return [*keys[: None if known.divided else 1]] or [None]
+
+
+JUDGES = (_unanswered, engines.waits_in_vain, _pull_waits, _head_untold, capacity.untold)
+"""What has to be true whenever all is said; each complains in words."""
