@@ -29,6 +29,7 @@ from tests.model.things import (
     Service,
     Snapshot,
     Topic,
+    Watched,
     Wish,
 )
 from tests.model.world import BACKING, COMPLETED, DISABLED, GROUPS, OWNERS, WORLD
@@ -65,7 +66,7 @@ class Plain:
         self.told: set[tuple[str, Bin]] = set()
         self.topics: set[Topic] = set()
         self.pulls: list[Pull] = []
-        self.heads: dict[str, Document] = {}
+        self.heads: dict[str, Watched] = {}
         self.loads: dict[tuple[str, str], Load] = {}
         self.paces: dict[tuple[str, str | None], Pace] = {}
         """Of engines' sessions, and of configured strategies at these."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from broker.rates import Pace
 
@@ -181,6 +181,13 @@ class Snapshot:
     session: str
     pins: list[Pin]
     used: float
+
+
+class Watched(NamedTuple):
+    """A view that the proxy watches. :param keys: how many of the first ones it wants to know; :param told: the last"""
+
+    keys: int
+    told: Document
 
 
 @dataclass

@@ -22,7 +22,8 @@ def settle(plain: Plain, turn: Turn) -> None:
         elif said.document["message"] == "EventRouteRequest":
             engines.pushed(plain, said)
         elif said.document["message"] == "EventViewHead":
-            plain.heads[said.document["view_id"]] = said.document
+            watched = plain.heads[said.document["view_id"]]
+            plain.heads[said.document["view_id"]] = watched._replace(told=said.document)
         elif said.document["message"] == "EventAgentLoad":
             key = f"101/{said.document.get('agent_id', '')}@{said.document.get('place_id', '')}"
             plain.agent_loads[key] = said.document.get("load", {})
@@ -91,19 +92,21 @@ def _pull_waits(plain: Plain) -> str | None:
 
 
 def _head_untold(plain: Plain) -> str | None:
-    for view, told in plain.heads.items():
-        due = [_head(plain, view, ignore_hold=False), _head(plain, view, ignore_hold=True)]
-        head, any_head = told.get("head"), told.get("any_head") or told.get("head")
-        if head not in due[0] or any_head not in due[1]:
-            return f"the proxy was told {told}, and {view} has {due}"
+    for view, (reach, told) in plain.heads.items():
+        known = plain.world.views[view]
+        live, every = ([known.key(item) for item in plain.waiting(view, ignore_hold=hold)] for hold in (False, True))
+        line = [told["head"], *told.get("next", [])] if told.get("head") else []
+        right = line[1:] == [] and _may_be_first(line, live) if known.divided else line == live[:reach]
+        any_head = told.get("any_head") or told.get("head")
+        right &= _may_be_first([any_head] if any_head else [], every if known.divided else every[:1])
+        if not right or (line and (told["depth"] > len(line)) != (len(live) > len(line))):
+            return f"the proxy was told {told}, and {view} has {live}, with what is on hold {every}"
     return None
 
 
-def _head(plain: Plain, view: str, *, ignore_hold: bool) -> list[list[object] | None]:
-    """What may be told as the head of a view."""
-    known = plain.world.views[view]
-    keys = [known.key(item) for item in plain.waiting(view, ignore_hold=ignore_hold)]
-    return [*keys[: None if known.divided else 1]] or [None]
+def _may_be_first(line: list[list[object]], keys: list[list[object]]) -> bool:
+    """Whether the head that was told is one of these; none, when there are none."""
+    return line[0] in keys if line else not keys
 
 
 JUDGES = (_unanswered, engines.waits_in_vain, _pull_waits, _head_untold, capacity.untold)

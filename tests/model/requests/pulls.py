@@ -8,7 +8,7 @@ from tests.model.asked import Asked, Faults
 from tests.model.author import Author
 from tests.model.plain import Wrong
 from tests.model.requests.entries import Entry
-from tests.model.things import QUEUED, Agent, Document, Item, Pull
+from tests.model.things import QUEUED, Agent, Document, Item, Pull, Watched
 from tests.model.turns import are_first
 from tests.model.world import IN_BINS, PULL_HOLD_S, WORKBINS
 
@@ -165,13 +165,14 @@ def _untakeable(asked: Asked, ident: str, before: list[Item]) -> Code | None:
 
 
 def write_watch(author: Author) -> Document:
-    return {"view_id": author.one(*author.plain.world.views, *["None/all"] * author.seldom())}
+    view = author.one(*author.plain.world.views, *["None/all"] * author.seldom())
+    return {"view_id": view, "keys": author.one(1, 2, 4, 64)}
 
 
 def watch(asked: Asked) -> None:
     faults = {Code.UNKNOWN_VIEW} if asked["view_id"] not in asked.plain.world.views else set()
     if asked.verdict(faults) and asked.reply:
-        asked.plain.heads[asked["view_id"]] = asked.reply
+        asked.plain.heads[asked["view_id"]] = Watched(asked["keys"], asked.reply)
 
 
 REQUESTS = {"RequestPull": Entry(write_pull, pull), "RequestWatchView": Entry(write_watch, watch)}
