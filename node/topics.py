@@ -45,12 +45,13 @@ def want(node: NodeCore, call: Call, keys: list[Key], *, reporting: bool = False
 
 
 def unsubscribe(node: NodeCore, call: Call) -> EventAck:
-    """RequestUnsubscribe."""
+    """RequestUnsubscribe: all of the topics, or none."""
     request: RequestUnsubscribe = call.request
+    keys = [key_of(topic, call.session.tenants) for topic in request.topics or ()]
     if request.topics is None:
         forget(node, call.session.session_id, reporting=False)
-    for topic in request.topics or ():
-        unwant(node, call, key_of(topic, call.session.tenants))
+    for key in keys:
+        unwant(node, call, key)
     return EventAck()
 
 

@@ -39,6 +39,10 @@ class Asked:
         assert self.turn.ref is not None
         return self.turn.ref
 
+    @property
+    def refused(self) -> bool:
+        return self.reply is not None and self.reply["message"] == "EventError"
+
     def verdict(self, faults: Iterable[Code], *, later: bool = False) -> bool:
         """Whether the request is done. :raises Wrong: it is not as it should be"""
         expected = {int(code) for code in faults}
@@ -47,7 +51,7 @@ class Asked:
             if expected or not later:
                 raise Wrong(f"no reply, expected {expected or 'an ack'}: {self.request}")
             return True
-        code = reply["code"] if reply["message"] == "EventError" else None
+        code = reply["code"] if self.refused else None
         if (code is None and expected) or (code is not None and code not in expected):
             raise Wrong(f"expected {expected or 'no error'}, not {reply}, for {self.request}")
         if not expected and later:

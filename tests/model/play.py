@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -43,6 +44,8 @@ class Play:
         self.plain = Plain(START)
         self.told = Told()
         self.events: list[Document] = []
+        self.done: Counter[str] = Counter()
+        """How often each request was acked, or waits; and ``name!`` how often it was refused."""
         self._hear(self.served.events)
         self._numbers = count(1)
         self._dedups = count(1)
@@ -150,6 +153,7 @@ class Play:
         """Holds what the node does against the model, which does it then."""
         name, plain = request["message"], self.plain
         asked = Asked(plain, client, request, turn, turn.reply())
+        self.done[name + "!" * asked.refused] += 1
         if name != "RequestPing":
             client.asked = plain.now
         if client.kind in REQUESTS[name].senders or client.kind == "Proxy" or (client.proxied and name in OF_PROXIES):
@@ -293,7 +297,8 @@ class Play:
     def crash(self, chance: Random) -> None:
         """The member is gone; the next one has the file. The clients come back, and the proxy asks again for what it
         has no reply to."""
-        if chance.random() > 0.7:
+        busy = self.plain.reserved or self.plain.invitations or self.plain.services
+        if chance.random() > (0.3 if busy else 0.7):
             self._fail_over()
 
     def _fail_over(self) -> None:

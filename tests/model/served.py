@@ -4,6 +4,7 @@ written, and a crash leaves nothing but the file."""
 from __future__ import annotations
 
 import json
+from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ from tests.model.world import START, WORLD, WORLDS
 from tests.orders import obey_node, standby
 
 FOLD_ROWS = 5
+REMEMBERED = 2000
+"""Things that happened last are kept, to be shown with what went wrong."""
 Source = tuple[bytes, int]
 
 
@@ -85,6 +88,7 @@ class Served:
         self.open: dict[int, tuple[Source, Document]] = {}
         self._refs = 0
         self._epoch = 0
+        self._past: deque[tuple[float, Any, Any]] = deque(maxlen=REMEMBERED)
         self.events = self._start().events
 
     def _start(self) -> Turn:
@@ -110,6 +114,7 @@ class Served:
 
     def crash(self) -> Turn:
         """The process is gone, and with it all that was not in the file. Another one starts."""
+        self._past.append((self.now, "the member is gone, the other one starts", ""))
         self.store.close()
         return self._start()
 
@@ -123,6 +128,7 @@ class Served:
         if ref is None:
             self._refs += 1
             ref = self._refs
+        self._past.append((self.now, f"{_name(source)} asks {ref}:", request))
         payload = json.dumps(request).encode()
         if source[1] == 0:
             self.core.receive(self.now, source, str(ref).encode(), payload)
@@ -144,6 +150,7 @@ class Served:
 
     def happens(self, name: str, *what: Any) -> Turn:
         """What the shell tells the core: ``connected``, ``disconnected``, ``answered``, ``lost``."""
+        self._past.append((self.now, name, what))
         getattr(self.core, name)(self.now, *what)
         return self._batch()
 
@@ -175,7 +182,13 @@ class Served:
         dialled = [(one.name, one.refid, json.loads(one.payload)) for one in batch.dialled]
         turn = Turn(ref, said, dialled, [json.loads(event.payload) for event in batch.events.events])
         turn.file = self.file
+        self._past += [(self.now, f"    {_name(one.source)} is told {one.ref or ''}:", one.document) for one in said]
+        self._past += [(self.now, "    event", event) for event in turn.events]
         return turn
+
+    def lines(self) -> list[str]:
+        """What happened last, one thing a line."""
+        return [f"{now - START:.4f} {what} {thing}" for now, what, thing in self._past]
 
     def _read(self, read: Read) -> Said:
         """Past events, from the database."""
@@ -188,3 +201,7 @@ class Served:
             self.folding.begin(self.core.rev)
         self.store.fold(self._epoch, self.folding.next(FOLD_ROWS))
         self.folding.written()
+
+
+def _name(source: Source) -> str:
+    return source[0].decode() + (f" {source[1]}" if source[1] else "")

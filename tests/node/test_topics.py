@@ -182,3 +182,15 @@ class TestOneAgentOrPlace:
         reporter = driver.client("stat", "ReportingEngine")
         assert reporter.ask("RequestStartPlaceAgentStateReporting", **fields)["code"] == code
         assert reporter.ask("RequestStopPlaceAgentStateReporting", **fields)["code"] == code
+
+
+def test_what_is_wrong_ends_nothing(driver, media):
+    # given a client with a topic
+    watcher = driver.client("watcher", "Monitor")
+    watcher.ask("RequestSubscribe", topics=[topic(queue="Inbound")])
+    # when it unsubscribes from that and from what is no topic
+    reply = watcher.ask("RequestUnsubscribe", topics=[topic(queue="Inbound"), topic(queue="Done", agent_id="VICKY")])
+    # then it is refused, and told on
+    assert reply["code"] == 3
+    submit(media)
+    assert watcher.told() == ["EventInteractionSubmitted"]

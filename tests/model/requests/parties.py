@@ -18,6 +18,9 @@ def write_target(author: Author) -> Document:
     others = [agent for agent in author.plain.agents.values() if author.client.name not in agent.clients]
     willing = [agent for agent in others if not agent.donot_disturb and not author.seldom()] or others
     fields["agent_id"] = author.one(*[agent.agent_id for agent in willing] or ["VICKY"])
+    reserved = [author.plain.agents[key].agent_id for key in author.plain.reserved]
+    if reserved and author.some():
+        fields["agent_id"] = author.one(*reserved)
     if author.some():
         fields["timeout"] = author.one(5, 50)
     return fields

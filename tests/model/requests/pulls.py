@@ -10,29 +10,36 @@ from tests.model.plain import Wrong
 from tests.model.requests.entries import Entry
 from tests.model.things import QUEUED, Agent, Document, Item, Pull, Watched
 from tests.model.turns import are_first
-from tests.model.world import IN_BINS, PULL_HOLD_S, WORKBINS
+from tests.model.world import IN_BINS, OWNERS, PULL_HOLD_S, WORKBINS
 
 HOLD = {"pull-for-strategy": 1}
 
 
 def write_pull(author: Author) -> Document:
     fields: Document = {"tenant_id": 101, "count": author.one(1, 1, 2, 5)}
-    kind = author.one("view", "view", "view", "ids", "bin")
+    kind = author.one("view", "view", "view", "ids", "bin", *["bin"] * 3 * bool(_filled(author)))
     if kind == "view":
         fields["view_id"] = author.one(*author.plain.world.views)
         if author.some():
             fields["extension"] = HOLD
     elif kind == "ids":
-        idents = list({author.ident(), author.ident()})
+        idents = sorted({author.ident(), author.ident()})
         fields |= {"view_id": "_system_", "pull_parameters": {"interaction_ids": idents}}
     else:
-        workbin = author.one(*WORKBINS)
+        workbin = author.one(*WORKBINS, *_filled(author) * 3)
         fields |= {"view_id": f"{workbin['type']}/PrivateView", "workbin": workbin}
     if author.seldom():
         fields["ignore_hold"] = True
     if author.client.kind == "RoutingEngine" and author.seldom():
         fields["strategy_id"] = author.one("Greeting", "Slow")
     return fields
+
+
+def _filled(author: Author) -> list[Document]:
+    """Workbins in which there is something, that the client's agent may use."""
+    agent = author.plain.agent_of(author.client)
+    named = [(one, (one["type"], one.get(OWNERS[one["type"]]))) for one in WORKBINS if len(one) > 1]
+    return [one for one, key in named if agent and author.plain.uses(agent, key) and author.plain.in_bin(key)]
 
 
 def pull(asked: Asked) -> None:

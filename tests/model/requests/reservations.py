@@ -75,7 +75,7 @@ def cancel(asked: Asked) -> None:
 
 def likely(plain: Plain) -> Iterator[Next]:
     """Where one engine wants an agent, another one does, too; it is used, or given back."""
-    for key in {key for key, wishes in plain.wishes.items() if wishes} | plain.reserved.keys():
+    for key in sorted({key for key, wishes in plain.wishes.items() if wishes} | plain.reserved.keys()):
         for name in ("engine1", "engine2"):
             yield plain.clients[name], "RequestReserveAgent"
         standing = plain.reserved.get(key)
