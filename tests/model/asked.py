@@ -14,7 +14,7 @@ from broker.messages.objects import PROPERTIES, SETTABLE
 from tests.model.plain import Plain, Wrong
 from tests.model.served import Turn
 from tests.model.things import Agent, Bin, Client, Document, Item
-from tests.model.world import DISABLED, OWNERS, TYPES
+from tests.model.world import AGENTS, DISABLED, OWNERS, TYPES
 
 Faults = set[Code]
 
@@ -29,6 +29,8 @@ class Asked:
         self.turn = turn
         self.reply = reply
         self.file = turn.file
+        self.acts_as: str | None = None
+        """The party of the item that the client is or acts for, when it is one."""
 
     def __getitem__(self, name: str) -> Any:
         return self.request.get(name)
@@ -58,6 +60,22 @@ class Asked:
             raise Wrong(f"{reply} came too early, for {self.request}")
         return not expected
 
+    def judge_causes(self) -> None:
+        """Events that this request has caused name it, and who has asked: the party that the client is or acts for, or
+        itself. :raises Wrong: somebody else is named"""
+        agent = self.plain.name_of(self.acts_as) if self.acts_as else None
+        for event in self.turn.events:
+            if event.get("cause") != self["message"] or self["message"] == "RequestPull":
+                continue
+            actor = event.get("actor", {})
+            named = {actor.get("client_name"), actor.get("router_id"), *self._names(actor)}
+            if (agent is not None and actor.get("agent_id") != agent) or self.client.name not in named:
+                raise Wrong(f"{event} is not by {self.client}, {self.acts_as}")
+
+    def _names(self, actor: Document) -> list[str]:
+        """The clients that log in as an agent."""
+        return [name for name, (agent_id, _) in AGENTS.items() if agent_id == actor.get("agent_id")]
+
     # -- what many requests look at
 
     def item(self, faults: Faults) -> Item | None:
@@ -86,7 +104,8 @@ class Asked:
         token = self["token"]
         if token is not None and (item.holding is None or item.holding.token != token):
             faults.add(Code.BAD_TICKET)
-        if self.client.kind == "MediaServer" or self.holder(item) is not None:
+        self.acts_as = self.holder(item)
+        if self.client.kind == "MediaServer" or self.acts_as is not None:
             return
         if item.holding is None and item.lock is not None and item.lock[0] == self.client.session:
             return

@@ -82,6 +82,12 @@ class Plain:
         self.wishes: dict[str, list[Wish]] = {}
         self.decisions: dict[str, float] = {}
         """Reservations, requests for them, and when the first of these are decided on; by agents' keys."""
+        self.statuses: dict[str, tuple[object, ...]] = {}
+        """What clients were told last of their agents."""
+        self.contents: dict[tuple[str, Bin], set[str]] = {}
+        """What sessions know to be in the workbins that they are told of."""
+        self.revoked: set[tuple[tuple[bytes, int], int]] = set()
+        """Who has to be told that an invitation is taken back: where, and its ticket."""
         self.late: dict[int, Document] = {}
         self.said: list[Document] = []
         """All reporting events."""
@@ -231,6 +237,8 @@ class Plain:
     def end(self, invitation: Invitation, code: Code, *, returns: bool = True) -> None:
         """An invitation comes to nothing."""
         del self.invitations[invitation.ticket]
+        here = [self.clients[name] for name in self.agents[invitation.agent].clients if self.clients[name].here]
+        self.revoked |= {(client.source, invitation.ticket) for client in here if code is not Code.REJECTED}
         self.answer(invitation.ref, {"message": "EventError", "code": int(code)})
         self.keep(invitation.request, None)
         if returns and invitation.purpose == "deliver":
@@ -365,6 +373,8 @@ class Plain:
         self.pulls.clear()
         self.late.clear()
         self.heads.clear()
+        self.statuses.clear()
+        self.contents.clear()
         self.agent_loads.clear()
         self.decisions.clear()
         for wish in [wish for wishes in self.wishes.values() for wish in wishes]:

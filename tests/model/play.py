@@ -160,6 +160,7 @@ class Play:
             DRAWN[name].judge(asked)
         else:
             asked.verdict({Code.ACCESS_DENIED})
+        asked.judge_causes()
         if "dedup_id" in request and turn.ref is not None:
             self._keep(client, request, turn.ref, asked.reply)
         self._settle(turn)

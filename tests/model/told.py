@@ -102,7 +102,7 @@ class Told:
         if "old_state" in event and self._before(event, seen) != (event.get("old_queue"), event["old_state"]):
             yield f"{event} was {self._before(event, seen)}"
         seen.queue, seen.state, seen.priority = part.get("queue"), part["interaction_state"], part["priority"]
-        seen.workbin = _bin(part.get("workbin"))
+        seen.workbin = bin_of_document(part["workbin"]) if "workbin" in part else None
         yield from _of_parties(event, seen)
         if name in ("EventHeld", "EventResumed"):
             if seen.held is (name == "EventHeld"):
@@ -164,9 +164,8 @@ def _of_parties(event: Document, seen: Seen) -> Iterator[str]:
         seen.invited = [one for one in seen.invited if one != party]
 
 
-def _bin(workbin: Document | None) -> Bin | None:
-    if workbin is None:
-        return None
+def bin_of_document(workbin: Document) -> Bin:
+    """A workbin as messages name it."""
     return workbin["type"], next(workbin[name] for name in OWNERS if name in workbin)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.model import capacity, engines, reservations, servers, topics
+from tests.model import capacity, engines, notes, reservations, servers, topics
 from tests.model.plain import Plain, Wrong
 from tests.model.served import Said, Turn
 from tests.model.things import Document, Item
@@ -16,6 +16,7 @@ def settle(plain: Plain, turn: Turn) -> None:
     engines.pass_on(plain, turn)
     servers.go_on(plain, turn)
     topics.judge(plain, turn)
+    notes.judge(plain, turn)
     for said in turn.said:
         if said.ref is not None:
             _late(plain, said)

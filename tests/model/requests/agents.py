@@ -28,7 +28,9 @@ def write_login(author: Author) -> Document:
 
 
 def login(asked: Asked) -> None:
-    log_in(asked, set[Code]())
+    agent = log_in(asked, set[Code]())
+    if agent is not None:
+        asked.plain.statuses[asked.client.name] = ()  # it is told, whatever it knew
 
 
 def log_in(asked: Asked, faults: Faults) -> Agent | None:
