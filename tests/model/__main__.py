@@ -88,10 +88,10 @@ def _plant_all(seed: int, most: int) -> int:
 
 
 def _catch(name: str, seed: int, most: int) -> str | None:
-    """How a planted bug was found; None: it was not."""
-    for count in range(1, most + 1):
+    """How a planted bug was found; None: it was not. The walk that has found it before comes first."""
+    for count, one in enumerate((PLANTED[name].seed, *range(seed, seed + most - 1)), start=1):
         with planted(name):
-            walked = walk(seed + count - 1)
+            walked = walk(one)
         if walked.fault:
             return f"{count:>3} walks, step {walked.steps:>3}: {' '.join(walked.fault.split())[:110]}"
     return None

@@ -35,11 +35,16 @@ Function = Callable[..., Any]
 
 
 class Bug(NamedTuple):
-    """One line of a function of the node. :param line: as it is, :param instead: and as it is with the bug"""
+    """One line of a function of the node.
+
+    :param line: as it is; :param instead: and as it is with the bug
+    :param seed: of a walk that found it once, and is walked first
+    """
 
     where: Function
     line: str
     instead: str
+    seed: int = 0
 
 
 PLANTED = {

@@ -46,9 +46,12 @@ class Play:
         self.events: list[Document] = []
         self.done: Counter[str] = Counter()
         """How often each request was acked, or waits; and ``name!`` how often it was refused."""
-        self._hear(self.served.events)
         self._numbers = count(1)
         self._dedups = count(1)
+
+    def begin(self) -> None:
+        """Everybody comes, and agents log in."""
+        self._hear(self.served.events)
         for name in CLIENTS:
             self._register(name)
         for name, (agent_id, place_id) in AGENTS.items():

@@ -47,6 +47,7 @@ class NodeAgainstModel(RuleBasedStateMachine):
     def begin(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.play = Play(Path(self.folder.name))
+        self.play.begin()
 
     @rule(chance=CHANCES)
     def ask(self, chance: Random) -> None:

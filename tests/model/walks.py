@@ -44,6 +44,7 @@ def walk(seed: int, steps: int = STEPS) -> Walked:
     with TemporaryDirectory() as folder:
         play = Play(Path(folder))
         try:
+            play.begin()
             while made < steps:
                 made += 1
                 chance.choice(ACTS)(play, chance)

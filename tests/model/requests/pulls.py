@@ -23,7 +23,8 @@ def write_pull(author: Author) -> Document:
         if author.some():
             fields["extension"] = HOLD
     elif kind == "ids":
-        idents = sorted({author.ident(), author.ident()})
+        locked = [item.ident for item in author.plain.items.values() if item.lock]
+        idents = sorted({author.ident(), author.one(*locked) if locked and author.some() else author.ident()})
         fields |= {"view_id": "_system_", "pull_parameters": {"interaction_ids": idents}}
     else:
         workbin = author.one(*WORKBINS, *_filled(author) * 3)

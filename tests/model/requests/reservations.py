@@ -81,7 +81,7 @@ def likely(plain: Plain) -> Iterator[Next]:
         standing = plain.reserved.get(key)
         owner = plain.of_session(standing.session) if standing else None
         if owner is not None:
-            yield owner, "RequestDeliver"
+            yield from [(owner, "RequestDeliver" if plain.held_by(owner.session) else "RequestPull")] * 4
             yield owner, "RequestCancelAgentReservation"
 
 
