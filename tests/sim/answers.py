@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from broker.errors import Code
 from tests.sim.clients import EXPIRED, OK, REFUSED, Operation
-from tests.sim.model import PRINCIPAL, Document, Execution, NodeModel, Span, plain
+from tests.sim.model import PRINCIPAL, Execution, NodeModel, Span, plain
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -112,8 +112,6 @@ def answers_are_true(world: World) -> Faults:
             yield from _ticket_faults(world, operation, began, ended)
         elif operation.code == 0 and operation.message == "RequestGetInteractionProperties":
             yield from _reading_faults(world, operation, began, ended)
-        elif operation.code == 0 and operation.message == "RequestFindInteractions":
-            yield from _finding_faults(world, operation, began, ended)
 
 
 def _spans(world: World, ident: str, begin: float, end: float) -> list[list[Span]]:
@@ -141,32 +139,6 @@ def _reading_faults(world: World, operation: Operation, began: float, ended: flo
         if any(span.state is not None and plain(span.state) == told for span in spans):
             return
     yield f"never was like that: {operation} {told}"
-
-
-CONDITIONS: dict[str, Callable[[Document], bool]] = {
-    "": lambda state: True,
-    "queue = 'Inbound'": lambda state: state.get("queue") == "Inbound",
-    "priority >= 2": lambda state: bool(state["priority"] >= 2),
-    "interaction_state = 0": lambda state: bool(state["interaction_state"] == 0),
-}
-
-
-def _finding_faults(world: World, operation: Operation, began: float, ended: float) -> Faults:
-    holds = CONDITIONS[operation.fields["condition"]]
-    found = {one["interaction_id"]: one for one in operation.reply["interactions"]}
-    if len(found) != len(operation.reply["interactions"]):
-        yield f"found twice: {operation} {sorted(one['interaction_id'] for one in operation.reply['interactions'])}"
-    missing = operation.reply.get("missing") or []
-    for node, model in world.asked_of(operation).items():
-        for ident in model.interactions.versions:
-            spans = list(model.interactions.spans(ident, began, ended))
-            always = all(span.state is not None and holds(span.state) for span in spans)
-            if always and ident not in found and node not in missing:
-                yield f"not found, and was there all the time: {ident} by {operation}"
-    for ident, state in found.items():
-        every = [span.state for spans in _spans(world, ident, began, ended) for span in spans if span.state is not None]
-        if not any(holds(one) and plain(one) == plain(state) for one in every):
-            yield f"found, and never was like that: {state} by {operation}"
 
 
 def requests_were_answered_once(world: World) -> Faults:

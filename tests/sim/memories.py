@@ -60,10 +60,13 @@ def _index_faults(name: str, memory: Memory) -> Faults:
         there = {
             (*view.order.key(interaction), ident)
             for ident, interaction in memory.interactions.items()
-            if interaction.queue == view.queue and waits(interaction) and view.condition.matches(interaction)
+            if interaction.queue == view.queue
+            and waits(interaction, ignore_hold=True)
+            and view.condition.matches(interaction)
         }
-        if set(view.keys) != there or set(view.of.values()) != there:
-            yield f"{name}: view {view.view_id} has {list(view.keys)} of {there}"
+        live = {key for key in there if waits(memory.interactions[key[-1]])}
+        if set(view.keys) != live or set(view.of.values()) != there:
+            yield f"{name}: view {view.view_id} has {list(view.keys)} of {live}, and held {view.held_ids}"
 
 
 # -- nodes at the end

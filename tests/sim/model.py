@@ -28,6 +28,8 @@ PRINCIPAL = {
 }
 """The event that shows that a request was executed."""
 
+TAKEN = ("EventTakenFromQueue", "EventTakenFromWorkbin")
+
 
 class Version(NamedTuple):
     """What something was from a time on. :param state: None: it was not there"""
@@ -61,6 +63,29 @@ class Execution(NamedTuple):
     node: str
     at: float
     document: Document
+
+
+class Change(NamedTuple):
+    """An interaction has become another one; ``before`` or ``after`` is None where it came or went."""
+
+    at: float
+    ident: str
+    before: Document | None
+    after: Document | None
+
+
+class Taken(NamedTuple):
+    """What a view gave at once.
+
+    :param operation: the pull; empty: it was sent to a routing engine
+    :param view: then from this view
+    :param changes: the places of the takings in :attr:`NodeModel.changes`
+    """
+
+    operation: str
+    view: str | None
+    idents: list[str]
+    changes: list[int]
 
 
 class Things:
@@ -103,6 +128,9 @@ class NodeModel:
         self.tables: dict[str, dict[str, Document]] = {"agents": {}, "holdings": {}, "invitations": {}, "answers": {}}
         self.events: list[Said] = []
         self.executions: dict[str, list[Execution]] = {}
+        self.changes: list[Change] = []
+        """All changes of interactions, in their order; those of one row have one time."""
+        self.taken: list[Taken] = []
         self.promised: tuple[int, int] = (0, 0)
         """The latest promise "up to this time all is out", and the seq that was to come next."""
         self._fault = fault
@@ -123,10 +151,13 @@ class NodeModel:
         if row.us < self._us:
             self.fault(f"row {row.rev} goes back in time")
         self._rev, self._epoch, self._us = row.rev, row.epoch, row.us
+        first = len(self.changes)
         for change in orjson.loads(row.changes) if row.changes else ():
             _CHANGES[change[0]](self, at, *change[1:])
         if row.events:
+            said = len(self.events)
             self._say(at, unpack_events(row.events), row.us)
+            self._take(first, self.events[said:])
         if self._seats is not None and len(self.tables["agents"]) > self._seats:
             self.fault(f"{len(self.tables['agents'])} agents on {self._seats} seats")
 
@@ -134,11 +165,15 @@ class NodeModel:
         """What must not be."""
         self._fault(f"{self.name}: {what}")
 
+    def _change(self, at: float, ident: str, state: Document | None) -> None:
+        self.changes.append(Change(at, ident, self.interactions.now.get(ident), state))
+        self.interactions.set(at, ident, state)
+
     def _new(self, at: float, interaction: Document) -> None:
         ident = interaction["interaction_id"]
         if ident in self.interactions.now:
             self.fault(f"{ident} is there twice")
-        self.interactions.set(at, ident, interaction)
+        self._change(at, ident, interaction)
         self._executed(interaction.get("external_id"), at, interaction)
 
     def _set(self, at: float, ident: str, patch: Document) -> None:
@@ -146,12 +181,12 @@ class NodeModel:
         if known is None:
             self.fault(f"{ident} is changed and not there")
         else:
-            self.interactions.set(at, ident, {**known, **patch})
+            self._change(at, ident, {**known, **patch})
 
     def _gone(self, at: float, ident: str) -> None:
         if ident not in self.interactions.now:
             self.fault(f"{ident} goes and is not there")
-        self.interactions.set(at, ident, None)
+        self._change(at, ident, None)
 
     def _put(self, at: float, table: str, key: str, row: Document) -> None:
         self.tables[table][key] = row
@@ -218,6 +253,52 @@ class NodeModel:
         if message == "EventProcessingStopped":
             del self._parties[ident]
 
+    # -- what views gave
+
+    def _take(self, first: int, events: list[Said]) -> None:
+        """What was taken in a row, whose changes begin with ``first``: each pull's together."""
+        taken: dict[str, Taken] = {}
+        changes = enumerate(self.changes[first:], first)
+        places = [
+            (at, change.ident)
+            for at, change in changes
+            if change.before and change.after and change.before["interaction_state"] < change.after["interaction_state"]
+        ]
+        for document in (said.document for said in events):
+            message = document["message"]
+            if (
+                message not in ("EventTakenFromQueue", "EventTakenFromWorkbin")
+                or document.get("cause") != "RequestPull"
+            ):
+                continue
+            ident, operation = document["interaction"]["interaction_id"], (document.get("reason") or {}).get("op")
+            place = next((one for one in places if one[1] == ident), None)
+            if operation is None or place is None:
+                continue
+            places.remove(place)
+            one = taken.setdefault(operation, Taken(operation, None, [], []))
+            one.idents.append(ident)
+            one.changes.append(place[0])
+        self.taken += taken.values()
+
+    def before(self, change: int) -> dict[str, Document]:
+        """All interactions as they were before a change."""
+        there: dict[str, Document] = {}
+        for one in self.changes[:change]:
+            _become(there, one)
+        return there
+
+    def moments(self, begin: float, end: float) -> Iterator[dict[str, Document]]:
+        """All interactions, as they were at each moment between two times. It is one dictionary that changes."""
+        there: dict[str, Document] = {}
+        for change in self.changes:
+            if change.at > end:
+                break
+            if change.at >= begin:
+                yield there
+            _become(there, change)
+        yield there
+
     # -- what follows from the events alone
 
     def by_events(self, until_us: float = float("inf")) -> dict[str, Document]:
@@ -234,6 +315,13 @@ class NodeModel:
                 data = {"user_data": known.get(ident, {}).get("user_data", {})}
                 known[ident] = {**data, **part}
         return known
+
+
+def _become(there: dict[str, Document], change: Change) -> None:
+    if change.after is None:
+        there.pop(change.ident, None)
+    else:
+        there[change.ident] = change.after
 
 
 _CHANGES: dict[int, Callable[..., None]] = {

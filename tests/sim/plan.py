@@ -17,12 +17,13 @@ from broker.config.objects import (
     Queue,
     Tenant,
     View,
+    WorkbinType,
 )
+from tests.sim.law import VIEWS, WORKBIN
 from tests.sim.network import Weather
 
 TENANT = 101
 QUEUES = ("Inbound", "Second")
-VIEWS = {"Inbound/all": "Inbound", "Second/all": "Second"}
 SEATS = "ics_multi_media_agent_seat"
 
 FAULTS = (
@@ -122,7 +123,11 @@ class Plan:
                 for number in range(1, self.proxies + 1)
             },
             queues={queue: Queue(tenant=TENANT) for queue in QUEUES},
-            views={view: View(queue=queue, order="priority desc, received_at") for view, queue in VIEWS.items()},
+            views={
+                view: View(queue=queue, condition=condition, order=order)
+                for view, (queue, condition, order) in VIEWS.items()
+            },
+            workbins={WORKBIN: WorkbinType(owner="agent", queue="Second", order="priority desc, received_at")},
         )
 
 
@@ -154,7 +159,16 @@ def draw(seed: int, faults: tuple[str, ...] = (), **wish: Any) -> Plan:
         plan.seats = random.choice((1, 2))
     plan.node_settings, plan.proxy_settings = _settings(random)
     plan.repeats = random.choice((0.0, 0.0, 0.3))
+    _enlarge(plan)
     return replace(plan, **wish)
+
+
+def _enlarge(plan: Plan) -> None:
+    """Every second cluster has 4 pairs and 3 proxies. Dice of its own: the plans are otherwise what they were."""
+    random = Random(f"size {plan.seed}")
+    plan.proxies = random.choice((1, 2, 2, 3))
+    if random.random() < 0.5:
+        plan.nodes, plan.proxies = 4, 3
 
 
 def _settings(random: Random) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.sim.clients import OK, Client, Note, Script, Sleep
-from tests.sim.plan import QUEUES, TENANT, VIEWS
+from tests.sim.law import CONDITIONS, ORDERS, VIEWS, WORKBIN
+from tests.sim.plan import QUEUES, TENANT
 
 
 class Media(Client):
@@ -31,6 +32,9 @@ class Media(Client):
             Media._stop,
             Media._place,
             Media._find,
+            Media._find,
+            Media._look_into_a_workbin,
+            Media._hold,
         ]
 
     def _submit(self) -> Script:
@@ -64,10 +68,25 @@ class Media(Client):
         yield from self.ask("RequestPlaceInQueue", interaction_id=self._one(), queue=self._random.choice(QUEUES))
 
     def _find(self) -> Script:
-        condition = self._random.choice(("", "queue = 'Inbound'", "priority >= 2", "interaction_state = 0"))
         yield from self.ask(
-            "RequestFindInteractions", tenant_id=TENANT, condition=condition, order="priority desc", count=10_000
+            "RequestFindInteractions", tenant_id=TENANT, condition=self._random.choice(list(CONDITIONS)), **self._list()
         )
+
+    def _list(self) -> dict[str, Any]:
+        """Which order a list is to have, and how long it may be."""
+        return {"order": self._random.choice(list(ORDERS)), "count": self._random.choice((1, 3, 5, 10_000))}
+
+    def _look_into_a_workbin(self) -> Script:
+        if self.world.agent_names:
+            workbin = {"type": WORKBIN, "agent_id": self._random.choice(self.world.agent_names)}
+            yield from self.ask("RequestGetWorkbinContent", tenant_id=TENANT, workbin=workbin, **self._list())
+
+    def _hold(self) -> Script:
+        ident = self._one()
+        done = yield from self.ask("RequestHold", interaction_id=ident)
+        if done.outcome == OK and self._random.random() < 0.7:
+            yield Sleep(self._moments())
+            yield from self.ask("RequestResume", interaction_id=ident)
 
 
 class Router(Client):
@@ -155,7 +174,8 @@ class Agent(Client):
     def _odd_job(self) -> Script:
         deed = self._random.choice(("ready", "dnd", "pull", "nothing", "nothing"))
         if deed == "pull":
-            done = yield from self.ask("RequestPull", tenant_id=TENANT, view_id=self._random.choice(list(VIEWS)))
+            view = self._random.choice((*VIEWS, f"{WORKBIN}/PrivateView"))
+            done = yield from self.ask("RequestPull", tenant_id=TENANT, view_id=view, count=self._random.choice((1, 2)))
             if done.outcome == OK:
                 for granted in done.reply["interactions"]:
                     yield from self._work(granted["interaction_id"], granted["token"])
@@ -182,9 +202,12 @@ class Agent(Client):
         choice = self._random.random()
         if choice < 0.5:
             yield from self.ask("RequestStopProcessing", interaction_id=ident, token=token)
-        elif choice < 0.9:
+        elif choice < 0.7:
             queue = self._random.choice(QUEUES)
             yield from self.ask("RequestPlaceInQueue", interaction_id=ident, token=token, queue=queue)
+        elif choice < 0.9:
+            workbin = {"type": WORKBIN, "agent_id": self.name}
+            yield from self.ask("RequestPlaceInWorkbin", interaction_id=ident, token=token, workbin=workbin)
 
 
 class Operator(Client):

@@ -55,6 +55,8 @@ PEACE_S = 5.0
 """After this long in peace, every request is answered at once and well."""
 LONGEST_S = 60.0
 """A client that has not come to its end so long after the peace never will."""
+STARTED_S = 1.5
+"""After this long all processes have found each other."""
 FOLLOWED_S = 1.0
 """A standby knows a row after this long at the latest."""
 SILENCE_S = 2.0
@@ -263,6 +265,10 @@ class World:
     def peaceful(self) -> bool:
         """All has been healed for long enough."""
         return self._is_peace(self.heap.now)
+
+    def is_calm(self, at: float) -> bool:
+        """Nothing has ever happened but clients' work, or it was healed long ago: no answer is worse for it."""
+        return self._is_peace(at) or (not self.plan.faults and not self.plan.skew_s and at > STARTED_S)
 
     def operations(self) -> Iterator[Operation]:
         """All of all clients."""
