@@ -22,6 +22,7 @@ CHECKERS: tuple[Callable[[World], memories.Faults], ...] = (
     answers.operations_were_done_once,
     answers.repeated_pulls_got_the_same,
     answers.grants_are_unique,
+    answers.routed_are_theirs,
     answers.answers_are_true,
     answers.requests_were_answered_once,
     lists.lists_are_those_of_a_plain_server,

@@ -45,6 +45,10 @@ VIEWS: dict[str, tuple[str, str, str]] = {
 WORKBIN = "Drafts"
 """The type of workbin that there is, an agent's."""
 
+STRATEGY = "Push"
+MOST_SUBMITTED = 2
+"""What an engine that has loaded the strategy may hold of what it was sent, at each node."""
+
 
 def is_waiting(state: Document) -> bool:
     """Whether views have it, held or not."""

@@ -25,7 +25,7 @@ def memory_faults(core: NodeCore, model: NodeModel) -> Faults:
     memory, name = core.memory, f"{core.name} {core.member}"
     held = {ident: _dump(interaction) for ident, interaction in memory.interactions.items()}
     yield from _differences(f"{name}: interaction", held, model.interactions.now)
-    for table in ("agents", "holdings", "invitations"):
+    for table in ("agents", "holdings", "invitations", "loads"):
         rows = {key: _dump(row) for key, row in memory.tables[table].rows.items()}
         yield from _differences(f"{name}: row of {table}", rows, model.tables[table])
     answers = set(memory.answers.rows) ^ set(model.tables["answers"])

@@ -7,6 +7,7 @@ never say is a fault at once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -114,18 +115,29 @@ class Things:
             yield Span(since, float("inf"), state)
 
 
+class Bounds(NamedTuple):
+    """What a node must never exceed: agents' seats, e-mails of one agent, interactions that one engine was sent."""
+
+    seats: int | None
+    capacity: int | None
+    submitted: int
+
+
 class NodeModel:
     """One node.
 
-    :param fault: is told what must not be
+    :param fault: is told what must not be; :param bounds: what is never exceeded
     :param steady: the clocks do not jump, so that a promise holds across a take-over too
     """
 
-    def __init__(self, name: str, fault: Callable[[str], None], seats: int | None, steady: bool) -> None:
+    def __init__(self, name: str, fault: Callable[[str], None], bounds: Bounds, steady: bool) -> None:
         self.name = name
         self.interactions = Things()
         self.holdings = Things()
-        self.tables: dict[str, dict[str, Document]] = {"agents": {}, "holdings": {}, "invitations": {}, "answers": {}}
+        self.agents = Things()
+        self.tables: dict[str, dict[str, Document]] = {
+            table: {} for table in ("agents", "holdings", "invitations", "loads", "answers")
+        }
         self.events: list[Said] = []
         self.executions: dict[str, list[Execution]] = {}
         self.changes: list[Change] = []
@@ -134,7 +146,7 @@ class NodeModel:
         self.promised: tuple[int, int] = (0, 0)
         """The latest promise "up to this time all is out", and the seq that was to come next."""
         self._fault = fault
-        self._seats = seats
+        self._bounds = bounds
         self._steady = steady
         self._rev = self._epoch = self._us = 0
         self._event_us = 0
@@ -158,8 +170,39 @@ class NodeModel:
             said = len(self.events)
             self._say(at, unpack_events(row.events), row.us)
             self._take(first, self.events[said:])
-        if self._seats is not None and len(self.tables["agents"]) > self._seats:
-            self.fault(f"{len(self.tables['agents'])} agents on {self._seats} seats")
+        self._look_at_bounds()
+
+    def _look_at_bounds(self) -> None:
+        seats, capacity, submitted = self._bounds
+        if seats is not None and len(self.tables["agents"]) > seats:
+            self.fault(f"{len(self.tables['agents'])} agents on {seats} seats")
+        if capacity is not None:
+            offered = Counter(
+                one["agent"] for one in self.tables["invitations"].values() if self._counts(one["interaction_id"])
+            )
+            for agent, count in (self.handled() + offered).items():
+                if count > capacity:
+                    self.fault(f"{agent} has {count} of {capacity}")
+        sent = Counter(one["holders"][0]["session_id"] for one in self._holdings() if one.get("view_id"))
+        for session, count in sent.items():
+            if count > submitted:
+                self.fault(f"the engine {session} has {count} of {submitted}")
+
+    def _holdings(self) -> Iterator[Document]:
+        return (one for one in self.tables["holdings"].values() if one["holders"])
+
+    def handled(self) -> Counter[str]:
+        """E-mails that agents handle and have not put on hold."""
+        return Counter(
+            holder["agent"]
+            for one in self._holdings()
+            for holder in one["holders"]
+            if holder.get("agent") and self._counts(one["interaction_id"])
+        )
+
+    def _counts(self, ident: str) -> bool:
+        state = self.interactions.now.get(ident, {})
+        return state.get("media_type") == "email" and not state.get("is_held")
 
     def fault(self, what: str) -> None:
         """What must not be."""
@@ -189,14 +232,14 @@ class NodeModel:
         self._change(at, ident, None)
 
     def _put(self, at: float, table: str, key: str, row: Document) -> None:
-        self.tables[table][key] = row
-        if table == "holdings":
-            self.holdings.set(at, key, row)
+        self.tables.setdefault(table, {})[key] = row
+        if table in ("holdings", "agents"):
+            getattr(self, table).set(at, key, row)
 
     def _drop(self, at: float, table: str, key: str) -> None:
-        self.tables[table].pop(key, None)
-        if table == "holdings":
-            self.holdings.set(at, key, None)
+        self.tables.setdefault(table, {}).pop(key, None)
+        if table in ("holdings", "agents"):
+            getattr(self, table).set(at, key, None)
 
     def _settled(self, at: float, link: str, below: int) -> None:
         answers = self.tables["answers"]

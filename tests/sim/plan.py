@@ -15,11 +15,12 @@ from broker.config.objects import (
     Proxy,
     ProxySettings,
     Queue,
+    Strategy,
     Tenant,
     View,
     WorkbinType,
 )
-from tests.sim.law import VIEWS, WORKBIN
+from tests.sim.law import MOST_SUBMITTED, STRATEGY, VIEWS, WORKBIN
 from tests.sim.network import Weather
 
 TENANT = 101
@@ -81,6 +82,8 @@ class Plan:
     media: int = 1
     direct: int = 0
     routers: int = 1
+    engines: int = 0
+    """Routing engines that are sent interactions, rather than pulling them."""
     agents: int = 2
     reporters: int = 1
     requests: int = 12
@@ -92,6 +95,8 @@ class Plan:
     node_settings: dict[str, Any] = field(default_factory=dict)
     proxy_settings: dict[str, Any] = field(default_factory=dict)
     seats: int | None = None
+    capacity: int | None = None
+    """E-mails that an agent may handle at once."""
 
     def __str__(self) -> str:
         shown = [
@@ -105,7 +110,11 @@ class Plan:
         """The cluster's."""
         names = [f"n{number}" for number in range(1, self.nodes + 1)]
         return Configuration(
-            tenants={TENANT: Tenant(name="Bank", media_types={"voice": MediaType(), "email": MediaType()})},
+            tenants={
+                TENANT: Tenant(
+                    name="Bank", media_types={"voice": MediaType(), "email": MediaType(capacity=self.capacity)}
+                )
+            },
             nodes={
                 name: Node(
                     database=f"sqlite:///{name}.db",
@@ -127,6 +136,7 @@ class Plan:
                 view: View(queue=queue, condition=condition, order=order)
                 for view, (queue, condition, order) in VIEWS.items()
             },
+            strategies={STRATEGY: Strategy(views=["Inbound/urgent"], max_submitted_interactions=MOST_SUBMITTED)},
             workbins={WORKBIN: WorkbinType(owner="agent", queue="Second", order="priority desc, received_at")},
         )
 
@@ -136,14 +146,18 @@ def addresses(process: str) -> Addresses:
     return Addresses(requests=f"sim://{process}/requests", events=f"sim://{process}/events")
 
 
-def draw(seed: int, faults: tuple[str, ...] = (), **wish: Any) -> Plan:
-    """The plan of a seed. :param faults: that it has besides its own; :param wish: fields that are to be like this"""
+def draw(seed: int, faults: tuple[str, ...] = (), calm: bool = False, **wish: Any) -> Plan:
+    """The plan of a seed.
+
+    :param faults: that it has besides its own; :param calm: it has none
+    :param wish: fields that are to be like this
+    """
     random = Random(f"plan {seed}")
     plan = Plan(seed)
     plan.nodes = random.choices((1, 2, 3, 4), (1, 14, 3, 2))[0]
     plan.span_s = random.uniform(2.0, 5.0)
     own = random.sample(FAULTS, random.choice((0, 1, 1, 2, 2, 3, 4, 6)))
-    plan.faults = tuple(sorted({*own, *faults}))
+    plan.faults = () if calm else tuple(sorted({*own, *faults}))
     plan.accidents = _accidents(random, plan)
     plan.weather = _weather(random, plan.faults)
     plan.hosts_apart = random.random() < 0.3
@@ -160,15 +174,19 @@ def draw(seed: int, faults: tuple[str, ...] = (), **wish: Any) -> Plan:
     plan.node_settings, plan.proxy_settings = _settings(random)
     plan.repeats = random.choice((0.0, 0.0, 0.3))
     _enlarge(plan)
+    plan.skew_s = {} if calm else plan.skew_s
     return replace(plan, **wish)
 
 
 def _enlarge(plan: Plan) -> None:
-    """Every second cluster has 4 pairs and 3 proxies. Dice of its own: the plans are otherwise what they were."""
+    """Every second cluster has 4 pairs and 3 proxies; some have engines, or agents with a capacity. Dice of its own:
+    the plans are otherwise what they were."""
     random = Random(f"size {plan.seed}")
     plan.proxies = random.choice((1, 2, 2, 3))
     if random.random() < 0.5:
         plan.nodes, plan.proxies = 4, 3
+    plan.engines = random.choice((0, 0, 1, 2))
+    plan.capacity = random.choice((None, None, 1, 2))
 
 
 def _settings(random: Random) -> tuple[dict[str, Any], dict[str, Any]]:

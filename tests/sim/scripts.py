@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.sim.clients import OK, Client, Note, Script, Sleep
-from tests.sim.law import CONDITIONS, ORDERS, VIEWS, WORKBIN
+from tests.sim.law import CONDITIONS, ORDERS, STRATEGY, VIEWS, WORKBIN
 from tests.sim.plan import QUEUES, TENANT
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
 
 
 class Media(Client):
@@ -136,6 +139,26 @@ class Router(Client):
             yield from self.ask(
                 "RequestPlaceInQueue", interaction_id=ident, token=token, queue=self._random.choice(QUEUES)
             )
+
+
+class Engine(Router):
+    """A routing engine that has loaded a strategy, and is sent what comes into its views. ``sent`` is what it got."""
+
+    def __init__(self, world: World, name: str, servers: list[str]) -> None:
+        self.sent: list[dict[str, Any]] = []
+        super().__init__(world, name, servers)
+
+    def script(self) -> Script:
+        loaded_as = 0
+        for _ in range(self.world.plan.requests):
+            if loaded_as != self.sessions or not self._registered or self._random.random() < 0.1:
+                done = yield from self.ask("RequestLoadStrategy", tenant_id=TENANT, strategy_id=STRATEGY, patience=3)
+                loaded_as = self.sessions if done.outcome == OK else 0
+            note = yield Note(self._random.uniform(0.1, 0.6))
+            if note is not None and note["message"] == "EventRouteRequest":
+                self.sent.append(note)
+                yield from self._route({**note["interaction"], "token": note["token"]})
+        yield from self.ask("RequestUnloadStrategy", tenant_id=TENANT, strategy_id=STRATEGY, patience=20)
 
 
 class Agent(Client):
