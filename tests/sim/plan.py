@@ -57,8 +57,10 @@ FAULTS = (
 Accident = tuple[float, str]
 """When, in seconds, and which of :data:`FAULTS`."""
 
-ADDED = ("locked by a tool",)
-"""Faults that are not drawn, so that the seeds that there are mean the same for ever: they come by wish."""
+OUT_OF_REACH = "node out of reach"
+ADDED = ("locked by a tool", OUT_OF_REACH)
+"""Faults that are not among those that a seed draws from, so that the seeds that there are keep theirs: they come by
+wish, and the second one now and then besides the others."""
 
 ACCIDENTS = FAULTS[:15] + ADDED
 """Those that happen at a moment; the others are the weather."""
@@ -174,7 +176,8 @@ def draw(seed: int, faults: tuple[str, ...] = (), calm: bool = False, **wish: An
     plan.node_settings, plan.proxy_settings = _settings(random)
     plan.repeats = random.choice((0.0, 0.0, 0.3))
     _enlarge(plan)
-    plan.skew_s = {} if calm else plan.skew_s
+    if calm:
+        plan.faults, plan.accidents, plan.skew_s = (), [], {}
     return replace(plan, **wish)
 
 
@@ -187,6 +190,9 @@ def _enlarge(plan: Plan) -> None:
         plan.nodes, plan.proxies = 4, 3
     plan.engines = random.choice((0, 0, 1, 2))
     plan.capacity = random.choice((None, None, 1, 2))
+    if random.random() < 0.2 and OUT_OF_REACH not in plan.faults:
+        plan.faults = tuple(sorted({*plan.faults, OUT_OF_REACH}))
+        plan.accidents = sorted([*plan.accidents, (random.uniform(0.3, plan.span_s), OUT_OF_REACH)])
 
 
 def _settings(random: Random) -> tuple[dict[str, Any], dict[str, Any]]:
