@@ -70,7 +70,10 @@ def test_a_member_that_was_overtaken_while_it_took_over_steps_down() -> None:
 
 def test_pulls_that_are_asked_again_elsewhere_get_what_they_got() -> None:
     # given routing engines that ask each of their pulls again, of the other proxy
-    world = make_world(nodes=3, routers=2, agents=1, requests=20, dedup=1.0, repeats=1.0, node_settings=dict(SETTINGS))
+    settings = dict(SETTINGS)
+    world = make_world(
+        nodes=3, media=3, routers=2, agents=1, requests=20, dedup=1.0, repeats=1.0, node_settings=settings
+    )
     # when a proxy and a node's active member die in the middle of it
     world.heap.at(1.0, world.processes["p1"].crash, "test")
     world.heap.at(1.6, world.processes["n1.primary"].crash, "test")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-HISTORIES = 150
+HISTORIES = 60
 """Played in every run of the tests; ``python -m tests.sim --histories N`` plays more."""
 
 FOUND: dict[int, str] = {
