@@ -17,6 +17,8 @@ GARBAGE = b"\xff\x00 not an answer"
 OF_NODE = {"n1": ident("n1", 3), "n2": ident("n2", 1), "n3": ident("n3", 2)}
 """An interaction of each node."""
 REST_S = 4.0
+BACK_S = 0.4
+"""A take-over."""
 AWAY_S = 3 * TIMEOUT_S
 SPEAKS_LAST = frozenset({"RequestAgentLogout"})
 """*Its* node is the last of these that is asked: a logout comes to the speaking node last."""
@@ -57,10 +59,14 @@ def played(row: Row, circumstance: Circumstance, garbage: bytes = GARBAGE) -> Pl
     if row.way != "here":
         scene.world.watch((row.name, *row.on), row.on or (row.name,))
     _make(scene, circumstance.what, sick, garbage)
-    since = scene.world.now
+    since = scene.asked_at = scene.world.now
     number = scene.client.send(row.name, **scene.fields)
     scene.world.settle()
     _assert_others_are_served(scene)
+    if circumstance.what == "back":
+        scene.world.run(BACK_S)
+        for node in sick:
+            scene.world.take_over(node)
     while not scene.client.answers[number] and scene.world.now < since + scene.patience_s + TIMEOUT_S:
         scene.help()
         scene.world.run(STEP_S)
@@ -101,7 +107,7 @@ def _make(scene: Scene, what: str, sick: tuple[str, ...], garbage: bytes) -> Non
     }
     if what in disturbances:
         scene.world.disturbances = dict.fromkeys(sick, disturbances[what])
-    for node in sick if what in ("lost", "away") else ():
+    for node in sick if what in ("lost", "back", "away") else ():
         scene.world.lose(node)
     scene.world.run(AWAY_S if what == "away" else 0.0)
 
