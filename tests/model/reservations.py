@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from broker.clock import to_seconds, to_us
 from broker.errors import Code
 from tests.model import capacity
 from tests.model.plain import Plain
@@ -27,7 +28,7 @@ def is_taken(plain: Plain, agent: Agent, session: str) -> bool:
 
 def grant(plain: Plain, agent: Agent, session: str, request: Document) -> Document:
     """An engine has the agent. :returns: the reply"""
-    until = plain.now + min(request.get("timeout") or RESERVATION_S, RESERVATION_S)
+    until = to_seconds(to_us(plain.now + min(request.get("timeout") or RESERVATION_S, RESERVATION_S)))
     plain.reserved[agent.key] = Reservation(session, until)
     return {"message": "EventAgentReserved", "agent_id": agent.agent_id, "reserved_until": until}
 

@@ -167,6 +167,7 @@ class Scene(Stage):
     """A row's cluster, and its request.
 
     :ivar silent_on_the_way: a node falls silent that was there when the request came
+    :ivar asked_at: when it came
     """
 
     world: Disturbed
@@ -174,6 +175,7 @@ class Scene(Stage):
     def __init__(self, row: Row) -> None:
         self.row = row
         self.silent_on_the_way = False
+        self.asked_at = 0.0
         settings = NodeSettings(delivering_timeout=INVITATION_S, esp_timeout=INVITATION_S)
         configuration = make_configuration(
             3, 1, settings, request_timeout=TIMEOUT_S, pull_hold_timeout=HOLD_S, **row.settings
