@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from node.housekeeping import CHECKPOINT_PAGES, Housekeeping
+from broker.ledger import Ledger
+from node.housekeeping import CHECKPOINT_PAGES, RETRY_S, Housekeeping
+from node.store import Altered
 from tests.node.conftest import make_configuration
 from tests.node.tenures import SUBMIT, Member
 
@@ -26,7 +29,8 @@ class Run:
         self.path = path
         self.member = Member(path, make_configuration(event_retention=RETENTION_S), "primary")
         self.member.serve()
-        self.house = Housekeeping(self.member.store, self.member.tenure)
+        self.ledger = Ledger(lambda: self.member.now)
+        self.house = Housekeeping(self.member.store, self.member.tenure, self.ledger)
         for peer, kind in ((MEDIA, "MediaServer"), (ROUTER, "RoutingEngine")):
             self.member.say({"message": "RequestRegisterClient", "client_name": kind, "client_type": kind}, peer)
         self.member.commit()
@@ -87,3 +91,27 @@ def test_a_database_is_as_large_as_what_it_keeps(run: Run) -> None:
     assert run.log <= 3 * CHECKPOINT_PAGES * PAGE
     memory = run.member.tenure.core.memory
     assert not memory.interactions and not memory.holdings.rows and not memory.answers.rows
+
+
+def test_tables_that_cannot_be_written_stop_nobody(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a database that takes commits but no folding; when the house is kept; then that is said once, tried again
+    each second, and what was left undone is done when it goes again; then a later failure is said again."""
+    member, house, fold = run.member, run.house, run.member.store.fold
+
+    def refuse(*_: object) -> None:
+        raise Altered("n1.db", "its tables refuse it")
+
+    with capture_logs() as said:
+        for times in (1, 2):
+            monkeypatch.setattr(member.store, "fold", refuse)
+            member.say(MAIL, MEDIA)
+            member.commit()
+            for _ in range(5):
+                member.now += 1
+                house.turn(member.now)
+            assert house.wake_at == member.now + RETRY_S
+            assert [line["reason"] for line in said] == ["database n1.db: its tables refuse it"] * times
+            assert run.ledger["store failures"] >= 3 * times
+            monkeypatch.setattr(member.store, "fold", fold)
+            run.second(1)
+    assert len(list(member.store.load().interactions)) == 2

@@ -26,6 +26,12 @@ CONDITIONS: dict[str, Holds] = {
 ORDERS: dict[str, Place] = {
     "priority desc": lambda state: (-state["priority"], state["interaction_id"]),
     "priority desc, received_at": lambda state: (-state["priority"], state["received_at"], state["interaction_id"]),
+    "received_at": lambda state: (state["received_at"], state["interaction_id"]),
+    "interaction_state desc, received_at desc": lambda state: (
+        -state["interaction_state"],
+        -state["received_at"],
+        state["interaction_id"],
+    ),
     "received_at desc": lambda state: (-state["received_at"], state["interaction_id"]),
     "media_type desc, priority": lambda state: (
         state["media_type"] != "voice",

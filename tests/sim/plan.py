@@ -88,6 +88,7 @@ class Plan:
     """Routing engines that are sent interactions, rather than pulling them."""
     agents: int = 2
     reporters: int = 1
+    searchers: int = 0
     requests: int = 12
     """Of each client, about."""
     dedup: float = 0.8
@@ -148,7 +149,7 @@ def addresses(process: str) -> Addresses:
     return Addresses(requests=f"sim://{process}/requests", events=f"sim://{process}/events")
 
 
-def draw(seed: int, faults: tuple[str, ...] = (), calm: bool = False, **wish: Any) -> Plan:
+def draw(seed: int, faults: tuple[str, ...] = (), *, calm: bool = False, **wish: Any) -> Plan:
     """The plan of a seed.
 
     :param faults: that it has besides its own; :param calm: it has none
@@ -188,6 +189,7 @@ def _enlarge(plan: Plan) -> None:
     plan.proxies = random.choice((1, 2, 2, 3))
     if random.random() < 0.5:
         plan.nodes, plan.proxies = 4, 3
+    plan.searchers = random.choice((0, 0, 1))
     plan.engines = random.choice((0, 0, 1, 2))
     plan.capacity = random.choice((None, None, 1, 2))
     if random.random() < 0.2 and OUT_OF_REACH not in plan.faults:

@@ -257,6 +257,16 @@ def _one_too_many() -> Any:
     return _with_lists(longer)
 
 
+def _cut_too_early() -> Any:
+    """A list that is cut off loses one more."""
+
+    def shorter(merge: Any, terms: Any, answers: Any) -> Any:
+        head = SimpleNamespace(count=max(terms.head.count - 1, 1), require_complete=terms.head.require_complete)
+        return merge(terms._replace(head=head), answers)
+
+    return _with_lists(shorter)
+
+
 def _more_is_not_told() -> Any:
     """A list that was cut off does not say so."""
 
@@ -380,6 +390,7 @@ PLANTED: dict[str, Planted] = {
     "words are not heard": Planted(_words_are_not_heard, {"faults": ("sick database", "crash a member"), "agents": 3}),
     "merge in no order": Planted(_merge_in_no_order, {"nodes": 4}),
     "one too many": Planted(_one_too_many, {"nodes": 4}),
+    "cut too early": Planted(_cut_too_early, {"nodes": 4}),
     "more is not told": Planted(_more_is_not_told, {"nodes": 4}),
     "missing is not told": Planted(_missing_is_not_told, {"nodes": 4, "faults": (OUT_OF_REACH,), "media": 2}),
     "heads are not compared": Planted(_heads_are_not_compared, {**CALM, "nodes": 4, "agents": 0, "media": 3}),

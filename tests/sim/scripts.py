@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tests.sim.clients import OK, Client, Note, Script, Sleep
@@ -11,6 +12,11 @@ from tests.sim.plan import QUEUES, TENANT
 
 if TYPE_CHECKING:
     from tests.sim.world import World
+
+
+def a_list(random: Random) -> dict[str, Any]:
+    """Which order a list is to have, and how long it may be."""
+    return {"order": random.choice(list(ORDERS)), "count": random.choice((1, 2, 3, 5, 10_000))}
 
 
 class Media(Client):
@@ -72,17 +78,16 @@ class Media(Client):
 
     def _find(self) -> Script:
         yield from self.ask(
-            "RequestFindInteractions", tenant_id=TENANT, condition=self._random.choice(list(CONDITIONS)), **self._list()
+            "RequestFindInteractions",
+            tenant_id=TENANT,
+            condition=self._random.choice(list(CONDITIONS)),
+            **a_list(self._random),
         )
-
-    def _list(self) -> dict[str, Any]:
-        """Which order a list is to have, and how long it may be."""
-        return {"order": self._random.choice(list(ORDERS)), "count": self._random.choice((1, 3, 5, 10_000))}
 
     def _look_into_a_workbin(self) -> Script:
         if self.world.agent_names:
             workbin = {"type": WORKBIN, "agent_id": self._random.choice(self.world.agent_names)}
-            yield from self.ask("RequestGetWorkbinContent", tenant_id=TENANT, workbin=workbin, **self._list())
+            yield from self.ask("RequestGetWorkbinContent", tenant_id=TENANT, workbin=workbin, **a_list(self._random))
 
     def _hold(self) -> Script:
         ident = self._one()
@@ -231,6 +236,20 @@ class Agent(Client):
         elif choice < 0.9:
             workbin = {"type": WORKBIN, "agent_id": self.name}
             yield from self.ask("RequestPlaceInWorkbin", interaction_id=ident, token=token, workbin=workbin)
+
+
+class Searcher(Client):
+    """A supervisor's application: looks for interactions, in orders of its own, and often wants only the first."""
+
+    kind = "Monitor"
+
+    def script(self) -> Script:
+        for _ in range(2 * self.world.plan.requests):
+            condition = self._random.choice(list(CONDITIONS))
+            yield from self.ask(
+                "RequestFindInteractions", tenant_id=TENANT, condition=condition, **a_list(self._random)
+            )
+            yield Sleep(self._moments())
 
 
 class Operator(Client):
