@@ -14,7 +14,12 @@ from tests.sim.store import Mishap
 from tests.sim.world import World
 
 PROXY_SETTINGS = {"keepalive_interval": 1.0, "pull_hold_timeout": 1.0}
-SETTINGS: dict[str, Any] = {"lease_timeout": 0.4, "heartbeat_interval": 0.1, "keepalive_interval": 1.0}
+SETTINGS: dict[str, Any] = {
+    "lease_timeout": 0.4,
+    "heartbeat_interval": 0.1,
+    "keepalive_interval": 1.0,
+    "pull_hold_timeout": 1.0,  # a client that asks a node itself waits no longer than PATIENCE_S
+}
 
 
 @pytest.fixture(autouse=True)
