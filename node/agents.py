@@ -104,7 +104,10 @@ def _begin(node: NodeCore, call: Call, place_id: str | None) -> AgentRow:
 
 
 def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
-    """One more connection of a logged-in agent, as ``allow-multiple-agent-connections`` has it."""
+    """One more connection of a logged-in agent, as ``allow-multiple-agent-connections`` has it.
+
+    Whether this node speaks for the agent is from now on as this request has it.
+    """
     session_id = call.session.session_id
     if session_id in agent.sessions:
         return agent
@@ -117,7 +120,7 @@ def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
         for other in others:
             node.tell(other, _closed(agent, "logged in from another connection"))
         sessions = [session_id]
-    joined = replace(agent, sessions=sessions)
+    joined = replace(agent, sessions=sessions, echo=call.echo)
     node.memory.put(node.memory.agents, agent.key, joined)
     invitations.remind(node, session_id)
     return joined
@@ -139,12 +142,14 @@ def _logout(node: NodeCore, agent: AgentRow, why: str, call: Call | None = None)
     holdings.give_back(node, agent.key, why)
     node.memory.drop(node.memory.agents, agent.key)
     _report(node, EventAgentLogout, agent, call)
+    for other in agent.sessions:
+        if call is None or other != call.session.session_id:
+            node.tell(other, _closed(agent, why))
 
 
 def give_up_seat(node: NodeCore) -> None:
     """There are fewer seats than agents: the agent that logged in last is logged out (guide, "Licensing")."""
     agent = max(node.memory.agents.rows.values(), key=lambda row: (row.login_us, row.key))
-    node.tell_agent(agent.key, _closed(agent, "LicenceDecreased"))
     _logout(node, agent, "LicenceDecreased")
 
 

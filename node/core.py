@@ -40,6 +40,7 @@ from broker.messages.kinds import (
     Request,
 )
 from broker.messages.objects import Interaction
+from broker.messages.proxies import PROXIES
 from broker.messages.reporting import EventNodeActive
 from broker.messages.services import refid_of
 from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
@@ -59,6 +60,7 @@ from . import (
     overdue,
     parties,
     properties,
+    proxies,
     pulls,
     purging,
     queues,
@@ -105,6 +107,7 @@ _MODULES = (
     reconfiguration,
     workbins,
     queues,
+    proxies,
     services,
     attendance,
     topics,
@@ -117,6 +120,9 @@ for _module in _MODULES:
 
 REFUSED_WINDOWS = 10
 """How many dedup windows long a repetition is known as one; the reply itself is kept for the first."""
+
+EVERY_NUMBER = 1 << 62
+"""Above all numbers of a link's requests."""
 
 SLICES = 4
 """Slices of long work in one turn, about 10 ms; what is more waits for the next turn."""
@@ -261,7 +267,8 @@ class NodeCore:
             return
         if kind is not RequestPing:
             call.session.asked = self.now
-        if call.session.type not in kind.senders and not call.session.link:
+        by_proxy = call.session.link or (call.source[1] and kind.senders == PROXIES)
+        if call.session.type not in kind.senders and not by_proxy:
             raise Refusal(Code.ACCESS_DENIED, f"{call.name} is not for clients of type {call.session.type.value}")
 
     # -- what runs once
@@ -274,7 +281,8 @@ class NodeCore:
             if link is not None:
                 keys.append(answer_key(link.session_id, call.ref))
         if call.request.dedup_id is not None and call.session is not None:
-            keys.append(answer_key(call.session.name, call.request.dedup_id))
+            part = getattr(call.request, "part", 0)
+            keys.append(answer_key(call.session.name, call.request.dedup_id, part))
         return keys
 
     def _repeated(self, call: Call) -> bool:
@@ -329,6 +337,11 @@ class NodeCore:
             self.memory.put(self.memory.answers, key, Answer(us=self.clock.last_us, payload=Raw(payload), code=code))
             if key[0] == "@":
                 self.deadline(self.now + self.settings.dedup_window, _forget_reply, key)
+
+    def forget_link(self, link: str) -> None:
+        """A link is gone: what is kept for it is forgotten when it has not come back for long. A proxy that stood still
+        may come back late, and asks again for what it has no reply to."""
+        self.deadline(self.now + REFUSED_WINDOWS * self.settings.dedup_window, _forget_link, link)
 
     def refuse(self, call: Call, refusal: Refusal) -> None:
         """The negative reply to a call."""
@@ -545,7 +558,10 @@ class NodeCore:
         self.strategies.restore(self)
         for key, answer in memory.answers.rows.items():
             windows = REFUSED_WINDOWS if answer.payload is UNSET else 1
-            self.deadline(to_seconds(answer.us) + windows * self.settings.dedup_window, _forget_reply, key)
+            if key[0] == "@":
+                self.deadline(to_seconds(answer.us) + windows * self.settings.dedup_window, _forget_reply, key)
+        for link in memory.answers.links:
+            self.forget_link(link)
         waiting = memory.agents.values("session") | {
             holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
         }
@@ -597,12 +613,18 @@ class NodeCore:
         )
 
 
+def _forget_link(node: NodeCore, link: str) -> None:
+    """A deadline: a link has been gone for long. Nobody asks again for what it has no replies to."""
+    if link not in node.sessions.by_id:
+        node.memory.settle(link, EVERY_NUMBER)
+
+
 def _forget_reply(node: NodeCore, key: str) -> None:
     """A deadline: the dedup window of a stored reply is over. Its key is kept longer, to refuse repetitions by."""
     answer = node.memory.answers.get(key)
     if answer is None:
         return
-    if answer.payload is UNSET or key[0] == "#":
+    if answer.payload is UNSET:
         node.memory.drop(node.memory.answers, key)
     else:
         node.memory.put(node.memory.answers, key, Answer(us=answer.us))

@@ -8,6 +8,7 @@ and note the change for the journal. A standby and a starting member apply the s
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from typing import Any, cast
 
 import msgspec
@@ -104,9 +105,9 @@ class Memory:
     # -- interactions
 
     def add(self, interaction: Interaction) -> None:
-        """A new interaction."""
+        """A new interaction. The journal says how it came in, whatever becomes of it in the same batch."""
         self._insert(interaction)
-        self.changes.append(New(interaction))
+        self.changes.append(New(copy(interaction)))
 
     def update(self, interaction: Interaction, **fields: Any) -> None:
         """Sets fields of an interaction."""

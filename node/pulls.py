@@ -99,12 +99,13 @@ class Pulls:
             del self.waiting[view_id]
 
     def forget(self, node: NodeCore, session: Session) -> None:
-        """A session has ended: its pulls wait no more, it watches nothing."""
+        """A session has ended, or is at another address now: its pulls wait no more, it watches nothing."""
         for view_id, calls in list(self.waiting.items()):
-            for call in [call for call in calls if call.session is session]:
+            for call in [call for call in calls if call.source == session.source]:
                 self.release(view_id, call)
         for view_id in session.watches:
             self.watchers.get(view_id, {}).pop(session.source, None)
+        session.watches.clear()
 
     def drop(self, node: NodeCore, view_id: str) -> None:
         """A view is gone: pulls that wait for it are refused, nobody is told of it any more."""

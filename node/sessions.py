@@ -147,6 +147,8 @@ def register(node: NodeCore, call: Call) -> EventAck:
     if known is None and len(sessions.by_id) >= node.settings.max_clients:
         raise Refusal(Code.BUSY, f"{len(sessions.by_id)} clients are registered", retry_after=1.0)
     if known is not None:
+        if known.source != call.source:
+            node.pulls.forget(node, known)
         sessions.discard(known)
     session_id = known.session_id if known is not None else _session_id(node, call, request)
     session = Session(session_id, call.source, request, tenants)
@@ -154,8 +156,8 @@ def register(node: NodeCore, call: Call) -> EventAck:
     if known is not None:
         session.watches, session.settled = known.watches, known.settled
     sessions.add(session)
-    if session.session_id in node.orphans or (known is not None and known.source != session.source):
-        node.orphans.discard(session.session_id)
+    node.orphans.discard(session.session_id)
+    if known is None or known.source != session.source or session.source[1]:  # a proxy says so when a client has moved
         invitations.remind(node, session.session_id)
     attendance.joined(node, session, request)
     node.strategies.resumed(node, session)
@@ -207,6 +209,7 @@ def end(node: NodeCore, session: Session, why: str) -> None:
     node.sessions.discard(session)
     node.counts[f"session ended: {why}"] += 1
     if session.link:
+        node.forget_link(session.session_id)
         for source in list(node.sessions.clients_of.get(session.source[0], ())):
             client = node.sessions.by_source.get(source)
             if client is not None:

@@ -6,8 +6,8 @@ row to the values it is to be found by. Rows are replaced, never changed in plac
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from heapq import heappop, heappush
 from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -87,32 +87,46 @@ class Table(Generic[Row]):
 
 
 class Settling(Table[Row]):
-    """The stored replies: those to a link's numbers are also kept in their order, to be let go of together."""
+    """The stored replies: those to a link's numbers are also kept in their order, to be let go of together.
+
+    They nearly always come in that order, but for those that a start finds in tables that are ahead of the journal.
+    """
 
     def __init__(self, name: str, kind: Kind[Row]) -> None:
         super().__init__(name, kind)
-        self._numbers: dict[str, deque[int]] = {}
+        self._numbers: dict[str, list[int]] = {}
+        """Of each link a heap."""
 
     def set(self, key: str, row: Row) -> None:
         link, number = split_answer_key(key)
         if number is not None and key not in self.rows:
-            self._numbers.setdefault(link, deque()).append(number)
+            heappush(self._numbers.setdefault(link, []), number)
         super().set(key, row)
+
+    @property
+    def links(self) -> list[str]:
+        """The links that replies are kept for."""
+        return sorted(self._numbers)
 
     def settled(self, link: str, below: int) -> list[str]:
         """The keys of a link's replies below this number; they are no longer remembered as open."""
         numbers = self._numbers.get(link)
         keys = []
         while numbers and numbers[0] < below:
-            keys.append(answer_key(link, numbers.popleft()))
+            keys.append(answer_key(link, heappop(numbers)))
         if not numbers:
             self._numbers.pop(link, None)
         return [key for key in keys if key in self.rows]
 
 
-def answer_key(scope: str, key: str | int) -> str:
-    """The key of a stored reply: of a link's request number, or of a client name's dedup_id."""
-    return f"#{scope}\n{key}" if isinstance(key, int) else f"@{scope}\n{key}"
+def answer_key(scope: str, key: str | int, part: int = 0) -> str:
+    """The key of a stored reply: of a link's request number, or of a client name's dedup_id.
+
+    :param part: of a request that a proxy asks for in several parts
+    """
+    if isinstance(key, int):
+        return f"#{scope}\n{key}"
+    return f"@{scope}\n{key}\n{part}" if part else f"@{scope}\n{key}"
 
 
 def split_answer_key(key: str) -> tuple[str, int | None]:

@@ -3,7 +3,7 @@
     login, readiness …   the speaking node first; when it acks, the other nodes with the flag ECHO; when all ack: done
     logout               the other nodes first (ECHO), the speaking node last
     a node refuses       what was done is undone, the refusal is the answer
-    a node is away       it is left out; when it is back it gets the login, or the changes that it missed (arrears)
+    a node is away       it is left out; when it is back it is brought to the agent's state (arrears)
 
 The node that speaks for an agent is the one whose events the merged stream shows; it is chosen at login (rendezvous of
 the agent over the nodes that are there) and remembered. While a change runs, another one of the same agent is refused
@@ -24,61 +24,23 @@ from broker.messages import encode
 from broker.messages.agents import (
     EventAgentConnectionClosed,
     EventCurrentAgentStatus,
-    RequestAgentLogin,
+    EventForcedAgentStateChange,
     RequestAgentLogout,
 )
 from broker.messages.connection import RequestUnregisterClient
-from broker.messages.kinds import Request
 from broker.wire import ECHO
 
 from .arrears import Arrears, Doubt
 from .calls import Call
+from .change import Change, is_unaware, may_be_same, unsettled
 from .desk import Desk
 from .gather import Answers, Asker
 from .merge import lost
-from .roster import ALREADY, EFFECTS, UNDO, UNSURE, Agent, Name, Roster, ids, names_of
+from .roster import ALREADY, EFFECTS, UNSURE, Agent, Name, Roster, State, ids, names_of
 from .route import Nodes, checked_tenant
 from .sessions import Session
 
-
-class _Change:
-    """One change of one agent under way.
-
-    :param call: who is answered; None when the proxy itself logs the agent out
-    :param names: what it keeps other changes away from
-    :param speaking: the node that speaks for the agent; :param others: the other nodes that are there
-    :param notes: what the client is told because of it, after its answer
-    """
-
-    __slots__ = (
-        "agent", "call", "deadline", "head", "names", "notes", "others", "payload", "request", "session", "speaking",
-    )  # fmt: skip
-
-    def __init__(self, session: Session, request: type[Request], head: Any, payload: bytes, deadline: float) -> None:
-        self.session = session
-        self.request = request
-        self.head = head
-        self.payload = payload
-        self.deadline = deadline
-        self.call: Call | None = None
-        self.agent: Agent | None = None
-        self.names: frozenset[Name] = frozenset()
-        self.speaking = ""
-        self.others: list[str] = []
-        self.notes: list[bytes] = []
-
-    @property
-    def is_logout(self) -> bool:
-        """Whether the other nodes come first."""
-        return self.request is RequestAgentLogout
-
-    @property
-    def is_login(self) -> bool:
-        """Whether it brings the agent to nodes that do not have it."""
-        return self.request is RequestAgentLogin
-
-
-Step = Callable[[_Change, float, Answers], None]
+Step = Callable[[Change, float, Answers], None]
 
 
 class Agents:
@@ -92,7 +54,7 @@ class Agents:
         self._routes = desk.routes
         self._roster = Roster()
         self._locked: set[Name] = set()
-        self._running: dict[int, list[_Change]] = {}
+        self._running: dict[int, list[Change]] = {}
         self._parting: set[int] = set()
         self.arrears = Arrears(desk, self._roster, self._expel, self._is_changing)
 
@@ -106,7 +68,7 @@ class Agents:
     def request(self, call: Call) -> None:
         """A client's change of an agent. :raises Refusal: it cannot be routed, or another change of it is under way"""
         head, session = call.head, call.session
-        change = _Change(session, call.request, head, call.payload, call.deadline)
+        change = Change(session, call.request, head, call.payload, call.deadline)
         meant = self._roster.meant(session.client, head.agent_id, head.place_id)
         if len(meant) > 1:
             raise Refusal(Code.MISSING_ATTRIBUTE, "this session has several agents", field="agent_id")
@@ -118,7 +80,7 @@ class Agents:
         if not change.names and change.is_login:
             raise Refusal(Code.MISSING_ATTRIBUTE, "agent_id, place_id or both", field="agent_id")
         under_way = self._running.get(session.client, ())
-        if not change.names.isdisjoint(self._locked) or any(_may_be_same(head, other.head) for other in under_way):
+        if not change.names.isdisjoint(self._locked) or any(may_be_same(head, other.head) for other in under_way):
             raise Refusal(Code.IN_PROGRESS, "a change of this agent is under way")
         if agent is None and call.request.once and not change.is_login and not change.is_logout:
             who = head.agent_id or head.place_id or "the session"
@@ -128,10 +90,13 @@ class Agents:
         change.call = call
         self._begin(change, nodes)
 
-    def _begin(self, change: _Change, nodes: Nodes) -> None:
+    def _begin(self, change: Change, nodes: Nodes) -> None:
         """Chooses who speaks, and asks: the speaking node first, at a logout the others."""
         if change.is_login or change.is_logout:
-            self.arrears.withdraw(change.session, change.agent, change.head)
+            self.arrears.withdraw_doubts(change.session, change.head)
+        if change.agent is not None:
+            self.arrears.withdraw(change.agent)
+            change.before = change.agent.state
         self._locked |= change.names
         self._running.setdefault(change.session.client, []).append(change)
         ready = [node for node in nodes if self._links.is_ready(node)]
@@ -142,11 +107,11 @@ class Agents:
         else:
             self._ask([change.speaking], change, self._spoken)
 
-    def _takes_part(self, change: _Change, node: str) -> bool:
+    def _takes_part(self, change: Change, node: str) -> bool:
         """Whether a node makes the change with the others; one that is behind gets it in its order, later."""
         return change.is_login or change.is_logout or change.agent is None or not change.agent.is_behind(node)
 
-    def _speaking(self, change: _Change, nodes: Nodes, ready: list[str]) -> str:
+    def _speaking(self, change: Change, nodes: Nodes, ready: list[str]) -> str:
         """The agent's own node while it can be expected to answer; else one that is there, rather with the agent."""
         gone = self._links.gone(self._gather.now, nodes)
         agent = change.agent
@@ -157,24 +122,23 @@ class Agents:
         candidates = informed or ready or [node for node in nodes if node not in gone] or list(nodes)
         return rendezvous(repr(min(change.names, default="")), candidates)[0]
 
-    def _ask(self, nodes: Sequence[str], change: _Change, done: Step) -> None:
+    def _ask(self, nodes: Sequence[str], change: Change, done: Step) -> None:
         """Asks nodes for a step of a change: the speaking node, or others, whose events are echoes."""
         asker = Asker(change.session.client, 0 if change.speaking in nodes else ECHO)
         self._gather.ask(nodes, change.payload, change.deadline, partial(done, change), asker)
 
     # -- a change goes on
 
-    def _spoken(self, change: _Change, now: float, answers: Answers) -> None:
+    def _spoken(self, change: Change, now: float, answers: Answers) -> None:
         """The speaking node has answered, or not."""
         reply = answers[change.speaking]
         if reply is None or reply.code in UNSURE:
             self._unsure(change, [change.speaking])
-            if change.is_logout:
-                self._logged_out(change)
+            self._logged_out(change)
             self._finish(change, lost(change.request, [change.speaking]) if reply is None else reply.payload)
         elif reply.code:
-            if change.is_logout and reply.code == Code.NOT_LOGGED_IN:
-                self._logged_out(change)
+            if reply.code == Code.NOT_LOGGED_IN:
+                self._not_logged_in(change)
             self._finish(change, reply.payload)
         elif change.others and not change.is_logout:
             self._ask(change.others, change, partial(self._echoed, reply.payload))
@@ -182,100 +146,100 @@ class Agents:
             self._agreed(change, [change.speaking])
             self._finish(change, reply.payload)
 
-    def _echoed(self, ack: bytes, change: _Change, now: float, answers: Answers) -> None:
+    def _not_logged_in(self, change: Change) -> None:
+        """The speaking node does not have the agent."""
+        if change.is_logout:
+            change.left.add(change.speaking)
+            self._logged_out(change)
+        elif change.agent is not None:
+            change.agent.doubt([change.speaking])
+
+    def _echoed(self, ack: bytes, change: Change, now: float, answers: Answers) -> None:
         """The other nodes have answered, or not: all agree, or all goes back."""
         already = ALREADY.get(change.request, Code.SAME_STATE)
         agreed = [node for node, reply in answers.items() if reply is not None and reply.code in (0, already)]
-        unaware = [node for node, reply in answers.items() if reply is not None and _is_unaware(change, reply.code)]
-        silent = [node for node, reply in answers.items() if reply is None]
-        refused = [node for node in answers if node not in (*agreed, *unaware, *silent)]
-        if refused:
-            reply = answers[refused[0]]
-            assert reply is not None
-            self._unsure(change, _unsettled(answers))
-            self._undo(change, agreed, reply.payload)
+        behind = [node for node, reply in answers.items() if reply is None or is_unaware(change, reply.code)]
+        refusals = [reply.payload for node, reply in answers.items() if reply and node not in (*agreed, *behind)]
+        if refusals:
+            self._unsure(change, unsettled(answers))
+            self._undo(change, agreed, refusals[0])
             return
         if change.agent is not None:
-            change.agent.nodes.difference_update(unaware)
+            change.agent.doubt(behind)
         self._agreed(change, [change.speaking, *agreed])
-        for node in (*unaware, *silent):
-            self._miss(change, node)
         self._finish(change, ack)
 
-    def _undo(self, change: _Change, done: list[str], refusal: bytes) -> None:
-        """A node has refused: takes back what others did; the speaking node, whose events are seen, comes last."""
-        undo = UNDO.get(change.request)
-        if undo is None:
-            self._finish(change, refusal)
+    def _undo(self, change: Change, done: list[str], refusal: bytes) -> None:
+        """A node has refused. A login is taken back, the speaking node, whose events are seen, comes last; of another
+        change the state before is what all nodes are brought back to."""
+        if change.is_login:
+            self._roster.discard(change.agent)
+            change.payload = encode(RequestAgentLogout(**ids(change.head)))
+            if done:
+                self._ask(done, change, partial(self._undo_last, refusal))
+            else:
+                self._undo_last(refusal, change, self._gather.now, {})
             return
-        change.payload = encode(undo(change.head, change.agent))
-        if done:
-            self._ask(done, change, partial(self._undo_last, refusal))
-        else:
-            self._undo_last(refusal, change, self._gather.now, {})
-
-    def _undo_last(self, refusal: bytes, change: _Change, now: float, answers: Answers) -> None:
-        self._unsure(change, _unsettled(answers))
-        self._ask([change.speaking], change, partial(self._undone, refusal))
-
-    def _undone(self, refusal: bytes, change: _Change, now: float, answers: Answers) -> None:
-        self._unsure(change, _unsettled(answers))
+        if change.agent is not None and change.before is not None:
+            self._hear_told(change, change.agent, [change.speaking, *done])
+            change.agent.state = change.before
         self._finish(change, refusal)
 
-    def _others_left(self, change: _Change, now: float, answers: Answers) -> None:
-        """All but the speaking node have logged the agent out; one that has not is told again."""
-        unsettled = _unsettled(answers)
-        self._unsure(change, unsettled)
-        if change.agent is not None:
-            change.agent.nodes.difference_update(node for node in answers if node not in unsettled)
+    def _undo_last(self, refusal: bytes, change: Change, now: float, answers: Answers) -> None:
+        self._unsure(change, unsettled(answers))
+        self._ask([change.speaking], change, partial(self._undone, refusal))
+
+    def _undone(self, refusal: bytes, change: Change, now: float, answers: Answers) -> None:
+        self._unsure(change, unsettled(answers))
+        self._finish(change, refusal)
+
+    def _others_left(self, change: Change, now: float, answers: Answers) -> None:
+        """All but the speaking node have logged the agent out, if they could."""
+        unsure = unsettled(answers)
+        self._unsure(change, unsure)
+        change.left.update(node for node in answers if node not in unsure)
         self._ask([change.speaking], change, self._spoken)
 
-    def _unsure(self, change: _Change, nodes: list[str]) -> None:
+    def _unsure(self, change: Change, nodes: list[str]) -> None:
         """These nodes may have made the change, or may not have taken it back: they are brought to what is the case."""
-        undo, who = UNDO.get(change.request), change.agent or change.head
+        who = change.agent or change.head
         if change.is_login or change.is_logout:
             self.arrears.doubt(Doubt(change.session, who.agent_id, who.place_id), nodes, change.speaking)
-        elif undo is not None and change.agent is not None:
-            for node in nodes:
-                change.agent.miss(node, encode(undo(change.head, change.agent)))
+        elif change.agent is not None:
+            change.agent.doubt(nodes)
 
-    def _agreed(self, change: _Change, done: list[str]) -> None:
+    def _agreed(self, change: Change, done: list[str]) -> None:
         """All nodes that are there have made the change: it is noted."""
         if change.is_logout:
+            change.left.update(done)
             self._logged_out(change)
             return
         if change.agent is None and change.is_login:
             change.agent = Agent(change.session, change.head, change.speaking)
             self._roster.add(change.agent)
-        agent = change.agent
+        agent, effect = change.agent, EFFECTS.get(change.request)
         if agent is None:
             return
         agent.speaking = change.speaking
-        effect = EFFECTS.get(change.request)
         if effect is not None:
-            effect(agent, change.head)
-        if change.is_login:
-            agent.nodes.update(done)
-        for node in {*agent.nodes, *agent.catching_up}.difference(done, change.others):
-            self._miss(change, node)
+            agent.state = effect(agent.state, change.head)
+        if effect is not None or change.is_login:
+            self._hear_told(change, agent, done)
 
-    def _logged_out(self, change: _Change) -> None:
-        """The agent is logged in nowhere any more, but for nodes that are away: these are told when they are back."""
-        if change.agent is not None:
-            self._unsure(change, sorted(change.agent.nodes - {change.speaking}))
-        self._roster.discard(change.agent)
+    def _hear_told(self, change: Change, agent: Agent, done: list[str]) -> None:
+        """What nodes have said of the agent since a change of it began; of one that has not it is not known."""
+        agent.doubt(done)
+        for node, state in change.told.items():
+            agent.hear(node, state)
 
-    def _miss(self, change: _Change, node: str) -> None:
-        """A node has not got the change: it gets it later (:class:`Arrears`), or the whole login."""
-        agent = change.agent
-        if agent is None:
-            return
-        if change.is_login:
-            agent.nodes.discard(node)
-        elif agent.may_be_at(node):
-            agent.miss(node, change.payload)
+    def _logged_out(self, change: Change) -> None:
+        """The agent is logged in nowhere any more, but perhaps at nodes that have not logged it out: these are told."""
+        if change.is_logout and change.agent is not None:
+            nodes = self.arrears.nodes_of(change.agent)
+            self._unsure(change, [node for node in nodes if node not in change.left])
+            self._roster.discard(change.agent)
 
-    def _finish(self, change: _Change, answer: bytes | Refusal) -> None:
+    def _finish(self, change: Change, answer: bytes | Refusal) -> None:
         """The end of a change, and of the waiting of what comes after it."""
         self._locked -= change.names
         running = self._running[change.session.client]
@@ -290,10 +254,10 @@ class Agents:
             self._calls.answer(change.call, answer)
         for note in change.notes:
             self._calls.tell(change.session, note)
-        if change.agent is not None and change.agent in self._roster:
-            self.arrears.catch_up(change.agent)
         if change.session.ended:
             self.end(change.session)
+        elif change.agent is not None and change.agent in self._roster:
+            self.arrears.catch_up(change.agent)
 
     def is_busy(self, client: int) -> bool:
         """Whether changes of a client's agents, or their end, are under way."""
@@ -328,7 +292,7 @@ class Agents:
     def _log_out(self, agent: Agent) -> None:
         """Logs an agent out everywhere, unasked."""
         payload = encode(RequestAgentLogout(**ids(agent)))
-        change = _Change(agent.session, RequestAgentLogout, agent, payload, self._deadline)
+        change = Change(agent.session, RequestAgentLogout, agent, payload, self._deadline)
         change.agent = agent
         change.names = agent.names
         self._begin(change, self._routes.serving(frozenset({agent.tenant})))
@@ -345,56 +309,92 @@ class Agents:
 
     # -- notifications
 
+    def hear(self, node: str, client: int, payload: bytes) -> None:
+        """A node tells a client something. What it says of the state of an agent is noted."""
+        if not payload.startswith(_STATUS):
+            return
+        note = _read(payload)
+        if note is None:
+            return
+        state = State(note.media_state_list, note.donot_disturb)
+        change, agent = self._about(client, note)
+        if change is not None:
+            change.told[node] = state
+        elif agent is not None:
+            agent.hear(node, state)
+            self.arrears.heard(agent)
+
     def lets_pass(self, session: Session, node: str, payload: bytes) -> bool:
         """Whether a client shall see a notification now: every node sends those about agents, one of them is enough.
         What comes of a change that is under way comes after its answer."""
-        if not payload.startswith(_ABOUT_AGENTS):
+        kind = next((kind for kind in (_STATUS, _CLOSED, _FORCED) if payload.startswith(kind)), None)
+        if kind is None:
             leaving = next((change for change in self._running.get(session.client, ()) if change.is_logout), None)
             if leaving is not None:
                 leaving.notes.append(payload)
             return leaving is None
-        try:
-            note = _read_note(payload)
-        except (ValueError, RecursionError):
+        note = _read(payload)
+        if note is None:
             return False
-        for change in self._running.get(session.client, ()):
-            if _is_about(note, change.head):
-                if change.speaking == node:
-                    change.notes.append(payload)
-                return False
-        agent = next((agent for agent in self._roster.of(session.client) if _is_about(note, agent)), None)
-        if agent is not None and payload.startswith(_CLOSED):
-            self._roster.discard(agent)
+        change, agent = self._about(session.client, note)
+        if kind is _FORCED:
+            return self._hear_forced(agent, node, note)
+        if change is not None:
+            if change.speaking == node:
+                change.notes.append(payload)
+            return False
+        if agent is not None and kind is _CLOSED:
+            self._hear_closed(agent, node)
             return True
         return agent is not None and agent.speaking == node
+
+    def _about(self, client: int, note: _Note) -> tuple[Change | None, Agent | None]:
+        """The change under way that a notification is about, and the agent."""
+        change = next((change for change in self._running.get(client, ()) if _is_about(note, change.head)), None)
+        return change, next((agent for agent in self._roster.of(client) if _is_about(note, agent)), None)
+
+    def _hear_closed(self, agent: Agent, node: str) -> None:
+        """The agent is not this client's any more; nodes that have not heard of that yet are told."""
+        self._roster.discard(agent)
+        self.arrears.withdraw(agent)
+        doubt = Doubt(agent.session, agent.agent_id, agent.place_id)
+        self.arrears.doubt(doubt, [other for other in self.arrears.nodes_of(agent) if other != node], agent.speaking)
+
+    def _hear_forced(self, agent: Agent | None, node: str, note: _Note) -> bool:
+        """A node has changed an agent by itself: that is its state now, at all nodes. The client always hears of it."""
+        if agent is not None:
+            agent.said[node] = agent.state = State(note.media_state_list, agent.state.donot_disturb)
+            self.arrears.heard(agent)
+        return True
 
 
 class _Note(msgspec.Struct):
     agent_id: str | None = None
     place_id: str | None = None
+    media_state_list: dict[str, int] = {}
+    donot_disturb: bool = False
 
 
-_read_note = msgspec.json.Decoder(_Note).decode
+_decode = msgspec.json.Decoder(_Note).decode
 
-_CLOSED = b'{"message":"%b"' % EventAgentConnectionClosed.__name__.encode()
-_ABOUT_AGENTS = (_CLOSED, b'{"message":"%b"' % EventCurrentAgentStatus.__name__.encode())
+
+def _read(payload: bytes) -> _Note | None:
+    """What a node says about an agent; None when it cannot be read."""
+    try:
+        return _decode(payload)
+    except (ValueError, RecursionError):
+        return None
+
+
+_STATUS, _CLOSED, _FORCED = (
+    b'{"message":"%b"' % note.__name__.encode()
+    for note in (EventCurrentAgentStatus, EventAgentConnectionClosed, EventForcedAgentStateChange)
+)
 """How notifications about agents begin: the name comes first in all that nodes say."""
 
 
 _UNREGISTER = encode(RequestUnregisterClient())
 _TEXTS = {int(code): code.text for code in Code}
-
-
-def _unsettled(answers: Answers) -> list[str]:
-    """The nodes that may not have done what they were asked."""
-    return [node for node, reply in answers.items() if reply is None or reply.code in UNSURE]
-
-
-def _may_be_same(head: Any, other: Any) -> bool:
-    """Whether two requests of one client may mean the same agent."""
-    if head.agent_id is None and head.place_id is None:
-        return True
-    return head.agent_id in (None, other.agent_id) and head.place_id in (None, other.place_id)
 
 
 def _is_about(note: _Note, who: Any) -> bool:
@@ -408,8 +408,3 @@ def _tenants(call: Call, agent: Agent | None) -> frozenset[int]:
     if tenant is not None:
         return checked_tenant(tenant, call.session.tenants)
     return call.session.tenants if agent is None else frozenset({agent.tenant})
-
-
-def _is_unaware(change: _Change, code: int) -> bool:
-    """Whether a node does not know the agent that the speaking node knows: it missed the login."""
-    return code == Code.NOT_LOGGED_IN and not change.is_login and not change.is_logout

@@ -1,11 +1,12 @@
 """What nodes that were away, or could not say, still have to be told of agents.
 
-    behind      an agent that a node does not have, or changes that it missed: first the login, then change by change
+    behind      a node that does not have an agent, or not in its state: it is told the state (RequestAlignAgent)
     doubtful    an agent that a node may have though it is logged in nowhere (any more): a logout
 
-A node gets it when it is back, one request after the other; what it cannot do now is tried again after RETRY_S. What a
-node has already it refuses, and nothing happens. A login that it refuses for good ends the agent's session everywhere.
-What is under way when the agent logs in or out is withdrawn: sent again later, it would undo what came after it.
+A node gets it when it is there; what it cannot do now is tried again after RETRY_S. What a node refuses for good ends
+the agent's session everywhere. What is under way when the agent changes is withdrawn: sent again later, it would undo
+what came after it. And nothing is said while the client is silent: its agent may be logged in through another proxy by
+then, which knows better; the end of the session settles what is left.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
-from broker.errors import Code
 from broker.messages import encode
-from broker.messages.agents import RequestAgentLogin, RequestAgentLogout, RequestDoNotDisturbOn
+from broker.messages.agents import RequestAgentLogout
+from broker.messages.proxies import RequestAlignAgent
 from broker.wire import ECHO
 
 from .desk import Desk
@@ -27,13 +28,6 @@ from .sessions import Session
 RETRY_S = 1.0
 MAX_DOUBTFUL = 10_000
 """Doubtful agents per node; of more the oldest are forgotten."""
-
-
-class Step(NamedTuple):
-    """What a node that is behind is told next: the login, or the first of the changes that it missed."""
-
-    payload: bytes
-    is_login: bool
 
 
 class Doubt(NamedTuple):
@@ -66,6 +60,8 @@ class Arrears:
         self._roster = roster
         self._expel = expel
         self._is_changing = is_changing
+        self._due: dict[Agent, None] = {}
+        """Agents that nodes are behind with, for the next try."""
         self._doubts: dict[str, dict[Doubt, int]] = {}
         self._resolving: dict[tuple[str, Doubt], int] = {}
         self.wake_at = float("inf")
@@ -78,7 +74,7 @@ class Arrears:
         self._resolve(node)
         for agent in serving:
             if forgot:
-                agent.nodes.discard(node)
+                agent.doubt([node])
             self._catch_up(agent, node)
 
     def nodes_of(self, agent: Agent) -> tuple[str, ...]:
@@ -92,8 +88,14 @@ class Arrears:
         self.wake_at = float("inf")
         for node in list(self._doubts):
             self._resolve(node)
-        for agent in list(self._roster):
-            self.catch_up(agent)
+        due, self._due = self._due, {}
+        for agent in due:
+            if agent in self._roster:
+                self.catch_up(agent)
+
+    def _catch_up_later(self, agent: Agent) -> None:
+        self._due[agent] = None
+        self._later()
 
     def _later(self) -> None:
         self.wake_at = min(self.wake_at, self._gather.now + RETRY_S)
@@ -106,42 +108,36 @@ class Arrears:
             self._catch_up(agent, node)
 
     def _catch_up(self, agent: Agent, node: str) -> None:
-        """The next step of one node."""
+        """Tells a node that is behind the agent's state, unless that is about to change."""
         if node in agent.catching_up or not self._links.is_ready(node) or not agent.is_behind(node):
             return
-        if self._is_changing(agent):
-            return
-        step = Step(_login(agent), True) if node not in agent.nodes else Step(agent.missed[node][0], False)
-        asker = Asker(agent.session.client, 0 if node == agent.speaking else ECHO)
-        done = partial(self._caught_up, agent, node, step)
-        deadline = self._gather.now + self._settings.request_timeout
-        agent.catching_up[node] = self._gather.ask([node], step.payload, deadline, done, asker)
+        if self._is_silent(agent.session):
+            self._catch_up_later(agent)
+        elif not self._is_changing(agent):
+            asker = Asker(agent.session.client, 0 if node == agent.speaking else ECHO)
+            done = partial(self._caught_up, agent, node)
+            deadline = self._gather.now + self._settings.request_timeout
+            agent.catching_up[node] = self._gather.ask([node], _aligned(agent), deadline, done, asker)
 
-    def _caught_up(self, agent: Agent, node: str, step: Step, now: float, answers: Answers) -> None:
-        """A node has done the step, or refuses it, or could not say."""
+    def _caught_up(self, agent: Agent, node: str, now: float, answers: Answers) -> None:
+        """A node has done it, which its word about the agent has shown, or refuses it, or could not say."""
         reply = answers[node]
         if agent.catching_up.pop(node, None) is None or agent not in self._roster:
             return
-        if reply is None or reply.code in UNSURE:
-            self._later()
-        elif step.is_login and reply.code:
+        if reply is not None and reply.code and reply.code not in UNSURE:
             if not self._is_changing(agent):
                 self._expel(agent, node, reply.code)
-        else:
-            self._note(agent, node, step, reply.code)
-            self._catch_up(agent, node)
+        elif agent.is_behind(node):
+            self._catch_up_later(agent)
 
-    def _note(self, agent: Agent, node: str, step: Step, code: int) -> None:
-        """A step is done at a node."""
-        missed = agent.missed.setdefault(node, [])
-        if step.is_login:
-            agent.nodes.add(node)
-            if agent.donot_disturb:
-                missed.insert(0, encode(RequestDoNotDisturbOn(**ids(agent))))
-        elif code == Code.NOT_LOGGED_IN:
-            agent.nodes.discard(node)
-        elif missed and missed[0] is step.payload:
-            del missed[0]
+    def heard(self, agent: Agent) -> None:
+        """A node has said something of the agent: others may have to be told, if they do not say so soon themselves."""
+        if any(map(agent.is_behind, self.nodes_of(agent))):
+            self._catch_up_later(agent)
+
+    def _is_silent(self, session: Session) -> bool:
+        """Whether a client has not been heard lately: its agent may be logged in through another proxy by now."""
+        return self._gather.now - session.heard > self._keepalive_s
 
     # -- doubtful
 
@@ -155,17 +151,13 @@ class Arrears:
             self._later()
 
     def _resolve(self, node: str) -> None:
-        """Tells a node that is there to log out whom it may have.
-
-        Not while the client is silent: its agent may be logged in through another proxy by now, and the end of the
-        session, which settles the doubt as well, leaves agents that have another connection.
-        """
+        """Tells a node that is there to log out whom it may have."""
         if not self._links.is_ready(node):
             return
         for doubt, flags in self._doubts.pop(node, {}).items():
             if doubt.session.ended:
                 continue
-            if self._gather.now - doubt.session.heard > self._keepalive_s:
+            if self._is_silent(doubt.session):
                 self.doubt(doubt, [node], node if not flags else "")
                 continue
             logout = encode(RequestAgentLogout(agent_id=doubt.agent_id, place_id=doubt.place_id))
@@ -179,19 +171,21 @@ class Arrears:
         if self._resolving.pop((node, doubt), None) is not None and (reply is None or reply.code in UNSURE):
             self.doubt(doubt, [node], node if not flags else "")
 
-    # -- what a login or logout makes void
+    # -- what a change makes void
 
-    def withdraw(self, session: Session, agent: Agent | None, head: Any) -> None:
-        """An agent is about to be logged in or out: what nodes were to be told before that is void."""
+    def withdraw(self, agent: Agent) -> None:
+        """An agent is about to change: what nodes are just told of it is void."""
+        for number in agent.catching_up.values():
+            self._gather.cancel(number)
+        agent.catching_up.clear()
+
+    def withdraw_doubts(self, session: Session, head: Any) -> None:
+        """An agent is about to be logged in or out: no node is to log it out because of what was before."""
         for node, doubts in self._doubts.items():
             for doubt in [doubt for doubt in doubts if _is_same(doubt, session, head)]:
                 del self._doubts[node][doubt]
         for key in [key for key in self._resolving if _is_same(key[1], session, head)]:
             self._gather.cancel(self._resolving.pop(key))
-        for number in agent.catching_up.values() if agent is not None else ():
-            self._gather.cancel(number)
-        if agent is not None:
-            agent.catching_up.clear()
 
 
 def _is_same(doubt: Doubt, session: Session, head: Any) -> bool:
@@ -201,6 +195,9 @@ def _is_same(doubt: Doubt, session: Session, head: Any) -> bool:
     return head.agent_id in (None, doubt.agent_id) or (head.place_id is not None and head.place_id == doubt.place_id)
 
 
-def _login(agent: Agent) -> bytes:
-    """The agent as it is now, for a node that does not have it."""
-    return encode(RequestAgentLogin(**ids(agent), tenant_id=agent.tenant, media_list=agent.media))
+def _aligned(agent: Agent) -> bytes:
+    """The agent as it is to be."""
+    media, donot_disturb = agent.state
+    return encode(
+        RequestAlignAgent(**ids(agent), tenant_id=agent.tenant, media_list=media, donot_disturb=donot_disturb)
+    )

@@ -24,7 +24,7 @@ from .pulls import granted_payload, read_id, without_hold
 from .route import checked_tenant
 
 
-class _Granted(msgspec.Struct, gc=False):
+class Granted(msgspec.Struct, gc=False):
     interactions: list[Raw]
     errors: dict[str, Any] = {}
 
@@ -46,7 +46,7 @@ _PER_ID = {
 """What is said of an id; any other error is about the whole pull."""
 
 _CODES = {int(code): code for code in Code}
-_read_granted = msgspec.json.Decoder(_Granted).decode
+read_granted = msgspec.json.Decoder(Granted).decode
 _read_key_values = msgspec.json.Decoder(_KeyValues).decode
 
 
@@ -78,7 +78,7 @@ class ByIds:
     def request(self, call: Call) -> None:
         """A client's pull by ids. :raises Refusal: no ids, foreign tenant, too many calls"""
         checked_tenant(call.head.tenant_id, call.session.tenants)
-        nodes = {ident: self._whereis.find(ident).nodes for ident in _ids(call)}
+        nodes = {ident: self._whereis.find(ident).nodes for ident in ids_of(call)}
         self._calls.begin(call)
         parts: dict[str, list[str]] = {}
         for ident, names in nodes.items():
@@ -110,7 +110,7 @@ class ByIds:
         if not pull.open:
             self._finish(pull)
 
-    def _note(self, pull: _Pull, node: str, granted: _Granted) -> None:
+    def _note(self, pull: _Pull, node: str, granted: Granted) -> None:
         for raw in granted.interactions:
             ident = read_id(raw).interaction_id
             self._whereis.learn(ident, node)
@@ -129,11 +129,8 @@ class ByIds:
             else:
                 self._calls.answer(pull.call, whole)
             return
-        payload = granted_payload(granted)
-        if errors:
-            shown = {ident: {"code": int(code), "text": code.text} for ident, code in errors.items()}
-            payload = payload[:-1] + b',"errors":' + msgspec.json.encode(shown) + b"}"
-        self._calls.answer(pull.call, payload)
+        shown = {ident: {"code": int(code), "text": code.text} for ident, code in errors.items()}
+        self._calls.answer(pull.call, granted_payload(granted, shown))
 
     def _error(self, pull: _Pull, ident: str) -> Code | None:
         """What became of an id that was not granted; or was at two nodes."""
@@ -159,10 +156,10 @@ def _whole_refusal(pull: _Pull, errors: dict[str, Code]) -> Refusal | bytes | No
     return next((payload for said, payload in pull.errors if said == code), None) or Refusal(code, next(iter(errors)))
 
 
-def _read(payload: bytes) -> _Granted | None:
+def _read(payload: bytes) -> Granted | None:
     """A node's positive reply; None when it cannot be read."""
     try:
-        granted = _read_granted(payload)
+        granted = read_granted(payload)
         for raw in granted.interactions:
             read_id(raw)
     except (ValueError, RecursionError):
@@ -170,7 +167,7 @@ def _read(payload: bytes) -> _Granted | None:
     return granted
 
 
-def _ids(call: Call) -> list[str]:
+def ids_of(call: Call) -> list[str]:
     """The ids that are asked for, each once: a list, or the keys of the published kv list.
 
     :raises Refusal: there are none

@@ -18,12 +18,17 @@ Answered = tuple[bytes, Any, bytes]
 """``(source, ref, payload)`` for the shell; ``ref`` None is a notification, whose frame is empty."""
 
 
+Name = tuple[str, str]
+"""A client's name and its dedup_id."""
+
+
 class Call(Struct, gc=False):
     """One request of a client.
 
     :param ref: the shell's own, given back with the reply
     :param request: its class; ``head``: its routing attributes (:mod:`proxy.heads`); ``payload``: all of it, as it came
     :param deadline: when it is answered at the latest
+    :param name: of a request that is known by its dedup_id; ``repeated``: the same request, asked again meanwhile
     :param dress: makes the payload that is sent of the one that is given, for a request inside another one
     """
 
@@ -34,6 +39,8 @@ class Call(Struct, gc=False):
     payload: bytes
     deadline: float
     open: bool = True
+    name: Name | None = None
+    repeated: list[Call] = []
     dress: Callable[[bytes], bytes] | None = None
 
 
@@ -48,6 +55,7 @@ class Calls:
         self.limit = limit
         self._counts = counts
         self._open = 0
+        self._named: dict[Name, Call] = {}
 
     def __len__(self) -> int:
         return self._open
@@ -59,12 +67,39 @@ class Calls:
             raise Refusal(Code.BUSY, f"{self._open} requests wait for an answer", retry_after=0.5)
         self._open += 1
 
+    def joins(self, call: Call, name: Name) -> bool:
+        """A call is taken on that is known by its dedup_id. True: the same is under way, and answers this one as well.
+
+        :raises Refusal: ``BUSY``
+        """
+        self.begin(call)
+        first = self._named.get(name)
+        if first is not None:
+            first.repeated.append(call)
+            return True
+        call.name = name
+        self._named[name] = call
+        return False
+
+    def pass_on(self, call: Call, take: Callable[[Call], None]) -> None:
+        """A call that was begun is given to who begins it himself."""
+        self._open -= 1
+        try:
+            take(call)
+        except Refusal as refusal:
+            self._open += 1
+            self.refuse(call, refusal)
+
     def answer(self, call: Call, payload: bytes) -> None:
         """The reply to a call that was begun. It is not sent to a client that has gone."""
         assert call.open, "a call is answered once"
         call.open = False
         self._open -= 1
         self.say(call, payload)
+        if call.name is not None:
+            del self._named[call.name]
+            for repeated in call.repeated:
+                self.answer(repeated, payload)
 
     def refuse(self, call: Call, refusal: Refusal) -> None:
         """The negative reply to a call that was begun."""

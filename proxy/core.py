@@ -50,6 +50,7 @@ from .heads import HEADS, as_answered, decode_head, request_of
 from .links import SILENCE_S, Links, Patience
 from .own import Clients, Own, Self
 from .pulls import Pulls
+from .recalls import Recalls
 from .reconfiguration import become
 from .replays import Replays
 from .route import Routes
@@ -120,6 +121,7 @@ class ProxyCore:
         self.snapshots = Snapshots(desk, self.forward)
         self.agents = Agents(desk)
         self.pulls = Pulls(desk)
+        self.recalls = Recalls(desk)
         self.byids = ByIds(desk)
         self.workbins = Workbins(desk)
         self.strategies = Strategies(desk)
@@ -255,11 +257,13 @@ class ProxyCore:
     def _pull(self, call: Call) -> None:
         """Route PULL: from a view, from a workbin, or by ids."""
         if call.head.view_id == BY_IDS:
-            self.byids.request(call)
-        elif self.workbins.has(call.head.view_id):
-            self.workbins.request(call)
+            pull = self.byids.request
         else:
-            self.pulls.request(call)
+            pull = self.workbins.request if self.workbins.has(call.head.view_id) else self.pulls.request
+        if call.head.dedup_id is None:
+            pull(call)
+        else:
+            self.recalls.request(call, pull)
 
     def _scatter(self, call: Call) -> None:
         """Route SCATTER: to all nodes; snapshots are put into one order."""
@@ -314,8 +318,8 @@ class ProxyCore:
         self.stream.heard(self.now, published)
 
     def replies(self, now: float, node: str, member: str, packed: PackedReplies) -> None:
-        """What came on a link. What the node says of heads of views counts before what it gave from them; a client gets
-        its replies before what it is told because of them."""
+        """What came on a link. What the node says of heads of views and of agents counts before what it did to them; a
+        client gets its replies before what it is told because of them."""
         self._live(now)
         notes: list[PackedReply] = []
         for reply in self.links.replies(self.now, node, member, packed):
@@ -325,6 +329,7 @@ class ProxyCore:
                 self.gather.answer(node, reply)
             elif reply.client:
                 notes.append(reply)
+                self.agents.hear(node, reply.client, reply.payload)
         self._settle()
         for note in notes:
             self._notify(node, note.client, note.payload)

@@ -227,8 +227,11 @@ class Links:
         link.drop(number)
 
     def introduce_again(self, client: int) -> None:
-        """A client's registration has changed: nodes hear it before its next request."""
+        """A client's registration has changed, or it is back: the nodes that know it hear it."""
+        knowing = self.knowing(client)
         self._introductions.forget(self.links.values(), client)
+        for node in knowing:
+            self.introduce(node, [client])
 
     def introduce(self, node: str, clients: Iterable[int]) -> None:
         """Makes clients known to a node now, so that it can tell them things."""

@@ -10,6 +10,7 @@ from broker.errors import Code, Refusal
 from broker.messages import encode
 from broker.messages.connection import (
     EventAck,
+    EventForcedDisconnect,
     EventPong,
     RequestPing,
     RequestRegisterClient,
@@ -100,7 +101,7 @@ class Own:
         session, replaced = self._sessions.register(now, source, request)
         if replaced is not None:
             self.end(replaced)
-        if session.changed:
+        if session.changed or self._strategies.concerns(session):
             self._links.introduce_again(session.client)
             session.changed = False
         self._services.joined(session)
@@ -136,6 +137,7 @@ class Own:
         """Ends the sessions of silent clients; forgets ended ones whose nodes have been told."""
         for session in self._sessions.silent(now):
             self._counts["silent client"] += 1
+            self._calls.tell(session, _SILENT)
             self.end(session)
         for client in [client for client in self._ending if not self._agents.is_busy(client)]:
             del self._ending[client]
@@ -206,6 +208,8 @@ class Own:
             )
         )
 
+
+_SILENT = encode(EventForcedDisconnect(reason="nothing was heard for three keepalive intervals"))
 
 HANDLERS: dict[type[Request], Callable[[Own, Call], bytes]] = {
     RequestRegisterClient: Own._register_again,

@@ -138,7 +138,7 @@ class Pulls:
         now = self._gather.now
         self._turn = next(self._turns)
         until = now + self._settings.pull_hold_timeout if holds else call.deadline
-        pull = Pull(call, call.head, self._turn, call.head.count, until, holds, [], set())
+        pull = Pull(call, call.head, self._turn, call.head.count, until, holds, [])
         self._open[pull.turn] = view, pull
         heappush(self._due, (until, pull.turn))
         if len(self._due) > 2 * len(self._open) + 1000:
@@ -302,7 +302,6 @@ class Pulls:
             self._rotation += 1
             bound = None
         payload = encode(pull.request_for(node, below, wanted))
-        pull.asked.add(node)
         pull.tries += 1
         pull.away = True
         view.at = node
@@ -320,6 +319,7 @@ class Pulls:
         if granted is not None:
             self._note(view, node, bound, granted)
             pull.got += granted
+            pull.parts[node] += bool(granted)
             pull.wanted -= len(granted)
             if not granted and view.heads.get(node) is head and head is not None:
                 view.forget(node)
@@ -435,9 +435,10 @@ class Pulls:
         return min(due[0][0] if due else float("inf"), self._look_at)
 
 
-def granted_payload(interactions: list[Raw]) -> bytes:
-    """The reply with these interactions, byte for byte."""
-    return b'{"message":"EventPulledInteractions","interactions":[%b]}' % b",".join(interactions)
+def granted_payload(interactions: list[Raw], errors: Mapping[str, Any] | None = None) -> bytes:
+    """The reply with these interactions, byte for byte. :param errors: of a pull by ids, what became of the others"""
+    payload = b'{"message":"EventPulledInteractions","interactions":[%b]}' % b",".join(interactions)
+    return payload[:-1] + b',"errors":' + msgspec.json.encode(errors) + b"}" if errors else payload
 
 
 def holds_on(call: Call) -> bool:

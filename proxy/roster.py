@@ -1,18 +1,18 @@
-"""What the proxy knows of its clients' agents: enough to log them in again at a node that was away.
+"""What the proxy knows of its clients' agents: the state that each is to be in, and what each node has said of it.
 
-And what agent requests mean: how they change that state, what takes them back, which refusals say "it is so already".
+The nodes tell an agent's applications its state after each change, so the proxy hears it of every node. The speaking
+node's word is the agent's state; a node that says another one, or whose word is not known, is behind, and is brought
+to it (:class:`proxy.arrears.Arrears`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from broker.errors import Code
 from broker.messages.agents import (
-    AgentRequest,
     RequestAddMedia,
-    RequestAgentLogin,
     RequestAgentLogout,
     RequestCancelNotReadyForMedia,
     RequestDoNotDisturbOff,
@@ -24,38 +24,37 @@ from broker.messages.kinds import Request
 
 from .sessions import Session
 
-MISSED = 64
-"""Changes kept for a node that is away, per agent; of more the oldest are forgotten."""
-
 Name = tuple[int, str, str]
 """What changes of an agent lock: tenant (0: not known), ``agent`` or ``place``, and the id."""
+
+
+class State(NamedTuple):
+    """What is the same at all nodes: media types with 0 not ready, 1 ready; do-not-disturb."""
+
+    media: dict[str, int]
+    donot_disturb: bool = False
 
 
 class Agent:
     """A logged-in agent, place, or agent at a place.
 
     :param head: of its RequestAgentLogin
-    :param speaking: the node that speaks for it; ``nodes``: where it is logged in
-    :param missed: changes that a node has not got, oldest first; ``catching_up``: nodes that are just told of one,
-        with the number of the request
+    :param speaking: the node that speaks for it
+    :param said: what nodes have said last of it; of a node that is not here it is not known, or not logged in there
+    :param catching_up: nodes that are just told, with the number of the request
     """
 
-    __slots__ = (
-        "agent_id", "catching_up", "donot_disturb", "media", "missed", "nodes", "place_id", "session", "speaking",
-        "tenant",
-    )  # fmt: skip
+    __slots__ = ("agent_id", "catching_up", "place_id", "said", "session", "speaking", "state", "tenant")
 
     def __init__(self, session: Session, head: Any, speaking: str) -> None:
         self.session = session
         self.tenant: int = head.tenant_id
         self.agent_id: str | None = head.agent_id
         self.place_id: str | None = head.place_id
-        self.media: dict[str, int] = dict(head.media_list)
-        self.donot_disturb = False
+        self.state = State(dict(head.media_list))
         self.speaking = speaking
-        self.nodes: set[str] = set()
+        self.said: dict[str, State] = {}
         self.catching_up: dict[str, int] = {}
-        self.missed: dict[str, list[bytes]] = {}
 
     @property
     def names(self) -> frozenset[Name]:
@@ -66,19 +65,20 @@ class Agent:
         """Whether ids of a request mean this agent."""
         return agent_id in (None, self.agent_id) and place_id in (None, self.place_id)
 
-    def may_be_at(self, node: str) -> bool:
-        """Whether a node has the agent, or is just being told to log it in."""
-        return node in self.nodes or node in self.catching_up
-
     def is_behind(self, node: str) -> bool:
-        """Whether a node does not have the agent, or has not got all changes."""
-        return node not in self.nodes or bool(self.missed.get(node))
+        """Whether a node is not known to have the agent in its state."""
+        return self.said.get(node) != self.state
 
-    def miss(self, node: str, payload: bytes) -> None:
-        """A node that has the agent has not got a change; oldest first."""
-        changes = self.missed.setdefault(node, [])
-        changes.append(payload)
-        del changes[:-MISSED]
+    def hear(self, node: str, state: State) -> None:
+        """A node says what the agent is there."""
+        self.said[node] = self.state if state == self.state else state
+        if node == self.speaking:
+            self.state = state
+
+    def doubt(self, nodes: Iterable[str]) -> None:
+        """It is not known any more what the agent is at these nodes."""
+        for node in nodes:
+            self.said.pop(node, None)
 
 
 class Roster:
@@ -143,56 +143,20 @@ UNSURE = frozenset({int(Code.BUSY), int(Code.DATABASE_FAILURE), int(Code.DATABAS
 """Refusals that may be otherwise in a moment, and that do not say for sure that nothing was done."""
 
 
-def _unlogin(head: Any, agent: Agent | None) -> AgentRequest:
-    return RequestAgentLogout(**ids(head))
+def _media(state: State, media_type: str, to: int) -> State:
+    return State({**state.media, media_type: to}, state.donot_disturb)
 
 
-def _had(head: Any, agent: Agent | None) -> AgentRequest:
-    """A media type as the agent had it, or had it not."""
-    state = agent.media.get(head.media_type) if agent is not None else None
-    if state is None:
-        return RequestRemoveMedia(**ids(head), media_type=head.media_type)
-    return RequestAddMedia(**ids(head), media_type=head.media_type, state=state)
+def _without(state: State, media_type: str) -> State:
+    return State({name: to for name, to in state.media.items() if name != media_type}, state.donot_disturb)
 
 
-def _was_ready(head: Any, agent: Agent | None) -> AgentRequest:
-    ready = agent is not None and agent.media.get(head.media_type)
-    request = RequestCancelNotReadyForMedia if ready else RequestNotReadyForMedia
-    return request(**ids(head), media_type=head.media_type)
-
-
-def _was_disturbed(head: Any, agent: Agent | None) -> AgentRequest:
-    on = agent is not None and agent.donot_disturb
-    return (RequestDoNotDisturbOn if on else RequestDoNotDisturbOff)(**ids(head))
-
-
-UNDO: dict[type[Request], Callable[[Any, Agent | None], AgentRequest]] = {
-    RequestAgentLogin: _unlogin,
-    RequestAddMedia: _had,
-    RequestRemoveMedia: _had,
-    RequestNotReadyForMedia: _was_ready,
-    RequestCancelNotReadyForMedia: _was_ready,
-    RequestDoNotDisturbOn: _was_disturbed,
-    RequestDoNotDisturbOff: _was_disturbed,
+EFFECTS: dict[type[Request], Callable[[State, Any], State]] = {
+    RequestAddMedia: lambda state, head: _media(state, head.media_type, head.state),
+    RequestRemoveMedia: lambda state, head: _without(state, head.media_type),
+    RequestNotReadyForMedia: lambda state, head: _media(state, head.media_type, 0),
+    RequestCancelNotReadyForMedia: lambda state, head: _media(state, head.media_type, 1),
+    RequestDoNotDisturbOn: lambda state, head: State(state.media, True),
+    RequestDoNotDisturbOff: lambda state, head: State(state.media, False),
 }
-"""What takes a change back: it makes the agent what it is known to be, for the change may have been none where it is
-taken back. A change without an entry stays where it was made."""
-
-
-def _set_media(agent: Agent, media_type: str, state: int) -> None:
-    agent.media[media_type] = state
-
-
-def _set_disturb(agent: Agent, on: bool) -> None:
-    agent.donot_disturb = on
-
-
-EFFECTS: dict[type[Request], Callable[[Agent, Any], Any]] = {
-    RequestAddMedia: lambda agent, head: _set_media(agent, head.media_type, head.state),
-    RequestRemoveMedia: lambda agent, head: agent.media.pop(head.media_type, None),
-    RequestNotReadyForMedia: lambda agent, head: _set_media(agent, head.media_type, 0),
-    RequestCancelNotReadyForMedia: lambda agent, head: _set_media(agent, head.media_type, 1),
-    RequestDoNotDisturbOn: lambda agent, head: _set_disturb(agent, True),
-    RequestDoNotDisturbOff: lambda agent, head: _set_disturb(agent, False),
-}
-"""What a change changes of the state that a login at another node has to bring along."""
+"""What a change makes of an agent's state; other requests leave it as it is."""

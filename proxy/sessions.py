@@ -25,7 +25,8 @@ class Session:
     :param client: its number in packed frames
     :param session_id: what the client resumes it by; no other client can guess it
     :param source: where it is now
-    :param introduction: the RequestRegisterClient that introduces it to a node; ``changed``: it is another than before
+    :param introduction: the RequestRegisterClient that introduces it to a node; ``changed``: it is another than before,
+        or the client is somewhere else, so that what nodes have told it since it was lost has to be told again
     """
 
     __slots__ = (
@@ -98,11 +99,12 @@ class Sessions:
         replaced = here if here is not known else None
         if replaced is not None:
             self.end(replaced)
+        moved = known is not None and known is not here
         session = self._move(known, source) if known else self._new(now, source, request)
         session.heard = now
         session.tenants = tenants
         introduction = self._introduction(session, request)
-        session.changed = known is not None and session.introduction != introduction
+        session.changed = moved or (known is not None and session.introduction != introduction)
         session.introduction = introduction
         return session, replaced
 

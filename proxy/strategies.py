@@ -199,18 +199,17 @@ class Strategies:
 
     def resumed(self, session: Session) -> None:
         """An engine has registered again, perhaps at another address: it is sent what it may have missed."""
-        wishes = self._wishes(session)
-        for wish in wishes:
+        for wish in self._wishes(session):
             if wish.tenant_id not in session.tenants:
                 wish.loaded = None
             if wish.suspended or wish.loaded is None:
                 wish.suspended = False
                 self._renew(wish)
             self._bring(wish)
-        if wishes:
-            self._links.introduce_again(session.client)
-            for node in {node for wish in wishes for node in wish.at}:
-                self._links.introduce(node, [session.client])
+
+    def concerns(self, session: Session) -> bool:
+        """Whether nodes send something to this client, so that they have to know where it is."""
+        return bool(self._wishes(session))
 
     def end(self, session: Session) -> None:
         """A session has ended; the nodes are told of that."""

@@ -6,11 +6,12 @@ node is away, or its head has to be asked again) is not in :attr:`View.keys`; No
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 from msgspec.structs import replace
 
 from broker.conditions import Order
@@ -32,7 +33,8 @@ class Pull(Struct, gc=False):
     :param turn: its place among all pulls; the lowest comes first
     :param wanted: interactions still to be had; ``got``: those it has, raw
     :param until: when it is answered with what it has; ``holds``: an empty view does not end it before
-    :param asked: nodes that were asked for it; ``tries``: how often; ``away``: one is being asked
+    :param parts: how often each node has granted something for it; ``tries``: how often nodes were asked; ``away``: one
+        is being asked
     """
 
     call: Call
@@ -42,7 +44,7 @@ class Pull(Struct, gc=False):
     until: float
     holds: bool
     got: list[Raw] = []
-    asked: set[str] = set()
+    parts: Counter[str] = field(default_factory=Counter)
     tries: int = 0
     away: bool = False
 
@@ -52,10 +54,10 @@ class Pull(Struct, gc=False):
         return not self.call.open or self.call.session.ended or self.call.session.source is None
 
     def request_for(self, node: str, below: list[Any] | None, count: int) -> RequestPull:
-        """What a node is asked. The client's dedup_id goes to each node once, or the node would repeat itself."""
+        """What a node is asked: what it grants is a part of what the client asked for under its dedup_id."""
         return replace(
             self.request,
-            dedup_id=self.request.dedup_id if node not in self.asked else None,
+            part=self.parts[node],
             count=count,
             below=below,
         )

@@ -21,6 +21,7 @@ from . import (
     interactions,
     operations,
     parties,
+    proxies,
     pulls,
     queues,
     reporting,
@@ -48,6 +49,7 @@ FAMILIES: tuple[ModuleType, ...] = (
     reporting,
     topics,
     operations,
+    proxies,
     queues,
     explaining,
 )

@@ -73,6 +73,10 @@ class RequestPull(Request):
         list[Any] | None,
         Meta(description="a proxy's own: only what comes before this key of the view, the head of another node"),
     ] = None
+    part: Annotated[
+        int,
+        Meta(ge=0, description="a proxy's own: the parts of it that this node has granted before under its `dedup_id`"),
+    ] = 0
 
 
 class Granted(Interaction):

@@ -159,3 +159,26 @@ def test_a_proxy_is_told_for_which_agents_another_node_speaks(driver):
     # then only the proxy sees that the agent's events here are echoes
     assert [agent["echo"] for agent in told["agents"]] == [True]
     assert ["echo" in agent for agent in shown["agents"]] == [False]
+
+
+def test_a_logout_is_told_to_the_agents_other_connections(driver):
+    # given an agent with two applications
+    first, second = driver.client("first", "AgentApplication"), driver.client("second", "AgentApplication")
+    login(first, agent_id="VICKY")
+    login(second, agent_id="VICKY")
+    first.told(), second.told()
+    # when it logs out at one of them
+    second.ask("RequestAgentLogout")
+    # then the other one hears of it
+    assert (first.told(), second.told()) == (["EventAgentConnectionClosed"], [])
+
+
+def test_with_a_further_connection_this_node_speaks_for_the_agent_or_not(driver):
+    # given an agent of whom another node speaks
+    first, second = driver.client("first", "AgentApplication"), driver.client("second", "AgentApplication")
+    driver.ask(first.source, LOGIN, ECHO)
+    # when it logs in from elsewhere, and this node is to speak
+    driver.ask(second.source, LOGIN)
+    # then it does
+    (agent,) = driver.core.memory.agents.rows.values()
+    assert agent.echo is False

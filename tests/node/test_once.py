@@ -214,3 +214,56 @@ def test_at_the_journals_bound_new_work_is_refused_and_reading_goes_on(driver):
     refused = media.ask(**SUBMIT)
     assert (refused["code"], refused["retry_after"]) == (91, 5.0)
     assert media.ask("RequestGetInteractionProperties", interaction_id=ident)["message"] != "EventError"
+
+
+def test_a_links_number_runs_once_however_late_the_proxy_comes_back(make_driver):
+    # given a request whose reply was lost, a take-over, and a proxy that stands still for longer than the dedup window
+    driver = make_driver(dedup_window=2.0)
+    introduce(driver)
+    first = link(driver, (3, 7, 0, SUBMIT))[3]
+    after = driver.reopened()
+    after.wait(15)
+    # when it goes on, and asks again
+    introduce(after)
+    # then it gets the first reply
+    assert link(after, (3, 7, RESENT, SUBMIT))[3] == first
+    assert len(after.core.memory.interactions) == 1
+
+
+def test_what_is_kept_for_a_link_that_does_not_come_back_is_forgotten(make_driver):
+    # given a link with replies that it has not had, at a member and at the one that takes over
+    driver = make_driver(dedup_window=2.0)
+    introduce(driver)
+    link(driver, (3, 7, 0, SUBMIT))
+    # when the link is gone for long
+    after = driver.reopened()
+    after.wait(21)
+    driver.core.lost(driver.now, b"proxy")
+    driver.wait(21)
+    # then nothing is kept for it
+    assert not after.core.memory.answers.rows and not driver.core.memory.answers.rows
+
+
+def test_replies_that_were_loaded_in_another_order_are_let_go_of_by_their_numbers(driver):
+    # given replies to a link in the order that a database sorts their keys in
+    memory = driver.core.memory
+    for number in (10, 100, 9, 99):
+        memory.load_row("answers", f"#p1.b\n{number}", b'{"us":1,"payload":{}}')
+    # when the proxy has those below 99
+    memory.settle("p1.b", 99)
+    # then the others are kept
+    assert sorted(memory.answers.rows) == ["#p1.b\n100", "#p1.b\n99"]
+
+
+def test_the_journal_says_how_an_interaction_came_in(driver):
+    # given a routing engine whose pull is held
+    router = driver.client("urs", "RoutingEngine")
+    hold = {"tenant_id": 101, "view_id": "Inbound/all", "extension": {"pull-for-strategy": 1}}
+    driver.ask(router.source, {"message": "RequestPull", **hold})
+    # when an interaction comes in, and is granted in the same batch
+    driver.client("mail", "MediaServer").ask(**SUBMIT)
+    # then the row says that it waited, and then was granted
+    (changes,) = [changes for _, changes, _ in driver.rows if b'"external_id"' in changes or b'"submit_seq"' in changes]
+    kinds = [change for change in json.loads(changes) if change[0] in (0, 1)]
+    assert kinds[0][1]["interaction_state"] == 0
+    assert kinds[1][2]["interaction_state"] == 2

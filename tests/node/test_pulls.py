@@ -106,6 +106,18 @@ def test_the_held_pull_of_a_client_that_left_takes_nothing(driver, media, router
     assert driver.core.memory.views.by_id["Inbound/all"].head() == ident
 
 
+def test_the_held_pull_of_a_client_that_has_moved_takes_nothing(driver, media):
+    # given a routing engine whose pull is held, and which comes back by another connection
+    register = {"client_name": "urs", "client_type": "RoutingEngine"}
+    session = driver.stranger("one").ask("RequestRegisterClient", **register)["session_id"]
+    driver.ask((b"one", 0), HELD)
+    driver.stranger("other").ask("RequestRegisterClient", **register, session_id=session)
+    # when something comes
+    ident = submit(media)
+    # then it waits for the one that asks from there
+    assert driver.core.memory.views.by_id["Inbound/all"].head() == ident
+
+
 def test_held_pulls_are_bounded(make_driver):
     driver = make_driver(max_held_pulls=1)
     router = driver.client("urs", "RoutingEngine")

@@ -85,3 +85,57 @@ def test_a_direct_client_goes_on_with_its_session_at_another_address(driver):
     assert after.ask("RequestNotReadyForMedia", media_type="voice")["message"] == "EventAck"
     assert before.ask("RequestNotReadyForMedia", media_type="voice")["code"] == 1
     assert len(driver.core.sessions.by_id) == 1
+
+
+def test_a_resumed_session_is_the_same_session(driver):
+    # given a routing engine that holds an interaction, and comes back by another connection
+    media = driver.client("mail", "MediaServer")
+    media.ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound")
+    register = {"client_name": "urs", "client_type": "RoutingEngine"}
+    session = driver.stranger("one").ask("RequestRegisterClient", **register)["session_id"]
+    driver.ask((b"one", 0), {"message": "RequestPull", "tenant_id": 101, "view_id": "Inbound/all"})
+    back = driver.stranger("other")
+    assert back.ask("RequestRegisterClient", **register, session_id=session)["session_id"] == session
+    driver.events()
+    # when it leaves
+    back.ask("RequestUnregisterClient")
+    # then what it held goes back
+    assert driver.events() == ["EventPartyRemoved", "EventPlacedInQueue"]
+
+
+def invited(driver, desk):
+    """Agent VICKY of a desk is invited; the ticket."""
+    media, urs = driver.client("mail", "MediaServer"), driver.client("urs", "RoutingEngine")
+    ident = media.ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound")["interaction_id"]
+    urs.ask("RequestPull", tenant_id=101, view_id="Inbound/all")
+    assert urs.ask("RequestDeliver", interaction_id=ident, agent_id="VICKY", timeout=20)["message"] == "EventAck"
+    (note,) = [note for note in desk.notes if note["message"] == "EventInvite"]
+    return note
+
+
+def test_an_invitation_is_told_again_when_the_session_comes_back_after_a_take_over(driver):
+    # given an invited agent, and another member that takes over
+    note = invited(driver, driver.agent("VICKY"))
+    driver.wait(5)
+    (agent,) = driver.core.memory.agents.rows.values()
+    after = driver.reopened()
+    # when the agent's application resumes its session there
+    back = after.stranger("VICKY")
+    register = {"client_name": "VICKY", "client_type": "AgentApplication", "session_id": agent.sessions[0]}
+    back.ask("RequestRegisterClient", **register)
+    # then it is told again of the invitation, with the time that is left, and may accept
+    (again,) = back.notes
+    assert again.pop("timeout") == 15.0 and note.pop("timeout") == 20.0
+    assert again == note
+    fields = {"interaction_id": note["interaction"]["interaction_id"], "ticket_id": note["ticket_id"]}
+    assert back.ask("RequestAccept", **fields)["message"] == "EventAck"
+
+
+def test_an_invitation_is_told_to_a_further_connection_of_the_agent(driver):
+    # given an invited agent
+    note = invited(driver, driver.agent("VICKY"))
+    # when it logs in from another application as well
+    second = driver.client("second", "AgentApplication")
+    second.ask("RequestAgentLogin", tenant_id=101, agent_id="VICKY")
+    # then that one hears of the invitation
+    assert [one["ticket_id"] for one in second.notes if one["message"] == "EventInvite"] == [note["ticket_id"]]

@@ -66,7 +66,8 @@ class FakeNode:
     """A node that answers as it was told to.
 
     ``script[message]`` is a reply (dict or bytes), a function of the request that gives one, or None for silence. What
-    is not in the script is acknowledged. ``log`` has the clients' requests, ``seen`` the link's own.
+    is not in the script is acknowledged. ``log`` has the clients' requests, ``seen`` the link's own. ``agents`` is what
+    it has acknowledged of agents, by client and ids; it tells their applications, as nodes do.
     """
 
     def __init__(self, name: str) -> None:
@@ -78,6 +79,7 @@ class FakeNode:
         self.log: list[tuple[PackedRequest, dict[str, Any]]] = []
         self.seen: list[tuple[PackedRequest, dict[str, Any]]] = []
         self.known: set[int] = set()
+        self.agents: dict[tuple[int, Any, Any], dict[str, Any]] = {}
         self.heads: dict[str, list[Any] | None] = {}
         self.outgoing: list[PackedReply] = []
 
@@ -100,7 +102,7 @@ class FakeNode:
             return {"message": "EventAck"}
         if entry.client not in self.known:
             return {"message": "EventError", "code": 1, "text": "Client is not registered"}
-        if message == "RequestUnregisterClient":
+        if message == "RequestUnregisterClient" and message not in self.script:
             self.known.discard(entry.client)
         if message in self.script:
             said = self.script[message]
@@ -109,6 +111,8 @@ class FakeNode:
             return self.head(request["view_id"])
         if message == "RequestSnapshotOrder":
             return {"message": "EventSnapshotOrder"}
+        if message == "RequestRecall":
+            return {"message": "EventRecalled"}
         return {"message": "EventAck"}
 
     def head(self, view_id: str) -> dict[str, Any]:
@@ -119,6 +123,8 @@ class FakeNode:
         """Answers a request, now or again."""
         payload = answer if isinstance(answer, bytes) else json.dumps(answer, separators=(",", ":")).encode()
         code = answer.get("code", 0) if isinstance(answer, dict) and answer["message"] == "EventError" else 0
+        if isinstance(answer, dict) and answer["message"] == "EventAck":
+            self._follow(entry.client, json.loads(entry.payload))
         if isinstance(answer, dict) and answer["message"] == "EventSnapshotOrder":
             rows = Rows([self.name.encode()], [b""], False)
             self.outgoing.append(PackedReply(entry.number, entry.client, 0, b"", rows))
@@ -127,6 +133,23 @@ class FakeNode:
             self.outgoing.append(PackedReply(entry.number, entry.client, 0, b"", rows))
         else:
             self.outgoing.append(PackedReply(entry.number, entry.client, code, payload))
+
+    def _follow(self, client: int, request: dict[str, Any]) -> None:
+        """What an acknowledged request makes of an agent, and the word about it."""
+        message, who = request["message"], (request.get("agent_id"), request.get("place_id"))
+        if message in ("RequestAgentLogin", "RequestAlignAgent"):
+            disturb = request.get("donot_disturb", False)
+            self.agents[client, *who] = {"media": dict(request.get("media_list", {})), "donot_disturb": disturb}
+        key = next((key for key in self.agents if key[0] == client and who in (key[1:], (None, None))), None)
+        if key is None:
+            return
+        if message == "RequestAgentLogout":
+            del self.agents[key]
+        elif message in (*CHANGES, "RequestAgentLogin", "RequestAlignAgent"):
+            state = self.agents[key]
+            CHANGES.get(message, lambda *_: None)(state, request)
+            note = {"media_state_list": state["media"], "donot_disturb": state["donot_disturb"], "by": self.name}
+            self.notify(client, message="EventCurrentAgentStatus", agent_id=key[1], place_id=key[2], **note)
 
     def push(self, view_id: str, head: list[Any] | None) -> None:
         """Tells the proxy of a new head."""
@@ -165,6 +188,17 @@ class FakeNode:
     def flags(self, message: str) -> list[int]:
         """The flags they came with."""
         return [entry.flags for entry, request in self.log if request["message"] == message]
+
+
+CHANGES: dict[str, Callable[[dict[str, Any], dict[str, Any]], Any]] = {
+    "RequestAddMedia": lambda agent, request: agent["media"].update({request["media_type"]: request.get("state", 1)}),
+    "RequestRemoveMedia": lambda agent, request: agent["media"].pop(request["media_type"], None),
+    "RequestNotReadyForMedia": lambda agent, request: agent["media"].update({request["media_type"]: 0}),
+    "RequestCancelNotReadyForMedia": lambda agent, request: agent["media"].update({request["media_type"]: 1}),
+    "RequestDoNotDisturbOn": lambda agent, request: agent.update(donot_disturb=True),
+    "RequestDoNotDisturbOff": lambda agent, request: agent.update(donot_disturb=False),
+}
+"""What requests change of an agent."""
 
 
 def rows_of(order: str, found: dict[str, Any]) -> Rows:

@@ -52,7 +52,7 @@ REPLIES: dict[str, dict[str, Any]] = {
     "EventPlaceAgentState": {"cursor": "0000000000000000-n1", "agents": [], "queues": {}},
 }
 FORWARDED = [name for name, request in REQUESTS.items() if request.route is not Route.HERE]
-BETWEEN = {"RequestWatchView", "RequestServiceUndelivered", "RequestSnapshotOrder", "RequestArrangeSnapshot"}
+BETWEEN = {name for name, request in REQUESTS.items() if request.senders == {ClientType.PROXY}}
 """Requests between a proxy and its nodes: not for clients."""
 ASKED_AS = {"RequestStartPlaceAgentStateReporting": "RequestStartPlaceAgentStateReportingAll"}
 """What the nodes are asked instead."""

@@ -149,6 +149,37 @@ def test_a_client_that_was_lost_comes_back_for_its_replies(world: Any) -> None:
     assert world.notes == {b"d": [{"message": "EventInvite", "ticket_id": 2}]}
 
 
+def test_a_client_that_comes_back_is_introduced_again_at_once(world: Any) -> None:
+    # given a client that a node knows, and whose connection was lost
+    world.client(b"c", "MediaServer")
+    session = world.core.sessions.by_source[b"c"].session_id
+    world.ask(b"c", "RequestFindInteractions", tenant_id=101)
+    world.core.lost(world.now, b"c")
+    for node in world.nodes.values():
+        node.seen.clear()
+    # when it resumes its session by another one
+    fields = {"client_name": "c", "client_type": "MediaServer", "session_id": session}
+    world.ask(b"d", "RequestRegisterClient", **fields)
+    # then the nodes hear of it, so that they tell it again what it may have missed
+    seen = [[request["message"] for _, request in node.seen] for node in world.nodes.values()]
+    assert seen == [["RequestRegisterClient"]] * 3
+
+
+def test_a_client_whose_session_ends_for_silence_is_told(make_world: Any) -> None:
+    # given a client that is connected, and one that is not
+    world = make_world(keepalive_interval=5.0)
+    world.client(b"c", "MediaServer")
+    world.client(b"gone", "MediaServer")
+    world.core.lost(world.now, b"gone")
+    # when nothing is heard of them for three intervals
+    world.run(15.1)
+    # then the one that can be told is told
+    assert {source: [note["message"] for note in notes] for source, notes in world.notes.items()} == {
+        b"c": ["EventForcedDisconnect"]
+    }
+    assert world.ask(b"c", "RequestGetStatus")["code"] == 1
+
+
 def test_too_many_clients_and_calls_are_told_to_come_again(make_world: Any) -> None:
     # given a proxy with room for two clients and a hundred calls, in which a hundred wait
     world = make_world(("n1",), max_clients=2, max_pending=100)

@@ -62,6 +62,24 @@ def _pull_faults(operation: Operation, done: list[Execution]) -> Faults:
             yield f"{ident} was granted before it was taken: {operation}"
 
 
+def repeated_pulls_got_the_same(world: World) -> Faults:
+    """What is pulled again under its dedup_id, wherever, gets what it got first, if those who gave it can be asked.
+
+    What several nodes gave may be put together in another order.
+    """
+    for operation in world.operations():
+        again = operation.again
+        if again is None or again.outcome != OK:
+            continue
+        nodes = {one.node for model in world.models.values() for one in model.executions.get(operation.name, ())}
+        if _granted(again) != _granted(operation) and nodes.isdisjoint(again.gone):
+            yield f"asked again, another reply: {operation} {operation.reply} {again} {again.reply}"
+
+
+def _granted(operation: Operation) -> list[tuple[str, int]]:
+    return sorted((one["interaction_id"], one["token"]) for one in operation.reply["interactions"])
+
+
 def grants_are_unique(world: World) -> Faults:
     """A token is granted once, and to whom the journal says."""
     seen: dict[tuple[str, int], str] = {}

@@ -20,6 +20,7 @@ CHECKERS: tuple[Callable[[World], memories.Faults], ...] = (
     memories.nobody_holds_for_nobody,
     memories.agents_are_everywhere_or_nowhere,
     answers.operations_were_done_once,
+    answers.repeated_pulls_got_the_same,
     answers.grants_are_unique,
     answers.answers_are_true,
     answers.requests_were_answered_once,

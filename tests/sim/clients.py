@@ -68,13 +68,16 @@ class Operation:
     :param name: unique in the history; it is the dedup_id, and stands in the request's ``reason`` or ``external_id``
     :param invoked_at: when it was asked first; ``ended_at``: when its outcome was known
     :param attempts: when it was sent, and to whom
+    :param again: the same, asked again after it was answered; ``gone``: nodes that were not waited for then
     """
 
     __slots__ = (
+        "again",
         "attempts",
         "dedup",
         "ended_at",
         "fields",
+        "gone",
         "invoked_at",
         "message",
         "name",
@@ -92,6 +95,8 @@ class Operation:
         self.attempts: list[tuple[float, str]] = []
         self.outcome: str | None = None
         self.reply: dict[str, Any] = {}
+        self.again: Operation | None = None
+        self.gone: set[str] = set()
 
     @property
     def code(self) -> int:
@@ -267,6 +272,17 @@ class Client:
             dedup = self._heap.chance(self.world.plan.dedup)
         operation = Operation(name, message, fields, dedup, self._heap.now)
         self.operations.append(operation)
+        yield from self._ask(operation, patience)
+        return operation
+
+    def repeat(self, operation: Operation) -> Script:
+        """Asks the same again, under the same dedup_id, of the next server."""
+        self._move()
+        operation.again = again = Operation(operation.name, operation.message, operation.fields, True, self._heap.now)
+        yield from self._ask(again, 5)
+
+    def _ask(self, operation: Operation, patience: int) -> Script:
+        name, message, fields, dedup = operation.name, operation.message, operation.fields, operation.dedup
         document = {"message": message, **fields}
         if dedup:
             document["dedup_id"] = name
@@ -280,7 +296,6 @@ class Client:
                 operation.outcome = UNKNOWN
         operation.ended_at = self._heap.now
         self.world.answered(self, operation)
-        return operation
 
     def _attempt(self, operation: Operation, document: dict[str, Any]) -> Script:
         if not self._registered and not (yield from self._register()):
@@ -289,6 +304,7 @@ class Client:
             return
         began = self._heap.now
         operation.attempts.append((began, self.server))
+        operation.gone |= self.world.gone(self.server)
         reply = yield from self._exchange(document)
         if reply is None:
             self.world.unanswered(self, operation, began)

@@ -86,6 +86,8 @@ class Plan:
     """Of each client, about."""
     dedup: float = 0.8
     """How often a client gives its request a dedup_id."""
+    repeats: float = 0.0
+    """How often a pull that was answered is asked again under its dedup_id, somewhere else."""
     node_settings: dict[str, Any] = field(default_factory=dict)
     proxy_settings: dict[str, Any] = field(default_factory=dict)
     seats: int | None = None
@@ -151,6 +153,7 @@ def draw(seed: int, faults: tuple[str, ...] = (), **wish: Any) -> Plan:
     if random.random() < 0.2:
         plan.seats = random.choice((1, 2))
     plan.node_settings, plan.proxy_settings = _settings(random)
+    plan.repeats = random.choice((0.0, 0.0, 0.3))
     return replace(plan, **wish)
 
 

@@ -16,6 +16,8 @@ from node.core import NodeCore
 from node.member import NodeMember
 from proxy.gather import Gather
 from proxy.merge import MERGES
+from proxy.recalls import Recalls
+from proxy.roster import Agent
 from proxy.stream import MergeStream
 from tests.sim.store import Disk, SimStore
 
@@ -193,6 +195,16 @@ def _tables_are_behind() -> Any:
     return patch.object(SimStore, "_fold", early)
 
 
+def _pulls_are_not_recalled() -> Any:
+    """A repeated pull takes what comes first now."""
+    return patch.object(Recalls, "request", lambda recalls, call, pull: pull(call))
+
+
+def _words_are_not_heard() -> Any:
+    """A node that has said anything of an agent counts as being in step."""
+    return patch.object(Agent, "is_behind", lambda agent, node: node not in agent.said)
+
+
 class Planted(NamedTuple):
     """A bug on purpose.
 
@@ -218,6 +230,8 @@ PLANTED: dict[str, Planted] = {
     ),
     "lost events stay lost": Planted(_lost_events_stay_lost, {"faults": ("events lose",)}),
     "grants are forgotten": Planted(_grants_are_forgotten, {"faults": ("vanishing client",), "routers": 2}),
+    "pulls are not recalled": Planted(_pulls_are_not_recalled, {"repeats": 1.0, "dedup": 1.0, "routers": 2}),
+    "words are not heard": Planted(_words_are_not_heard, {"faults": ("sick database", "crash a member"), "agents": 3}),
     "tables are behind": Planted(_tables_are_behind, {"faults": ("crash a member",)}),
 }
 

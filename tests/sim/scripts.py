@@ -95,6 +95,8 @@ class Router(Client):
                 fields["extension"] = {"pull-for-strategy": 1}
             done = yield from self.ask("RequestPull", tenant_id=TENANT, strategy_id="S1", **fields)
         if done.outcome == OK:
+            if done.dedup and done.reply["interactions"] and self._heap.chance(self.world.plan.repeats):
+                yield from self.repeat(done)
             for granted in done.reply["interactions"]:
                 yield from self._route(granted)
 

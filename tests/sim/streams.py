@@ -20,8 +20,10 @@ Faults = Iterator[str]
 
 def streams_have_everything(world: World) -> Faults:
     """Each proxy has published every event after its beginning once, in order but for late ones; and of nodes that it
-    heard later than that, late, some from before."""
-    for name, (began_us, published) in world.streams().items():
+    heard later than that, late, those of a stall timeout before. Of a node that is further behind, because its clock is
+    or because a batch is held back there, also those that were not durable yet when the proxy began."""
+    for name, stream in world.streams().items():
+        began_us = stream.began_us
         if began_us is None:
             yield f"{name}: its stream has not begun"
             continue
@@ -29,11 +31,12 @@ def streams_have_everything(world: World) -> Faults:
             (node, said.seq): said for node, model in world.models.items() for said in model.events if not said.echo
         }
         seen = set[tuple[str, int]]()
-        yield from _stream_faults(name, said, published, seen, world.steady)
+        yield from _stream_faults(name, said, stream.published, seen, world.steady)
         lost = sorted(key for key, one in said.items() if one.us > began_us and key not in seen)
         if lost:
             yield f"{name} has not published {len(lost)} events: {lost[:5]}"
-        early = sorted(key for key in seen if said[key].us <= began_us - world.overlap_us)
+        past_us = began_us - world.overlap_us
+        early = sorted(key for key in seen if said[key].us <= past_us and said[key].at < stream.since)
         if early:
             yield f"{name} has published events from before its beginning: {early[:5]}"
 

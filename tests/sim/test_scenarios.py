@@ -68,6 +68,30 @@ def test_a_member_that_was_overtaken_while_it_took_over_steps_down() -> None:
     assert world.disks["n1"].lease.epoch == 3
 
 
+def test_pulls_that_are_asked_again_elsewhere_get_what_they_got() -> None:
+    # given routing engines that ask each of their pulls again, of the other proxy
+    world = make_world(nodes=3, routers=2, agents=1, requests=20, dedup=1.0, repeats=1.0, node_settings=dict(SETTINGS))
+    # when a proxy and a node's active member die in the middle of it
+    world.heap.at(1.0, world.processes["p1"].crash, "test")
+    world.heap.at(1.6, world.processes["n1.primary"].crash, "test")
+    faults = world.run()
+    # then they were given the same, and nothing was taken twice
+    assert faults == []
+    assert sum(operation.again is not None for operation in world.operations()) >= 10
+
+
+def test_an_agent_whose_nodes_fail_in_turn_is_the_same_everywhere() -> None:
+    # given agents who change all the time
+    world = make_world(nodes=3, agents=3, requests=30, node_settings=dict(SETTINGS))
+    # when the nodes' databases fail for a while, one after the other
+    for at, node in ((0.8, "n1"), (1.6, "n2"), (2.4, "n3")):
+        world.heap.at(at, setattr, world.disks[node], "sick", lambda: world.heap.chance(0.5))
+        world.heap.at(at + 0.7, setattr, world.disks[node], "sick", None)
+    faults = world.run()
+    # then they are in one state in the end, at all nodes
+    assert faults == []
+
+
 def test_a_proxy_that_starts_while_a_batch_is_held_back_misses_no_event_of_it() -> None:
     # given a member whose database fails for a while
     settings = {**SETTINGS, "lease_timeout": 3.0}

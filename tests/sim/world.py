@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from broker.errors import Code
 from broker.loop import Stalls
@@ -36,10 +36,27 @@ from tests.sim.store import Disk
 
 Published = tuple[bytes, bytes, bytes]
 
+
+class Stream(NamedTuple):
+    """What one process of a proxy has published. :param since: when the process began"""
+
+    process: Process
+    since: float
+    published: list[Published]
+
+    @property
+    def began_us(self) -> int | None:
+        """When its stream began."""
+        began_us: int | None = self.process.shell.core.stream.began_us
+        return began_us
+
+
 PEACE_S = 5.0
 """After this long in peace, every request is answered at once and well."""
 LONGEST_S = 60.0
 """A client that has not come to its end so long after the peace never will."""
+FOLLOWED_S = 1.0
+"""A standby knows a row after this long at the latest."""
 SILENCE_S = 2.0
 MEMBERS = ("primary", "backup")
 
@@ -104,7 +121,7 @@ class World:
         self.pids: dict[int, Process] = {}
         self.processes = {process.name: process for process in self._processes()}
         self.doors: dict[str, Door] = {}
-        self.published: dict[str, tuple[Any, list[Published]]] = {}
+        self.published: dict[str, Stream] = {}
         self.switchovers: list[str] = []
         self.healed = self.closing = False
         self.healed_at = float("inf")
@@ -178,11 +195,10 @@ class World:
         """A bound XPUB. A proxy's has a listener from the start, to see its whole stream."""
         if process.name not in self.configuration.proxies:
             return Publisher(self.network, process, address, self._said, [PACKED_TOPIC])
-        published: list[Published] = []
-        self.published[f"{process.name}.{process.pid}"] = (process, published)
+        stream = self.published[f"{process.name}.{process.pid}"] = Stream(process, self.heap.now, [])
 
         def heard(frames: Sequence[bytes]) -> None:
-            published.append((frames[0], frames[1], frames[2]))
+            stream.published.append((frames[0], frames[1], frames[2]))
 
         return Publisher(self.network, process, address, heard, [b""])
 
@@ -269,13 +285,21 @@ class World:
         cores = [process.shell.core for process in self.members(node) if process.running]
         return next((core for core in cores if core.active), None)
 
-    def streams(self) -> dict[str, tuple[int | None, list[Published]]]:
-        """What each running proxy has published, and when its stream began."""
+    def streams(self) -> dict[str, Stream]:
+        """What each running proxy has published."""
         return {
-            name: (process.shell.core.stream.began_us, published)
-            for name, (process, published) in self.published.items()
-            if process.running and name == f"{process.name}.{process.pid}"
+            name: stream
+            for name, stream in self.published.items()
+            if stream.process.running and name == f"{stream.process.name}.{stream.process.pid}"
         }
+
+    def gone(self, server: str) -> set[str]:
+        """The nodes that a proxy does not wait for now."""
+        process = self.processes[server]
+        if server not in self.configuration.proxies or not process.running:
+            return set()
+        core = process.shell.core
+        return set(core.links.gone(core.now, list(self.models)))
 
     def trace(self, who: str, what: str, more: str = "") -> None:
         """A line of the trace."""
@@ -317,6 +341,7 @@ class World:
             return
         if self._until(self.heap.now + LONGEST_S, self._all_caught_up):
             return
+        self.heap.run(self.heap.now + FOLLOWED_S, self._all_follow)
         for checker in CHECKERS:
             for fault in checker(self):
                 self.fault(fault)
@@ -335,6 +360,15 @@ class World:
     def _all_caught_up(self) -> bool:
         return all(client.done for client in self.clients)
 
+    def _all_follow(self) -> bool:
+        """Every member knows every row: a deadline may have made one just now."""
+        return all(
+            process.shell.core.rev == disk.last_rev
+            for node, disk in self.disks.items()
+            for process in self.members(node)
+            if process.running
+        )
+
     def _heal(self) -> None:
         self.trace("world", "all is healed")
         self.healed, self.healed_at = True, self.heap.now
@@ -344,7 +378,7 @@ class World:
     def _tally(self) -> dict[str, int]:
         """How much there was of what."""
         operations = list(self.operations())
-        published = [message for _, some in self.published.values() for message in some]
+        published = [message for stream in self.published.values() for message in stream.published]
         return {
             "histories": 1,
             "operations": len(operations),

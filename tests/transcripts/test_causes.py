@@ -11,6 +11,7 @@ from broker.messages import EVENTS, NOTIFICATIONS, REQUESTS
 from tests.transcripts.play import FLOWS, STAGES, Stage, read
 
 ELSEWHERE = {
+    "RequestAlignAgent": set(REQUESTS["RequestAlignAgent"].causes),  # proxies ask it, not clients
     "RequestSwitchover": {"EventNodeActive"},  # processes do it, not cores: the pair's tests show it
     "RequestReconfigure": {"EventConfigurationChanged"},  # processes read the file: the live tests show it
     "RequestServiceUndelivered": {"Request3rdServer", "EventExternalServiceRequested"},  # proxies ask it, not clients

@@ -1,0 +1,99 @@
+"""What proxies ask for themselves: to bring an agent into a state, and what was executed before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET, Raw
+from msgspec.structs import replace
+
+from broker.errors import Code, Refusal
+from broker.messages.agents import (
+    AgentRequest,
+    RequestAddMedia,
+    RequestAgentLogin,
+    RequestCancelNotReadyForMedia,
+    RequestDoNotDisturbOff,
+    RequestDoNotDisturbOn,
+    RequestNotReadyForMedia,
+    RequestRemoveMedia,
+)
+from broker.messages.connection import EventAck
+from broker.messages.proxies import EventRecalled, RequestAlignAgent, RequestRecall
+
+from . import agents
+from .calls import Call
+from .records import AgentRow
+from .tables import answer_key
+
+if TYPE_CHECKING:
+    from .core import NodeCore
+
+
+def align(node: NodeCore, call: Call) -> EventAck:
+    """RequestAlignAgent: what is not so already is done by the requests that agents themselves would ask."""
+    request: RequestAlignAgent = call.request
+    agent = _logged_in(node, call)
+    if agent is None:
+        _do(node, call, RequestAgentLogin(**_ids(request), tenant_id=request.tenant_id, media_list=request.media_list))
+        agent = agents.asking(node, call)
+    for step in _steps(agent, request):
+        _do(node, call, step)
+    agent = agents.asking(node, call)
+    if agent.echo is not call.echo:
+        agent = replace(agent, echo=call.echo)
+        node.memory.put(node.memory.agents, agent.key, agent)
+    node.tell(call.session.session_id, agents.status_of(agent))
+    return EventAck()
+
+
+def _logged_in(node: NodeCore, call: Call) -> AgentRow | None:
+    """The agent, if this client's session has it."""
+    try:
+        return agents.asking(node, call)
+    except Refusal as refusal:
+        if refusal.code is not Code.NOT_LOGGED_IN:
+            raise
+        return None
+
+
+def _steps(agent: AgentRow, to_be: RequestAlignAgent) -> Iterator[AgentRequest]:
+    """What leads from what an agent is to what it is to be."""
+    who = _ids(to_be)
+    for media_type in sorted(agent.media.keys() - to_be.media_list.keys()):
+        yield RequestRemoveMedia(**who, media_type=media_type)
+    for media_type, state in to_be.media_list.items():
+        if media_type not in agent.media:
+            yield RequestAddMedia(**who, media_type=media_type, state=state)
+        elif agent.media[media_type] != state:
+            change = RequestCancelNotReadyForMedia if state else RequestNotReadyForMedia
+            yield change(**who, media_type=media_type)
+    if agent.donot_disturb is not to_be.donot_disturb:
+        yield (RequestDoNotDisturbOn if to_be.donot_disturb else RequestDoNotDisturbOff)(**who)
+
+
+def _ids(request: AgentRequest) -> dict[str, Any]:
+    return {"agent_id": request.agent_id, "place_id": request.place_id}
+
+
+def _do(node: NodeCore, call: Call, step: AgentRequest) -> None:
+    """One of the agent's own requests, asked by the same client."""
+    agents.HANDLERS[type(step)](node, Call(call.source, call.ref, call.flags, call.session, step))
+
+
+def recall(node: NodeCore, call: Call) -> EventRecalled:
+    """RequestRecall: the replies to what was executed here of this client's requests under a ``dedup_id``."""
+    kept: list[Raw] = []
+    for part in count():
+        answer = node.memory.answers.get(answer_key(call.session.name, call.request.asked_as, part))
+        if answer is None:
+            return EventRecalled(answers=kept)
+        if answer.payload is UNSET:
+            return EventRecalled(expired=True)
+        kept.append(answer.payload)
+    raise AssertionError("numbers do not end")
+
+
+HANDLERS = {RequestAlignAgent: align, RequestRecall: recall}

@@ -1,0 +1,161 @@
+"""What proxies ask of a node: an agent is brought to a state; what was executed under a dedup_id is told again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from broker.errors import Code
+from broker.wire import ECHO, PackedRequest, PackedRequests
+
+HELLO = {"message": "RequestRegisterClient", "client_name": "p1", "client_type": "Proxy", "session_id": "p1.b"}
+DESK = {**HELLO, "client_name": "desk", "client_type": "AgentApplication", "session_id": "p1.b.7"}
+ENGINE = {**HELLO, "client_name": "urs", "client_type": "RoutingEngine", "session_id": "p1.b.8"}
+ALIGN = {"message": "RequestAlignAgent", "tenant_id": 101, "agent_id": "VICKY"}
+LOGIN = {"message": "RequestAgentLogin", "tenant_id": 101, "agent_id": "VICKY", "media_list": {"voice": 1}}
+PULL = {"message": "RequestPull", "tenant_id": 101, "view_id": "Inbound/all"}
+
+
+class Link:
+    """A proxy with two clients; ``notes`` are what they were told."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+        self.numbers = 0
+        self.notes: list[dict[str, Any]] = []
+        for client, message in ((0, HELLO), (7, DESK), (8, ENGINE)):
+            self.ask(client, message)
+
+    def ask(self, client: int, message: dict[str, Any], flags: int = 0) -> dict[str, Any]:
+        """The reply to one request of a client, alone in its batch."""
+        self.numbers += 1
+        request = PackedRequest(self.numbers, client, flags, json.dumps(message).encode())
+        self.driver.core.receive_link(self.driver.now, b"proxy", PackedRequests(self.numbers, [request]))
+        batch = self.driver.core.take(self.driver.now)
+        self.driver.said += [json.loads(event.payload) for event in batch.events.events]
+        self.notes += [json.loads(payload) for _, ref, payload, _ in batch.replies if ref is None]
+        (reply,) = [json.loads(payload) for _, ref, payload, _ in batch.replies if ref is not None]
+        return dict(reply)
+
+
+@pytest.fixture
+def link(driver: Any) -> Link:
+    link = Link(driver)
+    driver.events()
+    return link
+
+
+def vicky(driver: Any) -> Any:
+    """The agent's row."""
+    return driver.core.memory.agents.get("101/VICKY@")
+
+
+# -- an agent is brought to a state
+
+
+def test_an_agent_that_is_not_logged_in_is_logged_in_first(driver: Any, link: Link) -> None:
+    # given a node without the agent
+    # when it is told what the agent is
+    reply = link.ask(7, {**ALIGN, "media_list": {"voice": 0}, "donot_disturb": True}, ECHO)
+    # then it is that, by echoes of the agent's own requests
+    assert reply == {"message": "EventAck"}
+    assert (vicky(driver).media, vicky(driver).donot_disturb) == ({"voice": 0}, True)
+    assert [(event["cause"], event["echo"]) for event in driver.said] == [
+        ("RequestAgentLogin", True),
+        ("RequestDoNotDisturbOn", True),
+    ]
+
+
+def test_only_what_differs_is_changed(driver: Any, link: Link) -> None:
+    # given an agent with two media types
+    link.ask(7, {**LOGIN, "media_list": {"voice": 1, "email": 1}})
+    driver.events()
+    # when one of them is to be not ready, and another one there instead of the other
+    link.ask(7, {**ALIGN, "media_list": {"voice": 0, "fax": 1}})
+    # then these three things happen
+    assert vicky(driver).media == {"voice": 0, "fax": 1}
+    assert sorted(driver.events()) == ["EventMediaAdded", "EventMediaRemoved", "EventNotReadyForMedia"]
+    # and nothing when it is so already, but that the client is told the state
+    link.notes.clear()
+    assert link.ask(7, {**ALIGN, "media_list": {"voice": 0, "fax": 1}}) == {"message": "EventAck"}
+    assert driver.events() == []
+    (note,) = link.notes
+    assert (note["message"], note["media_state_list"]) == ("EventCurrentAgentStatus", {"voice": 0, "fax": 1})
+
+
+def test_who_speaks_is_set_too(driver: Any, link: Link) -> None:
+    # given an agent for whom this node speaks
+    link.ask(7, LOGIN)
+    # when another node is to speak for it
+    link.ask(7, {**ALIGN, "media_list": {"voice": 1}}, ECHO)
+    # then the node's own changes are echoes from now on
+    assert vicky(driver).echo is True
+
+
+def test_a_state_that_cannot_be_is_refused(driver: Any, link: Link) -> None:
+    # given a tenant without such a media type
+    # when an agent is to have it
+    reply = link.ask(7, {**ALIGN, "media_list": {"smoke": 1}})
+    # then that is refused, and the agent is not logged in
+    assert reply["code"] == 12
+    assert vicky(driver) is None
+
+
+def test_only_a_proxy_brings_agents_into_a_state(driver: Any) -> None:
+    # given an agent's application that is at the node directly
+    desk = driver.client("desk", "AgentApplication")
+    # when it asks what only proxies ask
+    replies = [desk.ask("RequestAlignAgent", tenant_id=101, agent_id="VICKY"), desk.ask("RequestRecall", asked_as="d")]
+    # then it may not
+    assert [reply["code"] for reply in replies] == [Code.ACCESS_DENIED] * 2
+
+
+# -- what was executed before
+
+
+def submitted(driver: Any, count: int) -> list[str]:
+    """Interactions that wait."""
+    media = driver.client("mail", "MediaServer")
+    fields = {"tenant_id": 101, "media_type": "voice", "queue": "Inbound"}
+    return [media.ask("RequestSubmit", **fields)["interaction_id"] for _ in range(count)]
+
+
+def recalled(reply: dict[str, Any]) -> list[list[str]]:
+    """The ids in each of the recalled replies."""
+    return [[one["interaction_id"] for one in answer["interactions"]] for answer in reply.get("answers", [])]
+
+
+def test_a_pull_is_recalled_in_its_parts(driver: Any, link: Link) -> None:
+    # given a pull that a proxy has asked for in two parts
+    one, other, third = submitted(driver, 3)
+    link.ask(8, {**PULL, "dedup_id": "d", "count": 2})
+    link.ask(8, {**PULL, "dedup_id": "d", "part": 1})
+    # when it is asked what is known of it
+    reply = link.ask(8, {"message": "RequestRecall", "asked_as": "d"})
+    # then both replies are told, and nothing is done
+    assert recalled(reply) == [[one, other], [third]]
+    assert "expired" not in reply
+
+
+def test_nothing_is_known_of_what_was_not_executed(driver: Any, link: Link) -> None:
+    # given a pull that got nothing, and one of another client
+    link.ask(8, {**PULL, "dedup_id": "d"})
+    submitted(driver, 1)
+    driver.client("other", "RoutingEngine").ask(**PULL, dedup_id="d")
+    # when it is asked what is known of it
+    # then nothing
+    assert link.ask(8, {"message": "RequestRecall", "asked_as": "d"}) == {"message": "EventRecalled"}
+
+
+def test_of_a_reply_that_is_kept_no_longer_it_is_known_that_it_was(driver: Any, link: Link) -> None:
+    # given a pull whose window has passed
+    submitted(driver, 1)
+    link.ask(8, {**PULL, "dedup_id": "d"})
+    for _ in range(6):
+        driver.wait(60)
+        link.ask(0, {"message": "RequestPing"})
+    # when it is asked what is known of it
+    # then it was executed
+    assert link.ask(8, {"message": "RequestRecall", "asked_as": "d"}) == {"message": "EventRecalled", "expired": True}
