@@ -110,7 +110,9 @@ class Board:
                 place_id=agent.place_id,
                 session=agent.session,
                 media=agent.media,
+                media_reasons=agent.media_reasons,
                 donot_disturb=agent.donot_disturb,
+                state_reason=agent.state_reason,
             )
 
     def _move(self, change: _Change, interaction: _Interaction) -> None:

@@ -59,6 +59,8 @@ class Code(IntEnum):
     BAD_TARGET = 49, "Target cannot take the interaction"
     REJECTED = 50, "Rejected by the agent"
     EXPIRED = 51, "Invitation expired"
+    CAPACITY_FULL = 52, "Agent has no capacity left", "`detail` says for which media type, and how much it has"
+    RESERVED = 53, "Agent is reserved by another routing engine", "it is free again within `reservation-time`"
 
     DATABASE_FAILURE = 60, "Database failure", "nothing was changed, or it is not known to be durable; ask again"
     DATABASE_TIMEOUT = 61, "Database timeout"

@@ -1,6 +1,14 @@
-"""Agents and places: login, logout, media, readiness, do-not-disturb.
+"""Agents and places: login, logout, and clients that vanish.
 
-An agent is known by its id, its place, or both. It stays logged in as long as one of its client sessions lives.
+An agent is known by its id, its place, or both. Its session goes on as long as one of its clients lives; when the last
+one vanishes, what it handles goes back, it takes nothing new, and it stays logged in for ``login-session-timeout``::
+
+    logged in ──the last client unregisters, or the agent logs out──▶ logged out
+    logged in ──the last client vanishes──▶ vanished      media types not ready, interactions and invitations go back
+    vanished  ──it logs in again, or its client comes back with its session──▶ logged in
+    vanished  ──login-session-timeout; somebody logs in at its place; the agent logs in at another──▶ logged out
+
+What an agent is ready for is in :mod:`node.states`, its seats in :mod:`node.licences`.
 """
 
 from __future__ import annotations
@@ -10,6 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from broker.clock import to_seconds
 from broker.errors import Code, Refusal
 from broker.messages.agents import (
     AgentEvent,
@@ -17,46 +26,44 @@ from broker.messages.agents import (
     EventAgentConnectionClosed,
     EventAgentLogin,
     EventAgentLogout,
-    EventCurrentAgentStatus,
-    EventDoNotDisturbOff,
-    EventDoNotDisturbOn,
-    EventForcedAgentStateChange,
-    EventMediaAdded,
-    EventMediaRemoved,
-    EventNotReadyForMedia,
-    EventReadyForMedia,
-    RequestAddMedia,
     RequestAgentLogin,
     RequestAgentLogout,
-    RequestCancelNotReadyForMedia,
-    RequestDoNotDisturbOff,
-    RequestDoNotDisturbOn,
-    RequestNotReadyForMedia,
-    RequestRemoveMedia,
 )
 from broker.messages.connection import EventAck
+from broker.messages.kinds import Document
 
-from . import holdings, invitations
+from . import capacity, holdings, invitations, licences, reservations, states
 from .calls import Call, Cause
 from .records import AgentRow
 
 if TYPE_CHECKING:
     from .core import NodeCore
+    from .sessions import Session
 
-SEATS = "ics_multi_media_agent_seat"
+MINUTE = 60.0
+
+
+# -- login
 
 
 def login(node: NodeCore, call: Call) -> EventAck:
-    """RequestAgentLogin: a new agent session, or one more connection of the same agent at the same place."""
+    """RequestAgentLogin: a new session, one more connection of the same agent at the same place, or its return."""
     request: RequestAgentLogin = call.request
     call.tenant(request.tenant_id)
     place_id = _place(node, request)
     if not request.agent_id and not place_id:
         raise Refusal(Code.MISSING_ATTRIBUTE, "agent_id, place_id or both", field="agent_id")
-    _known_media(node, request.tenant_id, request.media_list)
-    known = _logged_in(node, request, place_id)
-    agent = _join(node, call, known) if known else _begin(node, call, place_id)
-    node.tell_agent(agent.key, status_of(agent))
+    states.known_media(node, request.tenant_id, request.media_list)
+    reason = states.kept_reason(request.reason)
+    known, yielding = _logged_in(node, request, place_id)
+    if known is None:
+        agent = _begin(node, call, place_id, reason, yielding)
+    elif known.vanished_us:
+        agent = states.resume(node, call, known, reason)
+    else:
+        agent = _join(node, call, known)
+    capacity.introduce(node, agent)
+    node.tell_agent(agent.key, states.status_of(node, agent))
     return EventAck()
 
 
@@ -67,26 +74,38 @@ def _place(node: NodeCore, request: RequestAgentLogin) -> str | None:
     return request.place_id
 
 
-def _logged_in(node: NodeCore, request: RequestAgentLogin, place_id: str | None) -> AgentRow | None:
-    """The same agent's session at the same place. :raises Refusal: place occupied, or agent at another place"""
+def _logged_in(
+    node: NodeCore, request: RequestAgentLogin, place_id: str | None
+) -> tuple[AgentRow | None, list[AgentRow]]:
+    """The same agent's session at the same place, and those of vanished clients that are in the way.
+
+    :raises Refusal: the place is occupied, or the agent is at another place
+    """
     table = node.memory.agents
     occupant = table.one("place", (request.tenant_id, place_id)) if place_id else None
     agent = table.one("agent", (request.tenant_id, request.agent_id)) if request.agent_id else None
-    if occupant is not None and occupant is not agent:
-        if occupant.agent_id != request.agent_id:
+    yielding = []
+    if occupant is not None and occupant.agent_id != request.agent_id:
+        if not occupant.vanished_us:
             raise Refusal(Code.PLACE_OCCUPIED, f"place {place_id} is occupied by {occupant.agent_id or 'a login'}")
-        return occupant
+        yielding.append(occupant)
+        occupant = None
     if agent is not None and agent.place_id != place_id:
-        raise Refusal(Code.AGENT_ELSEWHERE, f"agent {request.agent_id} is logged in at {agent.place_id or 'no place'}")
-    return agent
+        if not agent.vanished_us:
+            where = agent.place_id or "no place"
+            raise Refusal(Code.AGENT_ELSEWHERE, f"agent {request.agent_id} is logged in at {where}")
+        yielding.append(agent)
+        agent = None
+    return agent or occupant, yielding
 
 
-def _begin(node: NodeCore, call: Call, place_id: str | None) -> AgentRow:
+def _begin(node: NodeCore, call: Call, place_id: str | None, reason: Document, yielding: list[AgentRow]) -> AgentRow:
     """A new agent session. :raises Refusal: no seat is left"""
     request: RequestAgentLogin = call.request
-    seats = node.seats
-    if seats is not None and len(node.memory.agents) >= seats:
-        raise Refusal(Code.LICENCE_LIMIT, f"all {seats} seats of {SEATS} on {node.name} are taken")
+    seats = licences.of_media(request.media_list)
+    licences.check_login(node, seats, yielding)
+    for agent in yielding:
+        log_out(node, agent, "another login")
     us = node.clock.next(node.now)
     agent = AgentRow(
         tenant_id=request.tenant_id,
@@ -95,11 +114,13 @@ def _begin(node: NodeCore, call: Call, place_id: str | None) -> AgentRow:
         agent_id=request.agent_id,
         place_id=place_id,
         media=dict(request.media_list),
+        state_reason=reason,
+        seats=seats,
         echo=call.echo,
         login_us=us,
     )
     node.memory.put(node.memory.agents, agent.key, agent)
-    _report(node, EventAgentLogin, agent, call)
+    report(node, EventAgentLogin, agent, call)
     return agent
 
 
@@ -120,7 +141,7 @@ def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
         for other in others:
             node.tell(other, _closed(agent, "logged in from another connection"))
         sessions = [session_id]
-    joined = replace(agent, sessions=sessions, echo=call.echo)
+    joined = replace(agent, sessions=sessions, echo=call.echo, returned=False)
     node.memory.put(node.memory.agents, agent.key, joined)
     invitations.remind(node, session_id)
     return joined
@@ -130,38 +151,92 @@ def _closed(agent: AgentRow, why: str) -> EventAgentConnectionClosed:
     return EventAgentConnectionClosed(agent_id=agent.agent_id, place_id=agent.place_id, reason=why)
 
 
+# -- logout
+
+
 def logout(node: NodeCore, call: Call) -> EventAck:
     """RequestAgentLogout: ends the agent session; all that the agent handles goes back."""
-    agent = asking(node, call)
-    _logout(node, agent, "logout", call=call)
+    log_out(node, asking(node, call), "logout", call=call)
     return EventAck()
 
 
-def _logout(node: NodeCore, agent: AgentRow, why: str, call: Call | None = None) -> None:
+def log_out(node: NodeCore, agent: AgentRow, why: str, call: Call | None = None) -> None:
+    """Ends an agent's session; clients of it that have not asked for that are told.
+
+    :param call: the agent's own request; None: the server does it
+    """
     invitations.leaving(node, agent.key, why)
     holdings.give_back(node, agent.key, why)
     node.memory.drop(node.memory.agents, agent.key)
-    _report(node, EventAgentLogout, agent, call)
+    node.capacity.touched.add(agent.key)
+    reservations.left(node, agent.key)
+    report(node, EventAgentLogout, agent, call or why)
     for other in agent.sessions:
         if call is None or other != call.session.session_id:
             node.tell(other, _closed(agent, why))
 
 
-def give_up_seat(node: NodeCore) -> None:
-    """There are fewer seats than agents: the agent that logged in last is logged out (guide, "Licensing")."""
-    agent = max(node.memory.agents.rows.values(), key=lambda row: (row.login_us, row.key))
-    _logout(node, agent, "LicenceDecreased")
+# -- the end and the return of a client
 
 
-def disconnect(node: NodeCore, session_id: str, why: str) -> None:
-    """A client session has ended: agents that have no other connection are logged out."""
+def disconnect(node: NodeCore, session_id: str, why: str, *, vanished: bool) -> None:
+    """A client session has ended: agents that have no other connection are logged out, or wait for it to come back.
+
+    :param vanished: the client has not said that it goes
+    """
     for key in node.memory.agents.keys("session", session_id):
         agent = node.memory.agents.rows[key]
         left = [name for name in agent.sessions if name != session_id]
+        if agent.vanished_us and vanished:
+            continue
         if left:
             node.memory.put(node.memory.agents, key, replace(agent, sessions=left))
+            node.capacity.touched.add(key)
+        elif vanished and node.settings.login_session_timeout:
+            _vanish(node, agent, why)
         else:
-            _logout(node, agent, why)
+            log_out(node, agent, why)
+
+
+def _vanish(node: NodeCore, agent: AgentRow, why: str) -> None:
+    """An agent has no client any more: it keeps its session and its seats, but nothing of what it was doing."""
+    invitations.leaving(node, agent.key, why)
+    holdings.give_back(node, agent.key, why)
+    states.unready(node, replace(agent, vanished_us=node.clock.next(node.now)))
+    _wait_for(node, node.memory.agents.rows[agent.key])
+
+
+def _wait_for(node: NodeCore, agent: AgentRow) -> None:
+    until = to_seconds(agent.vanished_us) + node.settings.login_session_timeout * MINUTE
+    node.deadline(until, _over, (agent.key, agent.vanished_us))
+
+
+def _over(node: NodeCore, what: tuple[str, int]) -> None:
+    """A deadline: a vanished agent has not come back."""
+    key, vanished_us = what
+    agent = node.memory.agents.get(key)
+    if agent is not None and agent.vanished_us == vanished_us:
+        log_out(node, agent, "LoginSessionTimeout")
+
+
+def returned(node: NodeCore, session: Session) -> None:
+    """A client has come back with its session. A proxy's client logs its agents in again; another one's are here."""
+    for key in node.memory.agents.keys("session", session.session_id):
+        agent = node.memory.agents.rows[key]
+        capacity.introduce(node, agent)
+        if agent.vanished_us and not session.source[1]:
+            back = replace(agent, vanished_us=0)
+            node.memory.put(node.memory.agents, key, back)
+            node.tell_agent(key, states.status_of(node, back))
+
+
+def resume(node: NodeCore) -> None:
+    """After a take-over: vanished agents are waited for as long as before."""
+    for key in node.memory.agents.keys("vanished", True):
+        _wait_for(node, node.memory.agents.rows[key])
+
+
+# -- who is meant
 
 
 def asking(node: NodeCore, call: Call) -> AgentRow:
@@ -177,134 +252,43 @@ def asking(node: NodeCore, call: Call) -> AgentRow:
             if len(own) == 1:
                 return agent
             raise Refusal(Code.MISSING_ATTRIBUTE, "this session has several agents", field="agent_id")
-        if request.agent_id in (None, agent.agent_id) and request.place_id in (None, agent.place_id):
+        if _is(node, agent, request.agent_id, request.place_id):
             return agent
     raise Refusal(Code.NOT_LOGGED_IN, f"{request.agent_id or request.place_id or 'the session'} is not logged in here")
 
 
-def add_media(node: NodeCore, call: Call) -> EventAck:
-    """RequestAddMedia."""
-    agent, media_type = asking(node, call), call.request.media_type
-    _known_media(node, agent.tenant_id, {media_type: 1})
-    if media_type in agent.media:
-        raise Refusal(Code.MEDIA_PRESENT, media_type, field="media_type")
-    media = {**agent.media, media_type: call.request.state}
-    return _change(node, call, replace(agent, media=media), EventMediaAdded, media_type)
+def named(node: NodeCore, tenant_id: int, agent_id: str | None, place_id: str | None) -> AgentRow | None:
+    """The agent or place of a tenant that these ids name, whosever it is."""
+    table = node.memory.agents
+    agent = table.one("agent", (tenant_id, agent_id)) if agent_id else None
+    if agent is None and not agent_id and place_id:
+        agent = table.one("place", (tenant_id, place_id))
+    return agent if agent is not None and _is(node, agent, agent_id, place_id) else None
 
 
-def remove_media(node: NodeCore, call: Call) -> EventAck:
-    """RequestRemoveMedia."""
-    agent, media_type = asking(node, call), call.request.media_type
-    _has_media(agent, media_type)
-    media = {name: state for name, state in agent.media.items() if name != media_type}
-    return _change(node, call, replace(agent, media=media), EventMediaRemoved, media_type)
+def _is(node: NodeCore, agent: AgentRow, agent_id: str | None, place_id: str | None) -> bool:
+    """Whether ids of a request mean an agent; its place may be one that its login was asked to ignore."""
+    ignores = node.settings.agent_login_control == "ignore" and agent_id is not None
+    return agent_id in (None, agent.agent_id) and (ignores or place_id in (None, agent.place_id))
 
 
-def not_ready(node: NodeCore, call: Call) -> EventAck:
-    """RequestNotReadyForMedia."""
-    return _set_ready(node, call, 0, EventNotReadyForMedia)
+# -- reporting
 
 
-def ready(node: NodeCore, call: Call) -> EventAck:
-    """RequestCancelNotReadyForMedia."""
-    return _set_ready(node, call, 1, EventReadyForMedia)
-
-
-def _set_ready(node: NodeCore, call: Call, state: int, event: type[AgentEvent]) -> EventAck:
-    agent, media_type = asking(node, call), call.request.media_type
-    _has_media(agent, media_type)
-    if agent.media[media_type] == state:
-        raise Refusal(Code.SAME_STATE, f"{media_type} is {'ready' if state else 'not ready'}", field="media_type")
-    return _change(node, call, replace(agent, media={**agent.media, media_type: state}), event, media_type)
-
-
-def force_not_ready(node: NodeCore, agent: AgentRow, media_type: str, why: str) -> None:
-    """The server makes an agent not ready for a media type; its application is told."""
-    if not agent.media.get(media_type):
-        return
-    changed = replace(agent, media={**agent.media, media_type: 0})
-    node.memory.put(node.memory.agents, changed.key, changed)
-    node.agent_event(
-        EventNotReadyForMedia, agent.tenant_id, changed.part(media_type), holdings.because(why), echo=agent.echo
-    )
-    node.tell_agent(
-        changed.key,
-        EventForcedAgentStateChange(
-            agent_id=agent.agent_id,
-            place_id=agent.place_id,
-            media_type=media_type,
-            media_state_list=changed.media,
-            reason=why,
-        ),
-    )
-
-
-def disturb_not(node: NodeCore, call: Call) -> EventAck:
-    """RequestDoNotDisturbOn."""
-    return _set_disturb(node, call, True, EventDoNotDisturbOn)
-
-
-def disturb(node: NodeCore, call: Call) -> EventAck:
-    """RequestDoNotDisturbOff."""
-    return _set_disturb(node, call, False, EventDoNotDisturbOff)
-
-
-def _set_disturb(node: NodeCore, call: Call, on: bool, event: type[AgentEvent]) -> EventAck:
-    agent = asking(node, call)
-    if agent.donot_disturb is on:
-        raise Refusal(Code.SAME_STATE, f"do-not-disturb is {'on' if on else 'off'}")
-    return _change(node, call, replace(agent, donot_disturb=on), event)
-
-
-def _change(
-    node: NodeCore, call: Call, agent: AgentRow, event: type[AgentEvent], media_type: str | None = None
-) -> EventAck:
-    changed = replace(agent, echo=call.echo)
-    node.memory.put(node.memory.agents, changed.key, changed)
-    _report(node, event, changed, call, media_type)
-    node.tell_agent(changed.key, status_of(changed))
-    return EventAck()
-
-
-def status_of(agent: AgentRow) -> EventCurrentAgentStatus:
-    """What the agent's application is told after each change."""
-    return EventCurrentAgentStatus(
-        tenant_id=agent.tenant_id,
-        agent_id=agent.agent_id,
-        place_id=agent.place_id,
-        media_state_list=agent.media,
-        donot_disturb=agent.donot_disturb,
-    )
-
-
-def _has_media(agent: AgentRow, media_type: str) -> None:
-    if media_type not in agent.media:
-        raise Refusal(Code.MEDIA_ABSENT, media_type, field="media_type")
-
-
-def _known_media(node: NodeCore, tenant_id: int, media: dict[str, int]) -> None:
-    for name in media:
-        if name not in node.configuration.tenants[tenant_id].media_types:
-            raise Refusal(Code.UNKNOWN_MEDIA, f"tenant {tenant_id} has no media type {name}", field="media_list")
-
-
-def _report(
-    node: NodeCore, event: type[AgentEvent], agent: AgentRow, call: Call | None = None, media_type: str | None = None
+def report(
+    node: NodeCore, event: type[AgentEvent], agent: AgentRow, by: Call | str, media_type: str | None = None
 ) -> None:
-    """The reporting event of an agent's change; an echo where another node speaks for the agent."""
-    reason = call.request.reason if call and isinstance(call.request, AgentRequest) else UNSET
-    cause = Cause(agent.actor(), call.name if call else None, reason)
-    echo = call.echo if call else agent.echo
+    """The reporting event of an agent's change; an echo where another node speaks for the agent.
+
+    :param by: the request; of what the server does by itself, why
+    """
+    reason: Document = UNSET
+    if isinstance(by, str):
+        cause, echo = holdings.because(by), agent.echo
+    else:
+        reason = by.request.reason if isinstance(by.request, AgentRequest) else UNSET
+        cause, echo = Cause(agent.actor(), by.name, reason), by.echo
     node.agent_event(event, agent.tenant_id, agent.part(media_type, reason), cause, echo=echo)
 
 
-HANDLERS = {
-    RequestAgentLogin: login,
-    RequestAgentLogout: logout,
-    RequestAddMedia: add_media,
-    RequestRemoveMedia: remove_media,
-    RequestNotReadyForMedia: not_ready,
-    RequestCancelNotReadyForMedia: ready,
-    RequestDoNotDisturbOn: disturb_not,
-    RequestDoNotDisturbOff: disturb,
-}
+HANDLERS = {RequestAgentLogin: login, RequestAgentLogout: logout}

@@ -48,12 +48,14 @@ from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
 from . import (
     agents,
     attendance,
+    capacity,
     customs,
     explaining,
     finding,
     holds,
     interactions,
     invitations,
+    licences,
     locks,
     moves,
     operations,
@@ -66,11 +68,13 @@ from . import (
     queues,
     reconfiguration,
     reporting,
+    reservations,
     routing,
     servers,
     services,
     sessions,
     snapshots,
+    states,
     strategies,
     takings,
     topics,
@@ -89,6 +93,9 @@ HANDLERS: dict[type[Request], Handler] = {}
 _MODULES = (
     sessions,
     agents,
+    states,
+    capacity,
+    reservations,
     interactions,
     properties,
     pulls,
@@ -155,7 +162,9 @@ class NodeCore:
         self.configured_us = 0
         """When the configuration was read, or taken on while the node ran."""
         self.settings = configuration.nodes[name].settings
-        self.seats = configuration.nodes[name].licenses.get(agents.SEATS)
+        self.licences = licences.Licences(configuration.nodes[name].licenses)
+        self.capacity = capacity.Capacity(configuration)
+        self.wishes: reservations.Wishes = {}
         self.now = 0.0
         self.epoch = 0
         self.rev = 0
@@ -165,6 +174,7 @@ class NodeCore:
         self.journal_full = False
         self.clock = HybridClock()
         self.memory = Memory(configuration)
+        capacity.watch(self)
         self.sessions = Sessions()
         self.orphans: set[str] = set()
         self.pulls = pulls.Pulls()
@@ -518,6 +528,8 @@ class NodeCore:
         self.strategies.settle(self)
         self.pulls.settle(self)
         workbins.settle(self)
+        licences.settle(self)
+        capacity.settle(self)
         events, self.events = self.events, []
         outgoing, self.outgoing = self.outgoing, []
         reads, self.reads = self.reads, []
@@ -554,6 +566,9 @@ class NodeCore:
             self.watch(holding)
         memory.views.wake(now)
         memory.views.touched.clear()
+        memory.forget_touched()
+        agents.resume(self)
+        reservations.resume(self)
         invitations.resume(self)
         self.strategies.restore(self)
         for key, answer in memory.answers.rows.items():
@@ -574,7 +589,8 @@ class NodeCore:
             self.orphans.add(session_id)
             self.deadline(now + 3 * self.settings.keepalive_interval, sessions.orphaned, session_id)
         body = Raw(encode({"member": self.member, "epoch": epoch, "why": why}))
-        self._say(EventNodeActive, 0, UNASKED, body=body)
+        self.system_event(EventNodeActive, UNASKED, body)
+        licences.resume(self)
 
     def deactivate(self) -> None:
         """This member serves no more and follows the journal; all it decided is committed."""
@@ -586,6 +602,8 @@ class NodeCore:
         self.searches.clear()
         self.snapshot_uses.clear()
         self.offers.clear()
+        self.wishes.clear()
+        self.capacity = capacity.Capacity(self.configuration)
         self.services = servers.Services()
         self.events, self.outgoing, self.reads, self.orders, self.dialled = [], [], [], [], []
         self._deadlines.clear()

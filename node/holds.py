@@ -15,7 +15,7 @@ from broker.messages.parties import (
     RequestResume,
 )
 
-from . import holdings
+from . import capacity, holdings
 from .calls import Call
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ def _set_held(node: NodeCore, call: Call, held: int) -> EventAck:
     holding = None if routes_waiting else holdings.authorise(node, call, interaction)
     if interaction.is_held == held:
         raise Refusal(Code.SAME_STATE, "it is held" if held else "it is not held")
+    if not held:
+        capacity.check_resume(node, interaction)
+    capacity.moved(node, interaction)
     node.memory.update(interaction, is_held=held, held_at=node.now if held else None)
     node.event(EventHeld if held else EventResumed, interaction, holdings.cause_of(node, call, holding))
     return EventAck(interaction_id=interaction.interaction_id)

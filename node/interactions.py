@@ -23,7 +23,7 @@ from broker.messages.kinds import EMPTY, ClientType
 from broker.messages.objects import HANDLING, QUEUED, Interaction
 from broker.messages.workbins import EventPlacedInWorkbin
 
-from . import agents, attributes, holdings, invitations, operations, workbins
+from . import agents, attributes, capacity, holdings, invitations, operations, workbins
 from .calls import Call
 from .invitations import agent_holder
 from .properties import changed_properties, report_change
@@ -92,6 +92,8 @@ def _check_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow | None
         raise Refusal(
             Code.UNKNOWN_MEDIA, f"tenant {request.tenant_id} has no media type {request.media_type}", field="media_type"
         )
+    if agent is not None:
+        _check_agents_submit(node, request, agent)
     if request.queue is None and request.workbin is None:
         raise Refusal(Code.MISSING_ATTRIBUTE, "a queue or a workbin", field="queue")
     attributes.check_types(node, request.tenant_id, request.interaction_type, request.interaction_subtype)
@@ -101,6 +103,13 @@ def _check_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow | None
         raise Refusal(Code.DUPLICATE_INTERACTION, request.interaction_id, field="interaction_id")
     if len(node.memory.interactions) >= node.settings.max_interactions:
         raise Refusal(Code.BUSY, f"{node.name} holds max-interactions", retry_after=5.0)
+
+
+def _check_agents_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow) -> None:
+    """What an agent may not submit, though a media server may. :raises Refusal: a disabled media type; no capacity"""
+    if not node.configuration.tenants[request.tenant_id].media_types[request.media_type].enabled:
+        raise Refusal(Code.MEDIA_DISABLED, request.media_type, field="media_type")
+    capacity.check(node, agent, request.media_type)
 
 
 def _begin_handling(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow) -> None:

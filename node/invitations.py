@@ -39,7 +39,7 @@ from broker.messages.routing import (
     RequestReject,
 )
 
-from . import agents, holdings, overdue
+from . import agents, capacity, holdings, overdue, states
 from .calls import Call, Cause
 from .records import AgentRow, Holder, Holding, Invitation, Purpose
 
@@ -79,7 +79,7 @@ def target(node: NodeCore, call: Call, interaction: Interaction) -> AgentRow:
 
 
 def check_invitable(node: NodeCore, agent: AgentRow, interaction: Interaction) -> None:
-    """:raises Refusal: ``BAD_TARGET``: not ready, not to be disturbed, or already asked"""
+    """:raises Refusal: ``BAD_TARGET``: not ready, not to be disturbed, or already asked; ``CAPACITY_FULL``"""
     name = agent.agent_id or agent.place_id
     if agent.donot_disturb:
         raise Refusal(Code.BAD_TARGET, f"{name} has do-not-disturb on", field="agent_id")
@@ -91,6 +91,8 @@ def check_invitable(node: NodeCore, agent: AgentRow, interaction: Interaction) -
     holding = node.memory.holdings.get(interaction.interaction_id)
     if holding is not None and any(holder.agent == agent.key for holder in holding.holders):
         raise Refusal(Code.BAD_TARGET, f"{name} is a party already", field="agent_id")
+    if not interaction.is_held:
+        capacity.check(node, agent, interaction.media_type)
 
 
 def invite(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow, offer: Offer) -> int:
@@ -156,6 +158,7 @@ def resume(node: NodeCore) -> None:
 def accept(node: NodeCore, call: Call) -> EventAck:
     """RequestAccept: what was offered happens; who waits for it is acked."""
     interaction, agent, invitation = _answered(node, call)
+    capacity.check_accept(node, agent, interaction)
     node.memory.drop(node.memory.invitations, str(invitation.ticket_id))
     holder = agent_holder(
         agent, call.session.session_id, call.session.name, invitation.visibility_mode, call.request.in_focus
@@ -275,7 +278,7 @@ def expired(node: NodeCore, ticket: str) -> None:
         agent = node.memory.agents.get(invitation.agent)
         if agent is not None and node.settings.not_ready_on_invitation_timeout:
             media_type = node.memory.interactions[invitation.interaction_id].media_type
-            agents.force_not_ready(node, agent, media_type, "InvitationExpired")
+            states.force_not_ready(node, agent, media_type, "InvitationExpired")
 
 
 def leaving(node: NodeCore, agent: str, why: str) -> None:

@@ -33,16 +33,17 @@ from .records import (
     Move,
     Page,
     QueueRow,
+    Reservation,
     ServiceCall,
     Snapshot,
     Subscription,
     TopicRow,
 )
-from .tables import Row, Settling, Table
+from .tables import Row, Settling, Table, Watched
 from .taken import Taken
 from .views import Views
 
-_KINDS: dict[str, type[Table[Any]]] = {"answers": Settling, "holdings": Taken}
+_KINDS: dict[str, type[Table[Any]]] = {"answers": Settling, "holdings": Taken, "invitations": Watched}
 """Tables that keep more than rows and indexes."""
 
 
@@ -61,9 +62,10 @@ class Memory:
             name: _KINDS.get(name, Table)(name, kind) for name, kind in TABLES.items()
         }
         self.agents: Table[AgentRow] = self.tables["agents"]
+        self.reservations: Table[Reservation] = self.tables["reservations"]
         self.holdings: Taken = cast("Taken", self.tables["holdings"])
         self.loads: Table[Load] = self.tables["loads"]
-        self.invitations: Table[Invitation] = self.tables["invitations"]
+        self.invitations: Watched[Invitation] = cast("Watched[Invitation]", self.tables["invitations"])
         self.queues: Table[QueueRow] = self.tables["queues"]
         self.subscriptions: Table[Subscription] = self.tables["subscriptions"]
         self.topics: Table[TopicRow] = self.tables["topics"]
@@ -220,7 +222,13 @@ class Memory:
         for change in changes:
             _APPLY[type(change)](self, change)
         self.contents.moves.clear()
+        self.forget_touched()
+
+    def forget_touched(self) -> None:
+        """What tables have noted was noted for nobody: this member does not serve, or not yet."""
         self.holdings.freed.clear()
+        self.holdings.touched.clear()
+        self.invitations.touched.clear()
 
     def load_interaction(self, interaction: Interaction) -> None:
         """An interaction from the tables, at start."""

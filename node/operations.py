@@ -20,7 +20,7 @@ from broker.messages.operations import (
     RequestUndrain,
 )
 
-from . import queues
+from . import licences, queues
 from .calls import Call
 from .records import ONLY, Drain
 
@@ -68,7 +68,7 @@ def figures(node: NodeCore) -> dict[str, Any]:
         "next_seq": memory.counters.next_seq,
         "refused": node.counts["refused"],
         "dropped": node.counts.dropped,
-        "seats": node.seats,
+        "licences": licences.usage(node),
         "drained_since": to_seconds(drain.since_us) if drain is not None else None,
         "paused": sorted(name for name, queue in known.items() if queues.is_paused(node, name, queue)),
     }

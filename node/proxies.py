@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,11 @@ from broker.messages.agents import (
     RequestRemoveMedia,
 )
 from broker.messages.connection import EventAck
+from broker.messages.kinds import Reply
 from broker.messages.proxies import EventRecalled, RequestAlignAgent, RequestRecall
+from broker.messages.states import RequestChangeAgentStateReason, RequestChangeMediaStateReason
 
-from . import agents
+from . import agents, states
 from .calls import Call
 from .records import AgentRow
 from .tables import answer_key
@@ -36,16 +38,20 @@ def align(node: NodeCore, call: Call) -> EventAck:
     """RequestAlignAgent: what is not so already is done by the requests that agents themselves would ask."""
     request: RequestAlignAgent = call.request
     agent = _logged_in(node, call)
-    if agent is None:
-        _do(node, call, RequestAgentLogin(**_ids(request), tenant_id=request.tenant_id, media_list=request.media_list))
+    if agent is None or agent.vanished_us:
+        login = RequestAgentLogin(
+            **_ids(request), tenant_id=request.tenant_id, media_list=request.media_list, reason=request.reason
+        )
+        _do(node, call, login, call.flags)
         agent = agents.asking(node, call)
+    flags = 0 if agent.returned else call.flags
     for step in _steps(agent, request):
-        _do(node, call, step)
+        _do(node, call, step, flags)
     agent = agents.asking(node, call)
-    if agent.echo is not call.echo:
-        agent = replace(agent, echo=call.echo)
+    if agent.echo is not call.echo or agent.returned:
+        agent = replace(agent, echo=call.echo, returned=False)
         node.memory.put(node.memory.agents, agent.key, agent)
-    node.tell(call.session.session_id, agents.status_of(agent))
+    node.tell(call.session.session_id, states.status_of(node, agent))
     return EventAck()
 
 
@@ -61,26 +67,31 @@ def _logged_in(node: NodeCore, call: Call) -> AgentRow | None:
 
 def _steps(agent: AgentRow, to_be: RequestAlignAgent) -> Iterator[AgentRequest]:
     """What leads from what an agent is to what it is to be."""
-    who = _ids(to_be)
+    who, reasons = _ids(to_be), to_be.media_reasons
     for media_type in sorted(agent.media.keys() - to_be.media_list.keys()):
         yield RequestRemoveMedia(**who, media_type=media_type)
     for media_type, state in to_be.media_list.items():
         if media_type not in agent.media:
-            yield RequestAddMedia(**who, media_type=media_type, state=state)
+            yield RequestAddMedia(**who, media_type=media_type, state=state, reason=reasons.get(media_type, UNSET))
         elif agent.media[media_type] != state:
             change = RequestCancelNotReadyForMedia if state else RequestNotReadyForMedia
-            yield change(**who, media_type=media_type)
+            yield change(**who, media_type=media_type, reason=reasons.get(media_type, UNSET))
+        elif agent.media_reasons.get(media_type) != reasons.get(media_type):
+            reason = reasons.get(media_type, UNSET)
+            yield RequestChangeMediaStateReason(**who, media_type=media_type, reason=reason)
     if agent.donot_disturb is not to_be.donot_disturb:
-        yield (RequestDoNotDisturbOn if to_be.donot_disturb else RequestDoNotDisturbOff)(**who)
+        yield (RequestDoNotDisturbOn if to_be.donot_disturb else RequestDoNotDisturbOff)(**who, reason=to_be.reason)
+    elif agent.state_reason != to_be.reason:
+        yield RequestChangeAgentStateReason(**who, reason=to_be.reason)
 
 
 def _ids(request: AgentRequest) -> dict[str, Any]:
     return {"agent_id": request.agent_id, "place_id": request.place_id}
 
 
-def _do(node: NodeCore, call: Call, step: AgentRequest) -> None:
+def _do(node: NodeCore, call: Call, step: AgentRequest, flags: int) -> None:
     """One of the agent's own requests, asked by the same client."""
-    agents.HANDLERS[type(step)](node, Call(call.source, call.ref, call.flags, call.session, step))
+    _STEPS[type(step)](node, Call(call.source, call.ref, flags, call.session, step))
 
 
 def recall(node: NodeCore, call: Call) -> EventRecalled:
@@ -95,5 +106,7 @@ def recall(node: NodeCore, call: Call) -> EventRecalled:
         kept.append(answer.payload)
     raise AssertionError("numbers do not end")
 
+
+_STEPS: dict[Any, Callable[[NodeCore, Call], Reply]] = {**agents.HANDLERS, **states.HANDLERS}
 
 HANDLERS = {RequestAlignAgent: align, RequestRecall: recall}

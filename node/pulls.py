@@ -27,7 +27,7 @@ from broker.messages.pulls import (
 )
 from broker.messages.workbins import EventTakenFromWorkbin
 
-from . import agents, holdings, queues, workbins
+from . import agents, capacity, holdings, queues, workbins
 from .calls import Call
 from .invitations import agent_holder
 from .records import Holder
@@ -217,11 +217,17 @@ def _holds(call: Call) -> bool:
 
 
 def _take(node: NodeCore, call: Call, view: View, count: int, below: Key | None) -> EventPulledInteractions:
-    """Grants the head of the view to the client that asks."""
+    """Grants the head of the view to the client that asks; to an agent as much as it has capacity for.
+
+    :raises Refusal: ``CAPACITY_FULL``: it has none for the first one
+    """
     holder = _holder(node, call)
     if not queues.gives(node, view.queue):
         return EventPulledInteractions(interactions=[])
-    ids = view.take(count, below, ignore_hold=call.request.ignore_hold)
+    room = _room(node, holder)
+    ids = view.take(count, below, ignore_hold=call.request.ignore_hold, fits=room.fits if room else None)
+    if room is not None and room.full is not None and not ids:
+        raise room.refusal()
     granted = [_grant(node, call, node.memory.interactions[ident], holder) for ident in ids]
     return EventPulledInteractions(interactions=granted)
 
@@ -231,6 +237,13 @@ def _holder(node: NodeCore, call: Call) -> Holder:
         return holdings.strategy_holder(call, call.request.strategy_id)
     agent, focus = agents.asking(node, call), call.request.initial_in_focus_state
     return agent_holder(agent, call.session.session_id, call.session.name, in_focus=focus)
+
+
+def _room(node: NodeCore, holder: Holder) -> capacity.Room | None:
+    """What an agent can still take; None where there is no limit."""
+    if holder.agent is None or not node.capacity.rules.any:
+        return None
+    return capacity.Room(node, node.memory.agents.rows[holder.agent])
 
 
 def _grant(node: NodeCore, call: Call, interaction: Interaction, holder: Holder) -> Granted:
@@ -256,10 +269,13 @@ def _pull_ids(node: NodeCore, call: Call) -> EventPulledInteractions:
     if parameters is None or not parameters.interaction_ids:
         raise Refusal(Code.MISSING_ATTRIBUTE, "pull_parameters.interaction_ids", field="pull_parameters")
     holder = _holder(node, call)
+    room = _room(node, holder)
     granted: list[Granted] = []
     errors: dict[str, Code] = {}
     for ident in dict.fromkeys(parameters.interaction_ids):
         fault = _untakeable(node, call, ident)
+        if fault is None and room is not None and not room.fits(ident):
+            fault = Code.CAPACITY_FULL
         if fault is None:
             granted.append(_grant(node, call, node.memory.interactions[ident], holder))
         else:

@@ -28,7 +28,7 @@ from broker.errors import Code, Refusal
 from broker.messages import encode
 from broker.messages.operations import EventConfigurationChanged, EventReconfigured, RequestReconfigure
 
-from . import agents
+from . import capacity, licences, states
 from .calls import UNASKED, Call
 from .records import ONLY, Configured
 
@@ -178,8 +178,7 @@ def _take_on(node: NodeCore, adopted: Adopted, call: Call | None) -> None:
     install(node, adopted.configuration, us)
     for queue in [name for name in node.memory.queues.rows if name not in adopted.configuration.queues]:
         node.memory.drop(node.memory.queues, queue)
-    for _ in range(len(node.memory.agents) - (node.seats if node.seats is not None else len(node.memory.agents))):
-        agents.give_up_seat(node)
+    licences.reconfigured(node)
     body = Raw(encode({"fingerprint": fingerprint(adopted.configuration), "changed": len(adopted.changed)}))
     node.system_event(EventConfigurationChanged, call.cause() if call is not None else UNASKED, body)
 
@@ -188,7 +187,7 @@ def install(node: NodeCore, new: Configuration, us: int) -> None:
     """Puts a configuration in the place of the old one. Views are built from now on."""
     old, node.configuration, node.configured_us = node.configuration, new, us
     node.settings = new.nodes[node.name].settings
-    node.seats = new.nodes[node.name].licenses.get(agents.SEATS)
+    limited = capacity.reconfigured(node)
     for view_id in node.memory.reconfigure(new):
         node.pulls.drop(node, view_id)
     for name, queue in new.queues.items():
@@ -196,6 +195,8 @@ def install(node: NodeCore, new: Configuration, us: int) -> None:
             node.memory.views.touch(name)
     if node.active:
         node.strategies.reload(node)
+        for agent in limited:
+            node.tell_agent(agent.key, states.status_of(node, agent))
     tenants = frozenset(new.tenants)
     for session in node.sessions.by_id.values():
         if session.all_tenants:

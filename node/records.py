@@ -19,8 +19,14 @@ class AgentRow(Record):
     """A logged-in agent, place, or agent at a place.
 
     :param session: names this agent session in events, from login to logout
-    :param sessions: the client sessions that act for the agent, oldest first
+    :param sessions: the client sessions that act for the agent, oldest first; of one whose client has vanished its last
+    :param media: each media type with 0 not ready, 1 ready; ``media_reasons``: why
+    :param state_reason: the reason of its state as a whole
+    :param seats: the licences of media types that it has taken since its login, besides its agent seat
+    :param vanished_us: since when it has no client, 0 while it has one
     :param echo: another node speaks for this agent; changes made by this server itself are echoes
+    :param returned: it has come back when another node speaks for it, but the stream's last word is this node's: what
+        brings it to the other node's state is said by this one
     """
 
     tenant_id: int
@@ -29,9 +35,14 @@ class AgentRow(Record):
     agent_id: str | None = None
     place_id: str | None = None
     media: dict[str, int] = {}
+    media_reasons: dict[str, Raw] = {}
     donot_disturb: bool = False
+    state_reason: Document = UNSET
+    seats: list[str] = []
     echo: bool = False
     login_us: int = 0
+    vanished_us: int = 0
+    returned: bool = False
 
     @property
     def key(self) -> str:
@@ -46,7 +57,9 @@ class AgentRow(Record):
             session=self.session,
             media_type=media_type,
             media=self.media,
+            media_reasons=self.media_reasons,
             donot_disturb=self.donot_disturb,
+            state_reason=self.state_reason,
             reason=reason,
         )
 
@@ -151,6 +164,17 @@ class Invitation(Record):
     asked: list[str] = []
     visibility_mode: int = 0
     extension: Document = UNSET
+
+
+class Reservation(Record):
+    """A routing engine has an agent to itself.
+
+    :param session_id: the engine's; :param client_name: its name
+    """
+
+    session_id: str
+    client_name: str
+    until_us: int
 
 
 class QueueRow(Record):
@@ -334,8 +358,11 @@ TABLES: dict[str, Kind[Any]] = {
             "agent": lambda row: [(row.tenant_id, row.agent_id)] if row.agent_id else [],
             "place": lambda row: [(row.tenant_id, row.place_id)] if row.place_id else [],
             "session": lambda row: row.sessions,
+            "seat": lambda row: row.seats,
+            "vanished": lambda row: [True] if row.vanished_us else [],
         },
     ),
+    "reservations": Kind(Reservation, {"session": lambda row: [row.session_id]}),
     "holdings": Kind(
         Holding,
         {
@@ -344,6 +371,7 @@ TABLES: dict[str, Kind[Any]] = {
                 (holder.session_id, holder.party.strategy_id) for holder in row.holders if holder.party.strategy_id
             ],
         },
+        "holder",
     ),
     "loads": Kind(Load, {"session": lambda row: [row.session_id]}),
     "invitations": Kind(
@@ -353,6 +381,7 @@ TABLES: dict[str, Kind[Any]] = {
             "agent": lambda row: [row.agent],
             "asked": lambda row: row.asked,
         },
+        "agent",
     ),
     "queues": Kind(QueueRow),
     "subscriptions": Kind(

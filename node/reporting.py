@@ -52,7 +52,9 @@ def _agent_state(row: AgentRow, echo: bool) -> AgentState:
         place_id=row.place_id,
         session=row.session,
         media=row.media,
+        media_reasons=row.media_reasons,
         donot_disturb=row.donot_disturb,
+        state_reason=row.state_reason,
     )
 
 

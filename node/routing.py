@@ -11,7 +11,7 @@ from broker.messages.connection import EventAck
 from broker.messages.interactions import EventPartyRemoved
 from broker.messages.routing import RequestDeliver
 
-from . import holdings
+from . import holdings, reservations
 from .calls import Call
 from .invitations import Offer, invite, target
 from .records import Purpose
@@ -28,6 +28,7 @@ def deliver(node: NodeCore, call: Call) -> EventAck:
     if holding is None or not holding.holders:
         raise Refusal(Code.WRONG_STATE, "the strategy has to take the interaction first")
     agent = target(node, call, interaction)
+    reservations.check(node, agent, call.session)
     router = holdings.holder_of(node, call, holding)
     suggested = {name: getattr(request, name) for name in ("in_queues", "out_queues") if getattr(request, name)}
     if suggested:
@@ -38,6 +39,7 @@ def deliver(node: NodeCore, call: Call) -> EventAck:
     for holder in holding.holders:
         node.event(EventPartyRemoved, interaction, cause, party=holder.party)
     node.memory.put(node.memory.holdings, interaction.interaction_id, replace(holding, token=ticket, holders=[]))
+    reservations.used(node, agent)
     return EventAck(interaction_id=interaction.interaction_id)
 
 

@@ -22,7 +22,7 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, attendance, holdings, invitations, snapshots, topics, workbins
+from . import agents, attendance, holdings, invitations, reservations, snapshots, topics, workbins
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
         raise Refusal(Code.ACCESS_DENIED, "this session belongs to another client", field="session_id")
     old = sessions.by_source.get(call.source)
     if old is not None and old is not known:
-        end(node, old, "registered again")
+        end(node, old, "registered again", vanished=False)
     if known is None and len(sessions.by_id) >= node.settings.max_clients:
         raise Refusal(Code.BUSY, f"{len(sessions.by_id)} clients are registered", retry_after=1.0)
     if known is not None:
@@ -157,6 +157,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
         session.watches, session.settled = known.watches, known.settled
     sessions.add(session)
     node.orphans.discard(session.session_id)
+    agents.returned(node, session)
     if known is None or known.source != session.source or session.source[1]:  # a proxy says so when a client has moved
         invitations.remind(node, session.session_id)
     attendance.joined(node, session, request)
@@ -172,13 +173,13 @@ def register(node: NodeCore, call: Call) -> EventAck:
 
 
 def _session_id(node: NodeCore, call: Call, request: RequestRegisterClient) -> str:
-    """A proxy names the sessions it brings; all others get an id from the node.
-
-    A direct client may resume a session that the node's tables still wait for, under the name that made it."""
+    """A proxy names the sessions it brings; all others get one from the node. A direct client may resume a session that
+    the node's tables still wait for, under the name that made it."""
     if request.session_id is not None:
         link = node.sessions.link_of(call.source)
         by_proxy = request.client_type is ClientType.PROXY or (call.source[1] and link is not None)
-        if by_proxy or request.session_id in node.orphans:
+        waited_for = request.session_id in node.orphans or node.memory.agents.count("session", request.session_id)
+        if by_proxy or waited_for:
             return request.session_id
     return f"{node.name}.{node.epoch}.{node.clock.next(node.now):x}"  # the other member's clock may be behind
 
@@ -195,7 +196,8 @@ def _tenants(node: NodeCore, request: RequestRegisterClient) -> frozenset[int]:
 
 def unregister(node: NodeCore, call: Call) -> EventAck:
     """RequestUnregisterClient: the session ends; all that it held goes back."""
-    end(node, call.session, "unregistered")
+    why = "silent" if call.request.vanished else "unregistered"
+    end(node, call.session, why, vanished=call.request.vanished)
     return EventAck()
 
 
@@ -204,8 +206,11 @@ def ping(node: NodeCore, call: Call) -> EventPong:
     return node.pong()
 
 
-def end(node: NodeCore, session: Session, why: str) -> None:
-    """Ends a session; a link's end is the end of every session that came through it."""
+def end(node: NodeCore, session: Session, why: str, *, vanished: bool = True) -> None:
+    """Ends a session; a link's end is the end of every session that came through it.
+
+    :param vanished: the client has not said itself that it goes; those behind a link never have
+    """
     node.sessions.discard(session)
     node.counts[f"session ended: {why}"] += 1
     if session.link:
@@ -215,12 +220,14 @@ def end(node: NodeCore, session: Session, why: str) -> None:
             if client is not None:
                 end(node, client, why)
     node.pulls.forget(node, session)
-    release(node, session.session_id, why)
+    release(node, session.session_id, why, vanished=vanished)
 
 
-def release(node: NodeCore, session_id: str, why: str) -> None:
-    """Gives back all that a session had: agents without another connection are logged out, grants return."""
-    agents.disconnect(node, session_id, why)
+def release(node: NodeCore, session_id: str, why: str, *, vanished: bool) -> None:
+    """Gives back all that a session had: agents without another connection are logged out or, if it has vanished, wait
+    for it to come back; grants and reservations return."""
+    agents.disconnect(node, session_id, why, vanished=vanished)
+    reservations.forget(node, session_id)
     node.strategies.release(node, session_id, why)
     workbins.forget(node, session_id)
     attendance.left(node, session_id)
@@ -249,7 +256,7 @@ def orphaned(node: NodeCore, session_id: str) -> None:
     """A deadline after a take-over: a session that the tables name did not come back."""
     if session_id in node.orphans:
         node.orphans.discard(session_id)
-        release(node, session_id, "did not come back after a take-over")
+        release(node, session_id, "did not come back after a take-over", vanished=True)
 
 
 HANDLERS = {

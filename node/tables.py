@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from heapq import heappop, heappush
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,10 +19,14 @@ Find = Callable[[Row], Iterable[Hashable]]
 
 
 class Kind(NamedTuple, Generic[Row]):
-    """What a table is of. :param indexes: name -> what its rows are found by"""
+    """What a table is of.
+
+    :param indexes: name -> what its rows are found by; :param watched: the index that a :class:`Watched` table notes
+    """
 
     row: type[Row]
     indexes: dict[str, Find[Row]] = {}
+    watched: str = ""
 
 
 class Table(Generic[Row]):
@@ -84,6 +88,29 @@ class Table(Generic[Row]):
                     found.discard(key)
                     if not found:
                         del keys[value]
+
+
+class Watched(Table[Row]):
+    """A table that notes what its rows are found by when they come, change or go, by the index that its kind names.
+
+    :param watching: whether somebody wants that; :param touched: what was noted; whoever looks at it empties it
+    """
+
+    def __init__(self, name: str, kind: Kind[Row]) -> None:
+        super().__init__(name, kind)
+        self.watching = False
+        self.touched: set[Any] = set()
+        self._watched = kind.indexes[kind.watched]
+
+    def set(self, key: str, row: Row) -> None:
+        super().set(key, row)
+        if self.watching:
+            self.touched.update(self._watched(row))
+
+    def _leave(self, key: str, row: Row) -> None:
+        super()._leave(key, row)
+        if self.watching:
+            self.touched.update(self._watched(row))
 
 
 class Settling(Table[Row]):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from .records import Holding
-from .tables import Kind, Table
+from .tables import Kind, Watched
 
 
-class Taken(Table[Holding]):
+class Taken(Watched[Holding]):
     """Interactions that are out of their queues.
 
     :param freed: sessions of routing engines that one of their interactions was taken from, or that may hold it under

@@ -13,9 +13,9 @@ new one has all it takes the old one's place.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import merge
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from sortedcontainers import SortedList
@@ -159,12 +159,23 @@ class View:
         """How many come before a key, of what pulls take."""
         return sum(keys.bisect_left(key) for keys in self.live.by_value.values())
 
-    def take(self, count: int, below: Key | None = None, *, ignore_hold: bool = False) -> list[str]:
+    def take(
+        self,
+        count: int,
+        below: Key | None = None,
+        *,
+        ignore_hold: bool = False,
+        fits: Callable[[str], bool] | None = None,
+    ) -> list[str]:
         """Ids of the next ``count`` interactions, for all of which the segments have had their turn then.
 
         :param below: none that does not come before this key
+        :param fits: whether the one who takes has room for an id; it ends with the first that does not fit
         """
-        turns = list(islice(self._turns(below, ignore_hold), count))
+        going = self._turns(below, ignore_hold)
+        if fits is not None:
+            going = takewhile(lambda turn: fits(turn[1][-1]), going)
+        turns = list(islice(going, count))
         if self.segmentation is not None:
             for segment, _ in turns:
                 self.live.served(segment)

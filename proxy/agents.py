@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, Raw
 
 from broker.errors import Code, Refusal
 from broker.ids import rendezvous
@@ -27,7 +28,7 @@ from broker.messages.agents import (
     EventForcedAgentStateChange,
     RequestAgentLogout,
 )
-from broker.messages.connection import RequestUnregisterClient
+from broker.messages.kinds import Document
 from broker.wire import ECHO
 
 from .arrears import Arrears, Doubt
@@ -55,6 +56,7 @@ class Agents:
         self._roster = Roster()
         self._locked: set[Name] = set()
         self._running: dict[int, list[Change]] = {}
+        self._configuration = desk.configuration
         self._parting: set[int] = set()
         self.arrears = Arrears(desk, self._roster, self._expel, self._is_changing)
 
@@ -63,11 +65,19 @@ class Agents:
         """Of what begins now without a call."""
         return float(self._gather.now + self._settings.request_timeout)
 
+    @property
+    def _ignores_place(self) -> bool:
+        """Whether nodes put an agent's id for its place."""
+        nodes = self._configuration.nodes.values()
+        return any(node.settings.agent_login_control == "ignore" for node in nodes)
+
     # -- a change begins
 
     def request(self, call: Call) -> None:
         """A client's change of an agent. :raises Refusal: it cannot be routed, or another change of it is under way"""
         head, session = call.head, call.session
+        if self._ignores_place and head.agent_id is not None:
+            head.place_id = None  # agent-login-control: nodes put the agent's id for it
         change = Change(session, call.request, head, call.payload, call.deadline)
         meant = self._roster.meant(session.client, head.agent_id, head.place_id)
         if len(meant) > 1:
@@ -79,6 +89,8 @@ class Agents:
             change.names |= agent.names
         if not change.names and change.is_login:
             raise Refusal(Code.MISSING_ATTRIBUTE, "agent_id, place_id or both", field="agent_id")
+        if change.is_login and self._is_being_left(head):
+            raise Refusal(Code.LOGOUT_IN_PROGRESS, f"place {head.place_id} is just being left")
         under_way = self._running.get(session.client, ())
         if not change.names.isdisjoint(self._locked) or any(may_be_same(head, other.head) for other in under_way):
             raise Refusal(Code.IN_PROGRESS, "a change of this agent is under way")
@@ -89,6 +101,14 @@ class Agents:
         self._calls.begin(call)
         change.call = call
         self._begin(change, nodes)
+
+    def _is_being_left(self, head: Any) -> bool:
+        """Whether the place of a login is just being left by another agent."""
+        place, agent = (head.tenant_id, "place", head.place_id), (head.tenant_id, "agent", head.agent_id)
+        if place not in self._locked:
+            return False
+        leaving = (change for changes in self._running.values() for change in changes if change.is_logout)
+        return any(place in change.names and agent not in change.names for change in leaving)
 
     def _begin(self, change: Change, nodes: Nodes) -> None:
         """Chooses who speaks, and asks: the speaking node first, at a logout the others."""
@@ -259,6 +279,10 @@ class Agents:
         elif change.agent is not None and change.agent in self._roster:
             self.arrears.catch_up(change.agent)
 
+    def meant(self, client: int, agent_id: str | None, place_id: str | None) -> list[Agent]:
+        """A client's agents that ids of a request mean."""
+        return self._roster.meant(client, agent_id, place_id)
+
     def is_busy(self, client: int) -> bool:
         """Whether changes of a client's agents, or their end, are under way."""
         return client in self._running or client in self._parting
@@ -267,7 +291,7 @@ class Agents:
 
     def end(self, session: Session) -> None:
         """A client's session has ended. The nodes that know it are told, those that speak for its agents last: each
-        logs out the agents that have no other connection."""
+        logs out the agents that have no other connection or, where the client has vanished, waits for it."""
         client = session.client
         if client in self._running or client in self._parting:
             return
@@ -278,16 +302,16 @@ class Agents:
         if speaking and others:
             self._parting.add(client)
             done = partial(self._others_ended, session)
-            self._gather.ask(others, _UNREGISTER, self._deadline, done, Asker(client))
+            self._gather.ask(others, session.farewell.payload, self._deadline, done, Asker(client))
         else:
-            self._links.farewell(client, session.introduction)
+            self._links.farewell(client, session.farewell)
 
     def _others_ended(self, session: Session, now: float, answers: Answers) -> None:
         self._parting.discard(session.client)
         for node, reply in answers.items():
             if reply is not None and not reply.code:
                 self._links.forget(node, session.client)
-        self._links.farewell(session.client, session.introduction)
+        self._links.farewell(session.client, session.farewell)
 
     def _log_out(self, agent: Agent) -> None:
         """Logs an agent out everywhere, unasked."""
@@ -316,12 +340,11 @@ class Agents:
         note = _read(payload)
         if note is None:
             return
-        state = State(note.media_state_list, note.donot_disturb)
         change, agent = self._about(client, note)
         if change is not None:
-            change.told[node] = state
+            change.told[node] = note.state
         elif agent is not None:
-            agent.hear(node, state)
+            agent.hear(node, note.state)
             self.arrears.heard(agent)
 
     def lets_pass(self, session: Session, node: str, payload: bytes) -> bool:
@@ -363,7 +386,8 @@ class Agents:
     def _hear_forced(self, agent: Agent | None, node: str, note: _Note) -> bool:
         """A node has changed an agent by itself: that is its state now, at all nodes. The client always hears of it."""
         if agent is not None:
-            agent.said[node] = agent.state = State(note.media_state_list, agent.state.donot_disturb)
+            forced = agent.state._replace(media=note.media_state_list, media_reasons=note.media_reasons)
+            agent.said[node] = agent.state = forced
             self.arrears.heard(agent)
         return True
 
@@ -372,7 +396,14 @@ class _Note(msgspec.Struct):
     agent_id: str | None = None
     place_id: str | None = None
     media_state_list: dict[str, int] = {}
+    media_reasons: dict[str, Raw] = {}
     donot_disturb: bool = False
+    state_reason: Document = UNSET
+
+    @property
+    def state(self) -> State:
+        """What it says that the agent is."""
+        return State(self.media_state_list, self.donot_disturb, self.media_reasons, self.state_reason)
 
 
 _decode = msgspec.json.Decoder(_Note).decode
@@ -393,7 +424,6 @@ _STATUS, _CLOSED, _FORCED = (
 """How notifications about agents begin: the name comes first in all that nodes say."""
 
 
-_UNREGISTER = encode(RequestUnregisterClient())
 _TEXTS = {int(code): code.text for code in Code}
 
 

@@ -197,7 +197,14 @@ def _is_same(doubt: Doubt, session: Session, head: Any) -> bool:
 
 def _aligned(agent: Agent) -> bytes:
     """The agent as it is to be."""
-    media, donot_disturb = agent.state
+    state = agent.state
     return encode(
-        RequestAlignAgent(**ids(agent), tenant_id=agent.tenant, media_list=media, donot_disturb=donot_disturb)
+        RequestAlignAgent(
+            **ids(agent),
+            tenant_id=agent.tenant,
+            media_list=state.media,
+            media_reasons=state.media_reasons,
+            donot_disturb=state.donot_disturb,
+            reason=state.reason,
+        )
     )

@@ -42,6 +42,7 @@ _PER_ID = {
     Code.WRONG_STATE,
     Code.NOT_ACCESSIBLE,
     Code.SEVERAL_OWNERS,
+    Code.CAPACITY_FULL,
 }
 """What is said of an id; any other error is about the whole pull."""
 
@@ -54,6 +55,7 @@ class _Pull(Struct):
     """A pull by ids under way.
 
     :param nodes: id -> the nodes that were asked for it; ``open``: nodes that have not answered
+    :param parts: node -> the ids that it is still to be asked for
     :param granted: id -> the interactions that nodes gave; ``refused``: id -> the codes they refused with
     :param silent: nodes that did not answer; ``errors``: whole refusals, as they came
     """
@@ -61,6 +63,7 @@ class _Pull(Struct):
     call: Call
     nodes: Mapping[str, Sequence[str]]
     open: set[str]
+    parts: dict[str, list[str]]
     granted: dict[str, list[Raw]] = {}
     refused: dict[str, list[int]] = {}
     silent: set[str] = set()
@@ -84,11 +87,18 @@ class ByIds:
         for ident, names in nodes.items():
             for name in names:
                 parts.setdefault(name, []).append(ident)
-        pull = _Pull(call, nodes, set(parts))
-        asker = Asker(call.session.client)
-        for name, idents in parts.items():
-            payload = _request(call.head, idents)
-            self._gather.ask([name], payload, call.deadline, partial(self._pulled, pull, name, idents), asker)
+        pull = _Pull(call, nodes, set(parts), parts)
+        while pull.parts:
+            self._ask_next(pull)
+            if call.limited:
+                return
+
+    def _ask_next(self, pull: _Pull) -> None:
+        """Asks the next node for its ids."""
+        call, name = pull.call, next(iter(pull.parts))
+        idents = pull.parts.pop(name)
+        done, asker = partial(self._pulled, pull, name, idents), Asker(call.session.client)
+        self._gather.ask([name], _request(call.head, idents), call.deadline, done, asker)
 
     def _pulled(self, pull: _Pull, node: str, idents: list[str], now: float, answers: Answers) -> None:
         """A node has answered, or not."""
@@ -107,7 +117,9 @@ class ByIds:
                 pull.silent.add(node)
         if granted is not None:
             self._note(pull, node, granted)
-        if not pull.open:
+        if pull.parts:
+            self._ask_next(pull)
+        elif not pull.open:
             self._finish(pull)
 
     def _note(self, pull: _Pull, node: str, granted: Granted) -> None:

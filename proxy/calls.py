@@ -10,6 +10,7 @@ from msgspec import Struct
 from broker.errors import Code, Refusal
 from broker.ledger import Ledger
 from broker.messages import error_payload
+from broker.messages.connection import EventError
 from broker.messages.kinds import Request
 
 from .sessions import Session
@@ -30,6 +31,8 @@ class Call(Struct, gc=False):
     :param deadline: when it is answered at the latest
     :param name: of a request that is known by its dedup_id; ``repeated``: the same request, asked again meanwhile
     :param dress: makes the payload that is sent of the one that is given, for a request inside another one
+    :param after: is called when it is answered, with whether that is positive
+    :param limited: its agent's capacity is limited: nodes that may give it something are asked one after the other
     """
 
     session: Session
@@ -41,6 +44,8 @@ class Call(Struct, gc=False):
     open: bool = True
     name: Name | None = None
     repeated: list[Call] = []
+    after: Callable[[bool], None] | None = None
+    limited: bool = False
     dress: Callable[[bytes], bytes] | None = None
 
 
@@ -96,6 +101,8 @@ class Calls:
         call.open = False
         self._open -= 1
         self.say(call, payload)
+        if call.after is not None:
+            call.after(not payload.startswith(_REFUSED))
         if call.name is not None:
             del self._named[call.name]
             for repeated in call.repeated:
@@ -120,6 +127,10 @@ class Calls:
             self._counts.drop(session.name, "client gone", payload)
         else:
             self.outgoing.append((session.source, None, payload))
+
+
+_REFUSED = b'{"message":"%b"' % EventError.__name__.encode()
+"""How refusals begin: the name comes first in all that nodes say."""
 
 
 Reply = Callable[[float, bytes | Refusal], None]

@@ -36,6 +36,7 @@ from broker.messages.reporting import (
     RequestStartPlaceAgentStateReporting,
     RequestStartPlaceAgentStateReportingAll,
 )
+from broker.messages.routing import RequestDeliver
 from broker.messages.snapshots import RequestTakeSnapshot
 from broker.topics import key_of_one
 from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
@@ -43,6 +44,7 @@ from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
 from .agents import Agents
 from .byids import ByIds
 from .calls import Answered, Call, Calls, Reply
+from .capacity import TAKING, Capacity
 from .desk import Desk
 from .forward import Forward
 from .gather import Done, Gather
@@ -53,6 +55,7 @@ from .pulls import Pulls
 from .recalls import Recalls
 from .reconfiguration import become
 from .replays import Replays
+from .reservations import Reservations
 from .route import Routes
 from .services import Services
 from .sessions import Session, Sessions, hello
@@ -120,6 +123,8 @@ class ProxyCore:
         self.forward = Forward(desk)
         self.snapshots = Snapshots(desk, self.forward)
         self.agents = Agents(desk)
+        self.capacity = Capacity(desk, self.agents.meant)
+        self.reservations = Reservations(desk)
         self.pulls = Pulls(desk)
         self.recalls = Recalls(desk)
         self.byids = ByIds(desk)
@@ -164,18 +169,20 @@ class ProxyCore:
         self.own.fingerprint = fingerprint(new)
         self.routes.reload(new)
         self.pulls.reload()
+        self.capacity.reload()
         self._reckon()
 
     def _takers(self) -> dict[Route, Callable[[Call], None]]:
         """Who takes a request, by its route."""
         return {
             Route.HERE: self.own.answer,
-            Route.INTERACTION: self.forward.to_interaction,
+            Route.INTERACTION: self._to_interaction,
             Route.AGENT: self.agents.request,
-            Route.SUBMIT: self.forward.submit,
+            Route.SUBMIT: partial(self.capacity.take, take=self.forward.submit),
             Route.SCATTER: self._scatter,
             Route.SNAPSHOT: self.forward.to_snapshot,
-            Route.PULL: self._pull,
+            Route.PULL: partial(self.capacity.take, take=self._pull),
+            Route.RESERVE: self.reservations.request,
             Route.ENGINE: self.strategies.request,
             Route.STREAM: self._stream,
             Route.NODE: self._node,
@@ -254,6 +261,16 @@ class ProxyCore:
     def _introduction(self, client: int) -> bytes | None:
         return self.own.introduction(client)
 
+    def _to_interaction(self, call: Call) -> None:
+        """Route INTERACTION; some of these requests mean something for the agent besides."""
+        if call.request is RequestDeliver:
+            self.reservations.delivering(call)
+            self.forward.to_interaction(call)
+        elif call.request in TAKING:
+            self.capacity.take(call, self.forward.to_interaction)
+        else:
+            self.forward.to_interaction(call)
+
     def _pull(self, call: Call) -> None:
         """Route PULL: from a view, from a workbin, or by ids."""
         if call.head.view_id == BY_IDS:
@@ -323,8 +340,8 @@ class ProxyCore:
         self._live(now)
         notes: list[PackedReply] = []
         for reply in self.links.replies(self.now, node, member, packed):
-            if not reply.client and reply.payload.startswith(_VIEW_HEAD):
-                self._learn_head(node, reply.payload)
+            if not reply.client:
+                self._learn(node, reply.payload)
             if reply.number:
                 self.gather.answer(node, reply)
             elif reply.client:
@@ -334,9 +351,13 @@ class ProxyCore:
         for note in notes:
             self._notify(node, note.client, note.payload)
 
-    def _learn_head(self, node: str, payload: bytes) -> None:
+    def _learn(self, node: str, payload: bytes) -> None:
+        """What a node tells the proxy itself."""
         try:
-            self.pulls.learn(node, payload)
+            if payload.startswith(_VIEW_HEAD):
+                self.pulls.learn(node, payload)
+            elif payload.startswith(_AGENT_LOAD):
+                self.capacity.learn(node, payload)
         except (ValueError, RecursionError):
             self.counts.drop(node, "garbage", payload)
 
@@ -376,6 +397,7 @@ class ProxyCore:
             for node in went:
                 self.pulls.went(node)
             for node, forgot in ready:
+                self.capacity.ready(node)
                 self.agents.arrears.ready(node, forgot)
                 self.strategies.ready(node, forgot)
                 self.pulls.ready(node)
@@ -454,6 +476,7 @@ class _Sent(Struct, gc=False):
 _read_sent = Decoder(_Sent).decode
 _ROUTE_REQUEST = b'{"message":"EventRouteRequest"'
 _VIEW_HEAD = b'{"message":"EventViewHead"'
+_AGENT_LOAD = b'{"message":"EventAgentLoad"'
 
 _STREAM: dict[type[Request], Callable[[ProxyCore], Callable[..., None]]] = {
     RequestReplayEvents: lambda core: core.replays.replay,

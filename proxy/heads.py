@@ -15,12 +15,15 @@ from broker.messages import REQUESTS, decoder
 from broker.messages.kinds import Request, Route
 
 NEEDS: dict[Route, frozenset[str]] = {
-    Route.INTERACTION: frozenset({"interaction_id", "timeout"}),
-    Route.SUBMIT: frozenset({"tenant_id", "media_type", "interaction_id", "parent_id", "dedup_id"}),
+    Route.INTERACTION: frozenset({"interaction_id", "timeout", "agent_id", "place_id"}),
+    Route.SUBMIT: frozenset(
+        {"tenant_id", "media_type", "interaction_id", "parent_id", "dedup_id", "agent_id", "place_id"}
+    ),
     Route.SCATTER: frozenset({"tenant_id", "media_type", "count", "order", "require_complete"}),
-    Route.AGENT: frozenset({"tenant_id", "agent_id", "place_id", "media_type", "media_list", "state"}),
+    Route.AGENT: frozenset({"tenant_id", "agent_id", "place_id", "media_type", "media_list", "state", "reason"}),
     Route.SNAPSHOT: frozenset({"snapshot_id", "start_from"}),
     Route.NODE: frozenset({"node", "count"}),
+    Route.RESERVE: frozenset({"tenant_id", "agent_id", "place_id", "timeout"}),
     Route.REFERENCE: frozenset({"esp_server_refid"}),
 }
 """The fields that a route looks at; one that a request does not have is None in its head. Requests of the other routes

@@ -11,17 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from broker.ledger import Ledger
-from broker.messages import encode
-from broker.messages.connection import RequestUnregisterClient
 from broker.wire import PackedReply, PackedRequest
 
-from .link import Link, Numbers
+from .link import Farewell, Link, Numbers
 from .roster import UNSURE
 
 AT_ONCE = 200
 """After a change of members: how many idle clients are introduced per turn, so that requests are not held up."""
-
-_farewell = encode(RequestUnregisterClient())
 
 
 class Introductions:
@@ -44,7 +40,8 @@ class Introductions:
         """Makes a client known to the active member, ahead of what it asks. One that has gone is not introduced."""
         if client in link.introduced:
             return
-        introduction = link.leaving.get(client) or self._of(client)
+        leaving = link.leaving.get(client)
+        introduction = leaving.introduction if leaving is not None else self._of(client)
         if introduction is not None:
             link.introduced.add(client)
             link.known.add(client)
@@ -60,11 +57,11 @@ class Introductions:
         for link in links:
             link.introduced.discard(client)
 
-    def farewell(self, links: Iterable[Link], client: int, introduction: bytes) -> None:
-        """A session has ended. :param introduction: for members that do not know it"""
+    def farewell(self, links: Iterable[Link], client: int, farewell: Farewell) -> None:
+        """A session has ended."""
         for link in links:
             if client in link.known:
-                link.leaving[client] = introduction
+                link.leaving[client] = farewell
                 self.go_on(link)
 
     def go_on(self, link: Link) -> None:
@@ -73,9 +70,9 @@ class Introductions:
             return
         for _ in range(min(AT_ONCE, len(link.owed))):
             self.introduce(link, link.owed.popleft())
-        for client in link.leaving:
+        for client, farewell in link.leaving.items():
             self.introduce(link, client)
-            self._tell(link, client, _farewell, self._dismissed)
+            self._tell(link, client, farewell.payload, self._dismissed)
         link.parting.update(link.leaving)
         link.leaving.clear()
 

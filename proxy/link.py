@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from typing import NamedTuple
 
 from broker.wire import RESENT, PackedReply, PackedRequest
 
@@ -39,15 +40,24 @@ class Member:
         self.status = b""
 
 
+class Farewell(NamedTuple):
+    """How a node is told of a session's end.
+
+    :param introduction: for a member that does not know it; :param payload: the RequestUnregisterClient
+    """
+
+    introduction: bytes
+    payload: bytes
+
+
 class Link:
     """The link to one node.
 
     :param open: what the node has not answered: number -> entry, the numbers rising
     :param fresh: numbers in ``open`` that were never handed to the shell
     :param introduced: clients that the active member knows; ``known``: that the node knows, whoever is active
-    :param owed: clients to introduce again; ``leaving``: ended sessions that the node is still to be told of
-        (with their introductions); ``parting``: that it has been told of, but has not acknowledged; ``unheeded``: that
-        it could not end
+    :param owed: clients to introduce again; ``leaving``: ended sessions that the node is still to be told of;
+        ``parting``: that it has been told of, but has not acknowledged; ``unheeded``: that it could not end
     :param bounced: requests that came back once because their client was not known
     :param drained: the active member says that it takes no new interactions
     :param away_since: when the link ceased to be READY
@@ -80,9 +90,9 @@ class Link:
         self.introduced: set[int] = set()
         self.known: set[int] = set()
         self.owed: deque[int] = deque()
-        self.leaving: dict[int, bytes] = {}
-        self.parting: dict[int, bytes] = {}
-        self.unheeded: dict[int, bytes] = {}
+        self.leaving: dict[int, Farewell] = {}
+        self.parting: dict[int, Farewell] = {}
+        self.unheeded: dict[int, Farewell] = {}
         self.bounced: set[int] = set()
         self.probe = 0
         self.probe_at = 0.0

@@ -31,7 +31,7 @@ from broker.messages.operations import RequestGetStatus
 from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
 
 from .introductions import Introductions
-from .link import AWAY, GREETING, READY, Link, Member, Numbers
+from .link import AWAY, GREETING, READY, Farewell, Link, Member, Numbers
 
 SILENCE_S = 1.0
 """Silence after which a member counts as unreachable: fifty heartbeats of an active one, four of a standby."""
@@ -249,9 +249,9 @@ class Links:
         for clients in (self.links[node].known, self.links[node].introduced):
             clients.discard(client)
 
-    def farewell(self, client: int, introduction: bytes) -> None:
+    def farewell(self, client: int, farewell: Farewell) -> None:
         """A session has ended: every node that knows it is told, those that are away when they are back."""
-        self._introductions.farewell(self.links.values(), client, introduction)
+        self._introductions.farewell(self.links.values(), client, farewell)
 
     def take(self) -> tuple[dict[tuple[str, str], list[PackedRequest]], dict[str, int]]:
         """What the shell shall send now, by node and member, and the settled number of each of these nodes."""

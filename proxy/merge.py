@@ -7,6 +7,7 @@ What nodes said goes on byte for byte. Nodes that are asked for interactions tog
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
@@ -18,6 +19,7 @@ from broker.errors import Code, Refusal
 from broker.ledger import Ledger
 from broker.messages.kinds import Merge, Request, Route, Workbin
 from broker.messages.queues import EventQueues, QueuePart
+from broker.messages.states import EventAgentState
 from broker.messages.workbins import EventAgentWorkbinStats, WorkbinCount
 
 from .gather import Answers
@@ -38,6 +40,7 @@ Merger = Callable[[Terms, Answers], bytes]
 
 
 _counts = msgspec.json.Decoder(EventAgentWorkbinStats).decode
+_agent = msgspec.json.Decoder(EventAgentState).decode
 _numbers = msgspec.json.Decoder(dict[str, Any]).decode
 _queues = msgspec.json.Decoder(EventQueues).decode
 _json = msgspec.json.encode
@@ -161,6 +164,40 @@ def counted(terms: Terms, answers: Answers) -> bytes:
     return _json(stats)
 
 
+def agent(terms: Terms, answers: Answers) -> bytes:
+    """An agent as its speaking node has it; what it handles at all nodes is added up, with ``complete`` and
+    ``missing``. Where no node has it, what the nodes refuse with.
+
+    :raises Refusal: 2002 when nobody answered
+    """
+    found: list[EventAgentState] = []
+    refused: list[bytes] = []
+    missing: list[str] = []
+    for node, reply in answers.items():
+        try:
+            if reply is None:
+                missing.append(node)
+            elif reply.code:
+                refused.append(reply.payload)
+            else:
+                found.append(_agent(reply.payload))
+        except (ValueError, RecursionError):
+            terms.counts.drop(node, "garbage", reply.payload if reply is not None else b"")
+            missing.append(node)
+    if not found and refused:
+        return refused[0]
+    if not found:
+        raise lost(terms.request, missing)
+    whole = next((one for one in found if not one.echo), found[0])
+    for name in ("handled", "held", "invited"):
+        setattr(whole, name, dict(sum((Counter(getattr(one, name)) for one in found), Counter())))
+    whole.reserved_by = next((one.reserved_by for one in found if one.reserved_by), None)
+    whole.connections = max(one.connections for one in found)
+    whole.echo = False
+    whole.complete, whole.missing = not missing, sorted(missing) or None
+    return _json(whole)
+
+
 def totals(terms: Terms, answers: Answers) -> bytes:
     """The nodes' numbers added up, with ``complete`` and ``missing``.
 
@@ -214,7 +251,7 @@ def _read_all(
         try:
             found[node] = read(reply.payload)
         except (ValueError, RecursionError):
-            terms.counts["garbage"] += 1
+            terms.counts.drop(node, "garbage", reply.payload)
     missing = sorted(answers.keys() - found.keys())
     if len(missing) == len(answers):
         raise lost(terms.request, missing)
@@ -340,5 +377,6 @@ MERGES: dict[Merge, Merger] = {
     Merge.QUEUES: queues,
     Merge.SNAPSHOT: snapshot,
     Merge.PLACES: placed,
+    Merge.AGENT: agent,
 }
 """The merges of requests that go to their nodes once. Agents, pulls and the stream merge in steps of their own."""

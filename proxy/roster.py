@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from msgspec import UNSET, Raw
+
 from broker.errors import Code
 from broker.messages.agents import (
     RequestAddMedia,
@@ -20,7 +22,8 @@ from broker.messages.agents import (
     RequestNotReadyForMedia,
     RequestRemoveMedia,
 )
-from broker.messages.kinds import Request
+from broker.messages.kinds import Document, Request
+from broker.messages.states import RequestChangeAgentStateReason, RequestChangeMediaStateReason
 
 from .sessions import Session
 
@@ -29,10 +32,13 @@ Name = tuple[int, str, str]
 
 
 class State(NamedTuple):
-    """What is the same at all nodes: media types with 0 not ready, 1 ready; do-not-disturb."""
+    """What is the same at all nodes: media types with 0 not ready, 1 ready, and why; do-not-disturb, and why the agent
+    is as it is."""
 
     media: dict[str, int]
     donot_disturb: bool = False
+    media_reasons: dict[str, Raw] = {}
+    reason: Document = UNSET
 
 
 class Agent:
@@ -51,7 +57,7 @@ class Agent:
         self.tenant: int = head.tenant_id
         self.agent_id: str | None = head.agent_id
         self.place_id: str | None = head.place_id
-        self.state = State(dict(head.media_list))
+        self.state = State(dict(head.media_list), reason=head.reason)
         self.speaking = speaking
         self.said: dict[str, State] = {}
         self.catching_up: dict[str, int] = {}
@@ -143,20 +149,32 @@ UNSURE = frozenset({int(Code.BUSY), int(Code.DATABASE_FAILURE), int(Code.DATABAS
 """Refusals that may be otherwise in a moment, and that do not say for sure that nothing was done."""
 
 
-def _media(state: State, media_type: str, to: int) -> State:
-    return State({**state.media, media_type: to}, state.donot_disturb)
+def _media(state: State, head: Any, to: int) -> State:
+    return _because(state._replace(media={**state.media, head.media_type: to}), head)
 
 
 def _without(state: State, media_type: str) -> State:
-    return State({name: to for name, to in state.media.items() if name != media_type}, state.donot_disturb)
+    media = {name: to for name, to in state.media.items() if name != media_type}
+    reasons = {name: reason for name, reason in state.media_reasons.items() if name != media_type}
+    return state._replace(media=media, media_reasons=reasons)
+
+
+def _because(state: State, head: Any) -> State:
+    """The reason of a media type's state is a request's; without one there is none."""
+    reasons = {name: reason for name, reason in state.media_reasons.items() if name != head.media_type}
+    if head.reason is not UNSET:
+        reasons[head.media_type] = head.reason
+    return state._replace(media_reasons=reasons)
 
 
 EFFECTS: dict[type[Request], Callable[[State, Any], State]] = {
-    RequestAddMedia: lambda state, head: _media(state, head.media_type, head.state),
+    RequestAddMedia: lambda state, head: _media(state, head, head.state),
     RequestRemoveMedia: lambda state, head: _without(state, head.media_type),
-    RequestNotReadyForMedia: lambda state, head: _media(state, head.media_type, 0),
-    RequestCancelNotReadyForMedia: lambda state, head: _media(state, head.media_type, 1),
-    RequestDoNotDisturbOn: lambda state, head: State(state.media, True),
-    RequestDoNotDisturbOff: lambda state, head: State(state.media, False),
+    RequestNotReadyForMedia: lambda state, head: _media(state, head, 0),
+    RequestCancelNotReadyForMedia: lambda state, head: _media(state, head, 1),
+    RequestDoNotDisturbOn: lambda state, head: state._replace(donot_disturb=True, reason=head.reason),
+    RequestDoNotDisturbOff: lambda state, head: state._replace(donot_disturb=False, reason=head.reason),
+    RequestChangeMediaStateReason: _because,
+    RequestChangeAgentStateReason: lambda state, head: state._replace(reason=head.reason),
 }
 """What a change makes of an agent's state; other requests leave it as it is."""

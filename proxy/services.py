@@ -39,7 +39,7 @@ class Services:
     """
 
     def __init__(self, desk: Desk, sessions: Sessions, take: Callable[[Call, Request], None]) -> None:
-        self._timeout = desk.settings.request_timeout
+        self._settings = desk.settings
         self._calls = desk.calls
         self._gather = desk.gather
         self._links = desk.links
@@ -90,7 +90,7 @@ class Services:
             self._ask(call, _from(there.nodes[0], nodes))
             return
         payload = encode(RequestGetInteractionProperties(interaction_id=call.head.interaction_id))
-        deadline = min(call.deadline, self._gather.now + self._timeout)
+        deadline = min(call.deadline, self._gather.now + self._settings.request_timeout)
         self._gather.ask(there.nodes, payload, deadline, partial(self._located, call, nodes))
 
     def _located(self, call: Call, nodes: Nodes, now: float, answers: Answers) -> None:
@@ -139,7 +139,7 @@ class Services:
             node = self._whereis.named(refid)
             if node is not None:
                 payload = encode(RequestServiceUndelivered(esp_server_refid=refid))
-                self._gather.ask([node], payload, self._gather.now + self._timeout, _nothing)
+                self._gather.ask([node], payload, self._gather.now + self._settings.request_timeout, _nothing)
 
     def _introduce(self, node: str, session: Session) -> None:
         try:

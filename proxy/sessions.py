@@ -12,8 +12,10 @@ from itertools import count
 
 from broker.errors import Code, Refusal
 from broker.messages import encode
-from broker.messages.connection import RequestRegisterClient
+from broker.messages.connection import RequestRegisterClient, RequestUnregisterClient
 from broker.messages.kinds import ClientType
+
+from .link import Farewell
 
 INTERVALS = 3
 """Keep-alive intervals without any message after which a session ends."""
@@ -27,6 +29,7 @@ class Session:
     :param source: where it is now
     :param introduction: the RequestRegisterClient that introduces it to a node; ``changed``: it is another than before,
         or the client is somewhere else, so that what nodes have told it since it was lost has to be told again
+    :param vanished: it has ended, and the client has not said that it goes
     """
 
     __slots__ = (
@@ -40,6 +43,7 @@ class Session:
         "source",
         "tenants",
         "type",
+        "vanished",
     )
 
     def __init__(self, client: int, session_id: str, source: bytes, request: RequestRegisterClient) -> None:
@@ -53,6 +57,12 @@ class Session:
         self.introduction = b""
         self.changed = False
         self.ended = False
+        self.vanished = False
+
+    @property
+    def farewell(self) -> Farewell:
+        """How nodes are told of its end."""
+        return Farewell(self.introduction, encode(RequestUnregisterClient(vanished=self.vanished)))
 
 
 class Sessions:
@@ -180,6 +190,7 @@ class Sessions:
                 continue
             until = session.heard + self._limit_s
             if until <= now:
+                session.vanished = True
                 self.end(session)
                 over.append(session)
             else:

@@ -65,7 +65,7 @@ class Strategies:
     """What the proxy's engines have loaded."""
 
     def __init__(self, desk: Desk) -> None:
-        self._timeout = desk.settings.request_timeout
+        self._settings = desk.settings
         self._counts = desk.counts
         self._gather = desk.gather
         self._calls = desk.calls
@@ -164,7 +164,7 @@ class Strategies:
         if not self._links.is_ready(node):
             return  # it is told when it is back
         done = partial(self._told, wish, node, wish.version)
-        asker, deadline = Asker(wish.session.client), self._gather.now + self._timeout
+        asker, deadline = Asker(wish.session.client), self._gather.now + self._settings.request_timeout
         wish.asking[node] = self._gather.ask([node], wish.payload, deadline, done, asker)
 
     def _told(self, wish: Wish, node: str, version: int, now: float, answers: Answers) -> None:

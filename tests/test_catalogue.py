@@ -385,7 +385,8 @@ class TestOneLost:
         elif answer["message"] == "EventError":
             # what has to be done on all nodes is not done on some of them
             on_all = route is Route.SCATTER and request.merge is Merge.ALL
-            assert on_all or (route in (Route.SUBMIT, Route.AGENT, Route.PULL, Route.SERVICE) and not known)
+            allowed = (Route.SUBMIT, Route.AGENT, Route.PULL, Route.SERVICE, Route.RESERVE)
+            assert on_all or (route in allowed and not known)
             assert (answer["code"], answer["missing"]) == (Code.LOST_CONNECTION, [lost])
         else:
             assert answer["message"] == request.reply

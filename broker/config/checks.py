@@ -18,7 +18,7 @@ from .addresses import WrongAddress, database_path, normal_address
 from .conversion import nearest
 from .faults import Findings, key_of, quoted
 from .locator import Path
-from .objects import LICENSES, PRIVATE_VIEW, UNSERVED_LICENSES, Addresses, ApplicationCluster, Configuration
+from .objects import LICENSES, PRIVATE_VIEW, Addresses, ApplicationCluster, Configuration
 
 Check = Callable[[Configuration, Findings], None]
 
@@ -104,13 +104,11 @@ def event_logs(configuration: Configuration, findings: Findings) -> None:
 
 
 def licenses(configuration: Configuration, findings: Findings) -> None:
-    """Licences are known, and enforced."""
+    """Licences are known."""
     for name, node in configuration.nodes.items():
         for licence in node.licenses:
             path = ("nodes", name, "licenses", licence)
-            if licence in UNSERVED_LICENSES:
-                findings.add(path, "is not enforced in this release: leave it out")
-            elif licence not in LICENSES:
+            if licence not in LICENSES:
                 findings.add(path, f"is not a known licence{nearest(licence, LICENSES)}")
 
 
@@ -249,6 +247,15 @@ def groups(configuration: Configuration, findings: Findings) -> None:
             findings.warn(("workbins", name, "owner"), f"there is no {workbin.owner} that could own one")
 
 
+def capacities(configuration: Configuration, findings: Findings) -> None:
+    """Capacities are of media types that a tenant has."""
+    known = {media for tenant in configuration.tenants.values() for media in tenant.media_types}
+    for section in ("agents", "agent-groups"):
+        for name, thing in getattr(configuration, section.replace("-", "_")).items():
+            for media in thing.capacity:
+                _refer((section, name, "capacity", media), ("media type", media), known, "", findings)
+
+
 def strategies(configuration: Configuration, findings: Findings) -> None:
     """The views of a strategy exist, each once, all of one tenant; one that two strategies have is warned of."""
     owners: dict[str, str] = {}
@@ -357,6 +364,7 @@ CHECKS: tuple[Check, ...] = (
     esp_servers,
     queues,
     groups,
+    capacities,
     strategies,
     workbin_views,
     custom_properties,

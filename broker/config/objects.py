@@ -14,15 +14,26 @@ from msgspec import Meta, Struct, field
 
 from broker.rates import RATE
 
-LICENSES = {"ics_multi_media_agent_seat": "agents that may be logged in at this node at once"}
-"""The licences a node enforces, and what they count. The lowest count of all nodes is the cluster's (guide)."""
+AGENT_SEAT = "ics_multi_media_agent_seat"
+OPEN_MEDIA_SEAT = "ics_open_media_seat"
+MEDIA_SEATS = {"email": "ics_email_seat", "chat": "ics_chat_seat", "sms": "ics_sms_seat"}
+"""The seats of media types that have one of their own (the names are ours); all others share `OPEN_MEDIA_SEAT`."""
 
-UNSERVED_LICENSES = ("ics_email_seat", "ics_chat_seat", "ics_sms_seat", "ics_open_media_seat")
-"""The seats per media type (the names are ours): known, but not enforced in this release, so a
-file that counts on them is refused."""
+LICENSES = {
+    AGENT_SEAT: "agents that may be logged in at this node at once",
+    **{seat: f"of these, agents that have had the media type `{media}`" for media, seat in MEDIA_SEATS.items()},
+    OPEN_MEDIA_SEAT: "of these, agents that have had any other media type",
+}
+"""The licences a node enforces, and what they count: from login to logout, a seat of a media type also if it was only
+added later or removed again. The lowest count of all nodes is the cluster's (guide)."""
 
 LAST_TENANT = 2**31 - 1
 """Tenants are numbers from 1 to this."""
+
+MOST_CAPACITY = 100_000
+"""The highest capacity that can be set."""
+Capacities = dict[str, Annotated[int, Meta(ge=0, le=MOST_CAPACITY)]]
+"""Media type -> how many interactions of it an agent may handle at once."""
 
 
 class Options(Struct, kw_only=True, rename="kebab", forbid_unknown_fields=True):
@@ -60,6 +71,17 @@ class MediaType(Options):
     handling_timeout: Annotated[
         int, Meta(ge=0, le=1440, description="minutes an agent may be silent while it handles one; 0: the node's own")
     ] = 0
+    capacity: (
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                le=MOST_CAPACITY,
+                description="how many an agent may handle at once, where neither it nor its groups say; not set: any",
+            ),
+        ]
+        | None
+    ) = None
 
 
 AttributeValue = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -165,7 +187,8 @@ class NodeSettings(Limits):
         ),
     ] = "true"
     login_session_timeout: Annotated[
-        int, Meta(ge=1, le=100_000, description="minutes an agent whose client vanished stays logged in")
+        int,
+        Meta(ge=0, le=100_000, description="minutes an agent whose client vanished stays logged in; 0: not at all"),
     ] = 1440
     max_interactions: Annotated[int, Meta(ge=1, le=100_000_000, description="interactions at this node")] = 10_000_000
     max_held_pulls: Annotated[int, Meta(ge=1, le=1_000_000, description="pulls on hold at once")] = 10_000
@@ -216,6 +239,24 @@ class NodeClusterSettings(Options):
     tenants: Annotated[list[int] | None, Meta(description="tenants the node serves; not set: all")] = None
 
 
+class AgentReservation(Options):
+    """Routing engines that compete for an agent reserve it first. The same on all nodes."""
+
+    request_collection_time: Annotated[
+        int, Meta(ge=0, le=10_000, description="milliseconds that requests are collected; the highest priority wins")
+    ] = 100
+    reservation_time: Annotated[
+        int, Meta(ge=10, le=3_600_000, description="milliseconds that a reservation stands, if it is not used before")
+    ] = 10_000
+    reject_subsequent_request: Annotated[
+        bool,
+        Meta(
+            description="a reservation of a reserved agent is refused at once; false: it waits for the agent, for as"
+            " long as a reservation stands"
+        ),
+    ] = True
+
+
 class Node(Options):
     """An Interaction Server pair with its own database."""
 
@@ -230,6 +271,7 @@ class Node(Options):
     ] = []
     settings: NodeSettings = field(default_factory=NodeSettings)
     cluster_settings: NodeClusterSettings = field(default_factory=NodeClusterSettings)
+    agent_reservation: AgentReservation = field(default_factory=AgentReservation)
     licenses: Annotated[
         dict[str, Annotated[int, Meta(ge=0, le=1_000_000)]], Meta(description="licence -> count; absent: no limit")
     ] = {}
@@ -365,10 +407,21 @@ class WorkbinType(Options):
     ] = ""
 
 
+class Agent(Options):
+    """What an agent has of its own. Agents that have nothing of their own need not be here."""
+
+    capacity: Annotated[
+        Capacities, Meta(description="media type -> how many of it the agent may handle at once; on hold do not count")
+    ] = {}
+
+
 class AgentGroup(Options):
     """A group of agents, who share the workbins of the group."""
 
     agents: Annotated[list[str], Meta(description="agent ids")]
+    capacity: Annotated[
+        Capacities, Meta(description="as of an agent, for those who have none of their own; of several groups the most")
+    ] = {}
 
 
 class PlaceGroup(Options):
@@ -408,6 +461,7 @@ class Configuration(Options):
     queues: dict[str, Queue] = {}
     views: dict[str, View] = {}
     workbins: dict[str, WorkbinType] = {}
+    agents: dict[str, Agent] = {}
     agent_groups: dict[str, AgentGroup] = {}
     place_groups: dict[str, PlaceGroup] = {}
     strategies: dict[str, Strategy] = {}

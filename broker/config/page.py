@@ -15,8 +15,8 @@ from msgspec.structs import FieldInfo
 
 from .kinds import expected, kind_of, options_class
 from .listing import default_of, spelt
-from .objects import LICENSES, UNSERVED_LICENSES, Configuration
-from .symmetry import RECOMMENDED, SAME
+from .objects import LICENSES, Configuration
+from .symmetry import RECOMMENDED, RESERVATION, SAME
 
 _INTRODUCTION = """\
 # Configuration
@@ -38,8 +38,7 @@ cluster.toml:58: views."PS/all".queue: there is no queue "PSS"; did you mean "PS
 Besides the single options, these are refused: names that refer to nothing (nodes, proxies, clusters, tenants, queues,
 media types, ESP servers); an address or a database that is used twice; conditions and orders that cannot be read; two
 nodes whose interaction ids could not be told apart; names of nodes and proxies other than 1 to 31 of
-`a-z 0-9 _ . -`; and what this release does not serve: TCP beyond loopback, PostgreSQL, event
-loggers, licences per media type.
+`a-z 0-9 _ . -`; and what this release does not serve: TCP beyond loopback, PostgreSQL, event loggers.
 """
 
 _FIRST_PARAGRAPH = re.compile(r".*?(?=\n\s*\n|\Z)", re.DOTALL)
@@ -116,14 +115,14 @@ def _licences() -> Iterator[str]:
     yield "## Licences\n\n| licence | counts |\n|---|---|"
     for name, counts in LICENSES.items():
         yield f"| `{name}` | {counts} |"
-    later = ", ".join(f"`{name}`" for name in UNSERVED_LICENSES)
-    yield f"\nNot enforced in this release, and therefore refused: {later}.\n"
+    yield ""
 
 
 def _cluster() -> Iterator[str]:
     """What ``ixn config check --cluster`` looks at."""
     yield "## `ixn config check --cluster`\n\nMust be the same on all nodes:\n"
     yield from (f"- `{name.replace('_', '-')}`" for name in SAME)
+    yield from (f"- `{name}`" for name in RESERVATION)
     yield "- the ESP servers in `connections`, for nodes that serve the same tenant and media type"
     yield "\nWarned of, because the cluster guide recommends otherwise:\n"
     yield from (f"- `{name.replace('_', '-')}` other than `{spelt(value)}`" for name, value in RECOMMENDED.items())

@@ -8,7 +8,7 @@ import msgspec
 
 from .faults import Findings, quoted
 from .locator import Path
-from .objects import LICENSES, Configuration, NodeSettings
+from .objects import LICENSES, AgentReservation, Configuration, NodeSettings
 
 SAME = ("agent_login_control", "allow_multiple_agent_connections", "login_session_timeout")
 """Settings that must be the same on all nodes: an agent is logged in at all of them at once."""
@@ -16,13 +16,24 @@ SAME = ("agent_login_control", "allow_multiple_agent_connections", "login_sessio
 RECOMMENDED = {"login_session_timeout": 1440, "allow_multiple_agent_connections": "false"}
 """The guide's "Configuration Recommendations" for the nodes of a cluster."""
 
+RESERVATION = tuple(field.encode_name for field in msgspec.structs.fields(AgentReservation))
+"""Options of `agent-reservation`; they must be the same on all nodes, for any of them may decide about an agent."""
+
 _OPTIONS = {field.name: field.encode_name for field in msgspec.structs.fields(NodeSettings)}
 
 
 def compare(configuration: Configuration, findings: Findings) -> None:
     """Notes as faults what differs and must not, as warnings what is not as recommended."""
     for option in SAME:
-        _same(option, _values(option, configuration, findings), findings)
+        _same(("settings", _OPTIONS[option]), _values(option, configuration, findings), findings)
+    for option in RESERVATION:
+        path = ("agent-reservation", option)
+        values = {
+            name: getattr(node.agent_reservation, option.replace("-", "_"))
+            for name, node in configuration.nodes.items()
+            if not findings.is_placeholder(("nodes", name, *path))
+        }
+        _same(path, values, findings)
     for option, recommended in RECOMMENDED.items():
         for name, value in _values(option, configuration, findings).items():
             if value != recommended:
@@ -51,12 +62,13 @@ def _spelt(value: Any) -> str:
     return quoted(value) if isinstance(value, str) else str(value)
 
 
-def _same(option: str, values: dict[str, Any], findings: Findings) -> None:
+def _same(option: tuple[str, str], values: dict[str, Any], findings: Findings) -> None:
+    """:param option: section and option; :param values: by node"""
     for name, value in values.items():
         first = next(iter(values))
         if value != values[first]:
             said = f"must be the same on all nodes: {_spelt(value)} here, {_spelt(values[first])} at {first}"
-            findings.add(_path(name, option), said)
+            findings.add(("nodes", name, *option), said)
 
 
 def _pairs(configuration: Configuration, findings: Findings) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from msgspec import UNSET, Meta
+from msgspec import UNSET, Meta, Raw
 
 from broker.errors import Code
 
-from .kinds import AGENTS, RETURNS, ClientType, Merge, Notification, ReportingEvent, Request, Route
+from .kinds import AGENTS, RETURNS, ClientType, Document, Merge, Notification, ReportingEvent, Request, Route
 from .objects import AgentId, Flag, MediaList, MediaType, PlaceId, Reason, TenantId
 
 
@@ -26,7 +26,11 @@ class AgentRequest(Request):
 
 
 class RequestAgentLogin(AgentRequest):
-    """Logs an agent, a place or both in, with media types that are ready (1) or not (0)."""
+    """Logs an agent, a place or both in, with media types that are ready (1) or not (0).
+
+    A logged-in agent gets one more connection, and its media types stay as they are. An agent whose client has vanished
+    goes on with its session; its media types are then as this request says.
+    """
 
     refuses: ClassVar[tuple[Code, ...]] = (
         Code.UNKNOWN_TENANT,
@@ -35,8 +39,20 @@ class RequestAgentLogin(AgentRequest):
         Code.AGENT_ELSEWHERE,
         Code.CONNECTION_REFUSED,
         Code.LICENCE_LIMIT,
+        Code.LOGOUT_IN_PROGRESS,
     )
-    causes: ClassVar[tuple[str, ...]] = ("EventAgentLogin", "EventCurrentAgentStatus", "EventAgentConnectionClosed")
+    causes: ClassVar[tuple[str, ...]] = (
+        "EventAgentLogin",
+        "EventCurrentAgentStatus",
+        "EventAgentConnectionClosed",
+        "EventMediaAdded",
+        "EventMediaRemoved",
+        "EventReadyForMedia",
+        "EventDoNotDisturbOff",
+        "EventMediaStateReasonChanged",
+        "EventAgentStateReasonChanged",
+        "EventLicenceUsage",
+    )
     example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "agent_id": "VICKY", "media_list": {"voice": 1}}
 
     tenant_id: TenantId
@@ -52,6 +68,7 @@ class RequestAgentLogout(AgentRequest):
         *RETURNS,
         "EventRevoked",
         "EventAbandoned",
+        "EventLicenceUsage",
     )
     example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY", "reason": {"reason_system_name": "EndOfShift"}}
 
@@ -67,8 +84,8 @@ class MediaRequest(AgentRequest):
 class RequestAddMedia(MediaRequest):
     """Adds a media type to a logged-in agent, ready unless ``state`` is 0."""
 
-    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_MEDIA, Code.MEDIA_PRESENT)
-    causes: ClassVar[tuple[str, ...]] = ("EventMediaAdded", "EventCurrentAgentStatus")
+    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_MEDIA, Code.MEDIA_PRESENT, Code.LICENCE_LIMIT)
+    causes: ClassVar[tuple[str, ...]] = ("EventMediaAdded", "EventCurrentAgentStatus", "EventLicenceUsage")
     example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY", "media_type": "email"}
 
     state: Annotated[Flag, Meta(description="0 not ready, 1 ready")] = 1
@@ -122,7 +139,9 @@ class EventCurrentAgentStatus(Notification):
     """The agent's state as the server knows it, sent to the agent's application after each change.
 
     :param media_state_list: each media type with 0 not ready, 1 ready
-    :param media_capacity_list: not filled by this release
+    :param media_capacity_list: how many interactions the agent may handle at once, of its media types that have a limit
+    :param media_reasons: the reasons of the media states
+    :param state_reason: the reason of the agent's state as a whole
     """
 
     tenant_id: int
@@ -130,21 +149,30 @@ class EventCurrentAgentStatus(Notification):
     place_id: str | None = None
     media_state_list: dict[str, int] = {}
     media_capacity_list: dict[str, int] = {}
+    media_reasons: dict[str, Raw] = {}
     donot_disturb: bool = False
+    state_reason: Document = UNSET
 
 
 class EventForcedAgentStateChange(Notification):
-    """The server has changed a media state of the agent; ``media_state_list`` is how all of them are now."""
+    """The server has changed a media state of the agent; ``media_state_list`` is how all of them are now.
+
+    :param reason: `InvitationExpired`
+    """
 
     agent_id: str | None = None
     place_id: str | None = None
     media_type: str
     media_state_list: dict[str, int] = {}
+    media_reasons: dict[str, Raw] = {}
     reason: str
 
 
 class EventAgentConnectionClosed(Notification):
-    """The agent was taken over by another connection, or logged out by the server."""
+    """The agent was taken over by another connection, or logged out.
+
+    :param reason: such as `LicenceDecreased`, or a sentence
+    """
 
     agent_id: str | None = None
     place_id: str | None = None

@@ -58,8 +58,17 @@ class RequestUnregisterClient(Request):
         *RETURNS,
         "EventRevoked",
         "EventAbandoned",
+        "EventLicenceUsage",
     )
     example: ClassVar[dict[str, Any]] = {}
+
+    vanished: Annotated[
+        bool,
+        Meta(
+            description="a proxy's own, about a client that fell silent: its agents stay logged in for"
+            " `login-session-timeout`"
+        ),
+    ] = False
 
 
 class RequestPing(Request):
@@ -137,6 +146,6 @@ class EventError(Reply):
 
 
 class EventForcedDisconnect(Notification):
-    """The server has ended this session. Not sent by this release."""
+    """The server has ended this session: nothing was heard of it for three keep-alive intervals."""
 
     reason: str

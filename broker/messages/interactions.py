@@ -56,6 +56,7 @@ class RequestSubmit(Request):
         Code.UNKNOWN_WORKBIN,
         Code.NOT_LOGGED_IN,
         Code.DUPLICATE_INTERACTION,
+        Code.CAPACITY_FULL,
         Code.DRAINED,
     )
     senders: ClassVar[frozenset[ClientType]] = HANDLERS_OF_INTERACTIONS

@@ -62,6 +62,7 @@ class Route(Enum):
     PULL = "the node whose head of the view comes first"
     STREAM = "all nodes, through the merged stream"
     NODE = "the node that `node` names"
+    RESERVE = "one node of the tenant that decides about the agent for all, then the others"
     SERVICE = (
         "the node that holds the interaction, if one is named, else one that serves the tenant and, if given, the media"
         " type; the next one when it has no such ESP server"
@@ -84,6 +85,7 @@ class Merge(Enum):
     QUEUES = "each queue with the nodes' parts of it, `complete` and `missing`"
     COUNTS = "the nodes' counts added up, `complete` and `missing`"
     STATES = "the nodes' states, true at one cursor"
+    AGENT = "the agent as its speaking node has it, counts added up, `complete` and `missing`"
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
@@ -227,6 +229,8 @@ class AgentPart(Record):
     :param session: names this agent session, from login to logout
     :param media_type: the one that was changed, in events about one media type
     :param media: each media type with 0 not ready, 1 ready
+    :param media_reasons: the reasons of these states
+    :param state_reason: the reason of its state as a whole
     :param reason: as the request gave it
     """
 
@@ -235,7 +239,9 @@ class AgentPart(Record):
     session: str | None = None
     media_type: str | None = None
     media: dict[str, int] = {}
+    media_reasons: dict[str, Raw] = {}
     donot_disturb: bool = False
+    state_reason: Document = UNSET
     reason: Document = UNSET
 
 

@@ -49,6 +49,7 @@ class OfferRequest(InteractionRequest):
     refuses: ClassVar[tuple[Code, ...]] = (
         Code.BAD_TICKET,
         Code.BAD_TARGET,
+        Code.CAPACITY_FULL,
         Code.REJECTED,
         Code.EXPIRED,
         Code.WRONG_STATE,
@@ -83,6 +84,7 @@ class RequestIntrude(InteractionRequest):
     refuses: ClassVar[tuple[Code, ...]] = (
         Code.NOT_LOGGED_IN,
         Code.BAD_TARGET,
+        Code.CAPACITY_FULL,
         Code.REJECTED,
         Code.EXPIRED,
         Code.WRONG_STATE,
@@ -134,6 +136,7 @@ class RequestResume(InteractionRequest):
     refuses: ClassVar[tuple[Code, ...]] = (
         Code.BAD_TICKET,
         Code.SAME_STATE,
+        Code.CAPACITY_FULL,
     )
     causes: ClassVar[tuple[str, ...]] = ("EventResumed",)
     example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI"}

@@ -14,7 +14,8 @@ PROXIES = frozenset({ClientType.PROXY})
 
 class RequestAlignAgent(RequestAgentLogin):
     """A proxy's own: the agent is to be as this says. Who is not logged in is logged in first; then every media type
-    and do-not-disturb is changed that is not so already. Whatever had to be done, the node tells the client the state.
+    and do-not-disturb is changed that is not so already, and the reasons of the states (``reason`` is that of the
+    agent's). Whatever had to be done, the node tells the client the state.
     """
 
     senders: ClassVar[frozenset[ClientType]] = PROXIES
@@ -27,6 +28,8 @@ class RequestAlignAgent(RequestAgentLogin):
         "EventNotReadyForMedia",
         "EventDoNotDisturbOn",
         "EventDoNotDisturbOff",
+        "EventMediaStateReasonChanged",
+        "EventAgentStateReasonChanged",
     )
     example: ClassVar[dict[str, Any]] = {
         "tenant_id": 101,
@@ -35,7 +38,8 @@ class RequestAlignAgent(RequestAgentLogin):
         "donot_disturb": True,
     }
 
-    donot_disturb: Annotated[bool, Meta(description="as it is to be")] = False
+    media_reasons: Annotated[dict[str, Raw], Meta(description="why it is ready or not ready for media types")] = {}
+    donot_disturb: Annotated[bool, Meta(description="whether it is not to be disturbed")] = False
 
 
 class RequestRecall(Request):

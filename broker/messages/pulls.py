@@ -36,6 +36,7 @@ class RequestPull(Request):
         Code.UNKNOWN_INTERACTION,
         Code.LOCKED,
         Code.WRONG_STATE,
+        Code.CAPACITY_FULL,
     )
     senders: ClassVar[frozenset[ClientType]] = frozenset({ClientType.AGENT, ClientType.ROUTING, ClientType.PROXY})
     route: ClassVar[Route] = Route.PULL

@@ -33,6 +33,7 @@ OF_ROUTE: dict[Route, tuple[Code, ...]] = {
     Route.ENGINE: (Code.IN_PROGRESS, Code.NO_SERVERS, Code.LOST_CONNECTION),
     Route.STREAM: (Code.LOST_CONNECTION,),
     Route.NODE: (Code.LOST_CONNECTION,),
+    Route.RESERVE: (Code.NO_SERVERS, Code.LOST_CONNECTION),
     Route.SERVICE: (Code.NO_SERVERS, Code.LOST_CONNECTION, Code.NOT_ACCESSIBLE),
     Route.REFERENCE: (Code.LOST_CONNECTION,),
 }

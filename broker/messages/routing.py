@@ -16,7 +16,13 @@ from .objects import Flag, Interaction, Name, Seconds, StrategyId
 class RequestDeliver(InteractionRequest):
     """A routing engine offers the interaction to an agent or a place, which has ``timeout`` seconds to accept."""
 
-    refuses: ClassVar[tuple[Code, ...]] = (Code.BAD_TICKET, Code.WRONG_STATE, Code.BAD_TARGET)
+    refuses: ClassVar[tuple[Code, ...]] = (
+        Code.BAD_TICKET,
+        Code.WRONG_STATE,
+        Code.BAD_TARGET,
+        Code.CAPACITY_FULL,
+        Code.RESERVED,
+    )
     senders: ClassVar[frozenset[ClientType]] = frozenset({ClientType.ROUTING, ClientType.PROXY})
     causes: ClassVar[tuple[str, ...]] = (
         "EventAgentInvited",
@@ -57,6 +63,7 @@ class InvitationRequest(InteractionRequest):
 class RequestAccept(InvitationRequest):
     """The invited agent takes the interaction."""
 
+    refuses: ClassVar[tuple[Code, ...]] = (Code.CAPACITY_FULL,)
     causes: ClassVar[tuple[str, ...]] = ("EventPartyAdded", "EventPartyRemoved", "EventAccepted")
     example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI", "ticket_id": 1790000000310002}
 

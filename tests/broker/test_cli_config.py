@@ -103,6 +103,14 @@ def test_check_points_at_the_option_that_differs(file: Path) -> None:
     assert f"{file}:{second}: nodes.n2.settings.allow-multiple-agent-connections: must be the same" in result.stderr
 
 
+def test_check_compares_how_agents_are_reserved(file: Path) -> None:
+    """Given nodes that let reservations stand for different times, when they are compared, then that is a fault."""
+    with file.open("a") as text:
+        text.write("[nodes.n2.agent-reservation]\nreservation-time = 5000\n")
+    result = ixn(file, "check", "--cluster")
+    assert "nodes.n2.agent-reservation.reservation-time: must be the same on all nodes: 5000 here" in result.stderr
+
+
 def test_check_warns_of_what_is_not_recommended(file: Path) -> None:
     """Given what the guide advises against, when the cluster is checked, then warnings say so, with exit code 0."""
     edit(file, "backup = { requests", "# backup = { requests")

@@ -308,9 +308,9 @@ CROSS: dict[str, tuple[list[tuple[str, str]], Expected]] = {
         [('"sqlite:////srv/n2.db"', '"sqlite:///var/./n1.db" #!')],
         [("nodes.n2.database", "is the same database as nodes.n1.database (line 7)")],
     ),
-    "licence of a later release": (
-        [("= 30\n", "= 30\nics_chat_seat = 3 #!\n")],
-        [("nodes.n1.licenses.ics_chat_seat", "is not enforced in this release: leave it out")],
+    "capacity of no media type": (
+        [("[custom-properties.Subject]", "[agents.VICKY.capacity]\nchat = 3 #!\n[custom-properties.Subject]")],
+        [("agents.VICKY.capacity.chat", 'there is no media type "chat"')],
     ),
     "unknown licence": (
         [("ics_multi_media_agent_seat = 30", "ics_multimedia_agent_seat = 30 #!")],

@@ -168,8 +168,18 @@ def _bin(author: Author) -> Document:
     return {"tenant_id": 101, "workbin": author.one(*WORKBINS)}
 
 
+def _reason(author: Author) -> Document:
+    return {"reason": author.one({"reason_system_name": "Lunch"}, "why not", 7)} if author.some() else {}
+
+
 def _media(author: Author) -> Document:
-    return {"media_type": author.one(*MEDIA)}
+    return {"media_type": author.one(*MEDIA), **_reason(author)}
+
+
+def _whose(author: Author) -> Document:
+    if author.client.kind == "AgentApplication" and author.some():
+        return {}
+    return {"tenant_id": 101, "agent_id": author.one(*AGENTS.values())[0]}
 
 
 def _nothing(author: Author) -> Document:
@@ -186,8 +196,11 @@ WRITERS: dict[str, Callable[[Author], Document]] = {
     "RequestRemoveMedia": _media,
     "RequestNotReadyForMedia": _media,
     "RequestCancelNotReadyForMedia": _media,
-    "RequestDoNotDisturbOn": _nothing,
-    "RequestDoNotDisturbOff": _nothing,
+    "RequestDoNotDisturbOn": _reason,
+    "RequestDoNotDisturbOff": _reason,
+    "RequestChangeMediaStateReason": _media,
+    "RequestChangeAgentStateReason": _reason,
+    "RequestAgentState": _whose,
     "RequestSubmit": _submit,
     "RequestPlaceInQueue": lambda author: {**_changing(author), "queue": author.one(*QUEUES[:2], *QUEUES)},
     "RequestPlaceInWorkbin": lambda author: {**_changing(author), "workbin": author.one(*WORKBINS)},

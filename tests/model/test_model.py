@@ -33,6 +33,11 @@ LEFT_OUT = {
     "RequestGetLedger": "what was dropped is no state",
     "RequestLoadStrategy": "not modelled yet",
     "RequestUnloadStrategy": "not modelled yet",
+    "RequestReserveAgent": "not modelled: tests/node/test_reservations.py",
+    "RequestCancelAgentReservation": "not modelled: tests/node/test_reservations.py",
+    "RequestAgentLoad": "a proxy's own",
+    "RequestAlignAgent": "a proxy's own",
+    "RequestRecall": "a proxy's own",
 }
 """Requests that are not drawn, and why."""
 CHANCES = st.randoms(use_true_random=True)

@@ -30,6 +30,8 @@ class Agent:
     media: dict[str, int]
     clients: list[str]
     donot_disturb: bool = False
+    reasons: dict[str, Any] = field(default_factory=dict)
+    reason: Any = None
 
     @property
     def key(self) -> str:

@@ -6,6 +6,7 @@ speaks against the request; :func:`verdict` compares that with the reply. Then, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -166,7 +167,7 @@ def logout(asked: Asked) -> None:
 
 
 def media(asked: Asked) -> None:
-    """Add, remove, ready, not ready."""
+    """Add, remove, ready, not ready, why."""
     faults, name, kind = set[Code](), asked["media_type"], asked["message"]
     agent = asked.own(faults)
     if agent is not None:
@@ -177,10 +178,14 @@ def media(asked: Asked) -> None:
         elif agent.media.get(name) == {"RequestNotReadyForMedia": 0, "RequestCancelNotReadyForMedia": 1}.get(kind, -1):
             faults.add(Code.SAME_STATE)
     if asked.verdict(faults) and agent:
+        agent.reasons.pop(name, None)
         if kind == "RequestRemoveMedia":
             del agent.media[name]
-        else:
+            return
+        if kind != "RequestChangeMediaStateReason":
             agent.media[name] = 0 if kind == "RequestNotReadyForMedia" else 1
+        if asked["reason"] is not None:
+            agent.reasons[name] = asked["reason"]
 
 
 def disturb(asked: Asked) -> None:
@@ -190,6 +195,41 @@ def disturb(asked: Asked) -> None:
         faults.add(Code.SAME_STATE)
     if asked.verdict(faults) and agent:
         agent.donot_disturb = on
+        agent.reason = asked["reason"]
+
+
+def reason(asked: Asked) -> None:
+    faults = set[Code]()
+    agent = asked.own(faults)
+    if asked.verdict(faults) and agent:
+        agent.reason = asked["reason"]
+
+
+def agent_state(asked: Asked) -> None:
+    plain, faults = asked.plain, set[Code]()
+    if asked["agent_id"]:
+        agent = next((one for one in plain.agents.values() if one.agent_id == asked["agent_id"]), None)
+        if agent is None:
+            faults.add(Code.NOT_LOGGED_IN)
+    else:
+        agent = asked.own(faults)
+    if not asked.verdict(faults) or agent is None or asked.reply is None:
+        return
+    items = [item for item in plain.items.values() if item.holding and agent.key in item.holding.holders]
+    invited = [plain.items[one.ident] for one in plain.invitations.values() if one.agent == agent.key]
+    known = {
+        "media_state_list": agent.media,
+        "media_reasons": agent.reasons,
+        "donot_disturb": agent.donot_disturb,
+        "state_reason": agent.reason,
+        "handled": Counter(item.media for item in items if not item.held),
+        "held": Counter(item.media for item in items if item.held),
+        "invited": Counter(item.media for item in invited),
+        "connections": len(agent.clients),
+    }
+    shown = {name: asked.reply.get(name, type(value)() if value is not None else None) for name, value in known.items()}
+    if shown != known:
+        raise Wrong(f"{shown} is not {known}")
 
 
 # -- interactions
@@ -715,8 +755,17 @@ VERDICTS: dict[str, Callable[[Asked], None]] = {
     "RequestAgentLogin": login,
     "RequestAgentLogout": logout,
     **dict.fromkeys(
-        ("RequestAddMedia", "RequestRemoveMedia", "RequestNotReadyForMedia", "RequestCancelNotReadyForMedia"), media
+        (
+            "RequestAddMedia",
+            "RequestRemoveMedia",
+            "RequestNotReadyForMedia",
+            "RequestCancelNotReadyForMedia",
+            "RequestChangeMediaStateReason",
+        ),
+        media,
     ),
+    "RequestChangeAgentStateReason": reason,
+    "RequestAgentState": agent_state,
     **dict.fromkeys(("RequestDoNotDisturbOn", "RequestDoNotDisturbOff"), disturb),
     "RequestSubmit": submit,
     "RequestPlaceInQueue": place_in_queue,

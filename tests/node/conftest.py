@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -210,4 +211,12 @@ def driver() -> Driver:
 
 @pytest.fixture
 def make_driver() -> Any:
-    return lambda **settings: Driver(make_configuration(**settings))
+    """``make_driver(change, **settings)``: a driver; ``change(configuration)`` sets what is no setting of the node."""
+
+    def make(change: Callable[[Configuration], None] | None = None, **settings: Any) -> Driver:
+        configuration = make_configuration(**settings)
+        if change is not None:
+            change(configuration)
+        return Driver(configuration)
+
+    return make

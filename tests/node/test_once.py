@@ -193,7 +193,7 @@ def test_sessions_that_do_not_come_back_give_back_what_they_held(driver):
     other = driver.reopened()
     other.events()
     other.wait(91)
-    assert other.events() == ["EventPartyRemoved", "EventPlacedInQueue", "EventAgentLogout"]
+    assert other.events() == ["EventPartyRemoved", "EventPlacedInQueue", "EventNotReadyForMedia"]
 
 
 def dump(memory):

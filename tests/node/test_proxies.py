@@ -112,6 +112,55 @@ def test_only_a_proxy_brings_agents_into_a_state(driver: Any) -> None:
     assert [reply["code"] for reply in replies] == [Code.ACCESS_DENIED] * 2
 
 
+def test_an_agent_is_brought_to_its_reasons(driver: Any, link: Link) -> None:
+    # given an agent with reasons
+    lunch, training = {"reason_system_name": "Lunch"}, {"reason_system_name": "Training"}
+    link.ask(7, {**LOGIN, "media_list": {"voice": 0, "email": 1}})
+    link.ask(7, {"message": "RequestChangeMediaStateReason", "media_type": "voice", "reason": lunch})
+    driver.events()
+    # when the node is told that they are others
+    state = {"media_list": {"voice": 0, "email": 0}, "media_reasons": {"email": lunch}, "reason": training}
+    link.ask(7, {**ALIGN, **state}, ECHO)
+    # then it has them, and nothing more is done for the same state
+    assert driver.events() == [
+        "EventMediaStateReasonChanged", "EventNotReadyForMedia", "EventAgentStateReasonChanged"
+    ]  # fmt: skip
+    assert link.notes[-1]["media_reasons"] == {"email": lunch}
+    assert link.notes[-1]["state_reason"] == training
+    link.ask(7, {**ALIGN, **state}, ECHO)
+    assert driver.events() == []
+
+
+def test_an_agent_whose_client_has_vanished_is_logged_in_anew(driver: Any, link: Link) -> None:
+    # given an agent whose client the proxy does not hear of any more
+    link.ask(7, LOGIN)
+    link.ask(7, {"message": "RequestUnregisterClient", "vanished": True})
+    link.ask(7, DESK)
+    driver.events()
+    # when it is back, and brought to its state
+    link.ask(7, {**ALIGN, "media_list": {"voice": 1}, "donot_disturb": True})
+    # then it is there again
+    assert driver.events() == ["EventReadyForMedia", "EventDoNotDisturbOn"]
+    assert vicky(driver).vanished_us == 0
+
+
+def test_what_an_agent_that_comes_back_is_brought_to_is_said_by_who_spoke_for_it(driver: Any, link: Link) -> None:
+    # given an agent that this node has spoken for, that vanished, and came back as another node speaks for it
+    link.ask(7, LOGIN)
+    link.ask(7, {"message": "RequestUnregisterClient", "vanished": True})
+    link.ask(7, DESK)
+    link.ask(7, LOGIN, ECHO)
+    driver.said.clear()
+    # when it is brought to the other node's state, and later changes there
+    link.ask(7, {**ALIGN, "media_list": {"voice": 0}}, ECHO)
+    link.ask(7, {"message": "RequestCancelNotReadyForMedia", "media_type": "voice"}, ECHO)
+    # then the stream is told of the state by this node, and of the change by the other one
+    assert [(event["message"], event.get("echo", False)) for event in driver.said] == [
+        ("EventNotReadyForMedia", False),
+        ("EventReadyForMedia", True),
+    ]
+
+
 # -- what was executed before
 
 

@@ -107,10 +107,24 @@ class TestTakenOn:
         driver.events()
         edited.nodes["n1"].licenses["ics_multi_media_agent_seat"] = 2
         monitor.ask("RequestReconfigure")
-        assert driver.events() == ["EventAgentLogout", "EventConfigurationChanged"]
+        said = ["EventAgentLogout", "EventConfigurationChanged"]
+        assert driver.events() == ["EventLicenceUsage", *said, "EventLicenceUsage"]
         assert [agent.told() for agent in agents] == [[], [], ["EventAgentConnectionClosed"]]
         fourth = driver.client("desk", "AgentApplication")
         assert fourth.ask("RequestAgentLogin", tenant_id=101, agent_id="DORA", media_list={"voice": 1})["code"] == 30
+
+    def test_another_capacity_holds_from_now_on_and_applications_are_told(self, driver, monitor, edited):
+        # Given two agents, one with an e-mail; when e-mail is limited to one each; then both are told, and the busy one
+        # gets no more
+        busy, _ = agents = [driver.agent(name, email=1) for name in ("ANAT", "BELLA")]
+        submit(driver.client("gateway", "MediaServer"), count=2)
+        assert len(pull(busy)) == 1
+        busy.told()
+        edited.tenants[101].media_types["email"].capacity = 1
+        monitor.ask("RequestReconfigure")
+        told = [note for agent in agents for note in agent.notes]
+        assert [note["media_capacity_list"] for note in told] == [{"email": 1}, {"email": 1}]
+        assert pull(busy) == 52
 
 
 class TestKept:

@@ -55,10 +55,10 @@ def test_the_end_of_an_agents_session_logs_out_and_gives_back(driver):
 
 
 def test_a_lost_connection_ends_its_sessions(driver):
-    driver.agent("VICKY")
+    vicky = driver.agent("VICKY")
     driver.core.lost(driver.now, b"VICKY")
     driver.settle()
-    assert driver.events()[-1] == "EventAgentLogout"
+    assert vicky.ask("RequestGetStatus")["code"] == 1
 
 
 def test_a_message_that_is_not_for_the_clients_type_is_refused(driver):

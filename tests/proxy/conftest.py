@@ -322,11 +322,15 @@ class World:
 
 @pytest.fixture
 def make_world() -> Callable[..., World]:
-    """``make_world(names, cluster=…, beaten=…, **settings)``: a proxy and its nodes, linked unless not ``beaten``."""
+    """``make_world(names, cluster=…, beaten=…, change=…, **settings)``: a proxy and its nodes, linked unless not
+    ``beaten``; ``change(configuration)`` sets what is no setting of the proxy."""
 
     def make(names: tuple[str, ...] = ("n1", "n2", "n3"), **settings: Any) -> World:
-        beaten = settings.pop("beaten", True)
-        return World(make_configuration(names, **settings), beaten=beaten)
+        beaten, change = settings.pop("beaten", True), settings.pop("change", None)
+        configuration = make_configuration(names, **settings)
+        if change is not None:
+            change(configuration)
+        return World(configuration, beaten=beaten)
 
     return make
 

@@ -132,7 +132,9 @@ def nobody_holds_for_nobody(world: World) -> Faults:
             continue
         memory, sessions = core.memory, core.sessions.by_id
         for key, agent in memory.agents.rows.items():
-            if not any(session in sessions for session in agent.sessions):
+            if agent.vanished_us and (memory.holdings.keys("holder", key) or any(agent.media.values())):
+                yield f"{node}: agent {key} has vanished, and is ready or holds something"
+            if not agent.vanished_us and not any(session in sessions for session in agent.sessions):
                 yield f"{node}: agent {key} has no session that lives: {agent.sessions}"
         for ident, holding in memory.holdings.rows.items():
             if not holding.holders and memory.invitations.one("interaction", ident) is None:
@@ -143,11 +145,13 @@ def nobody_holds_for_nobody(world: World) -> Faults:
 
 
 def agents_are_everywhere_or_nowhere(world: World) -> Faults:
-    """An agent is logged in at all nodes or at none, in the same state, and one of them speaks for it."""
+    """An agent is logged in at all nodes or at none, in the same state, and one of them speaks for it. One whose client
+    has vanished is waited for by each node as long as that node has not heard otherwise."""
     rows: dict[str, dict[str, Document]] = {}
     for node, model in world.models.items():
         for row in model.tables["agents"].values():
-            rows.setdefault(row["agent_id"], {})[node] = row
+            if not row.get("vanished_us"):
+                rows.setdefault(row["agent_id"], {})[node] = row
     for agent, by_node in rows.items():
         if len(by_node) != len(world.models):
             yield f"agent {agent} is logged in at {sorted(by_node)} only"

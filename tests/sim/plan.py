@@ -177,6 +177,7 @@ def _settings(random: Random) -> tuple[dict[str, Any], dict[str, Any]]:
         "pull_hold_timeout": random.choice((1.0, 2.0)),
         "pull_order": random.choice(("global", "global", "round-robin")),
     }
+    node["login_session_timeout"] = random.choice((0, 1440))
     return node, proxy
 
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from broker.config.objects import Configuration, NodeSettings, Queue, View, WorkbinType
+from broker.config.objects import Agent, Configuration, MediaType, NodeSettings, Queue, View, WorkbinType
 from broker.messages.objects import STATES
 from tests.world import Client, World, make_configuration
 
@@ -114,6 +114,10 @@ def configuration(nodes: int, settings: dict[str, Any]) -> Configuration:
     made.queues |= {"Closed": Queue(tenant=101, completed=True), "Kept": Queue(tenant=101)}
     made.views |= {"Kept/all": View(queue="Kept")}
     made.workbins |= {"Later": WorkbinType(owner="agent", queue="Kept")}
+    made.tenants[101].media_types["sms"] = MediaType()
+    made.agents |= {"ANAT": Agent(capacity={"email": 1})}
+    for node in made.nodes.values():
+        node.licenses = {"ics_sms_seat": 1}
     return made
 
 
