@@ -60,6 +60,7 @@ from . import (
     moves,
     operations,
     overdue,
+    panics,
     parties,
     properties,
     proxies,
@@ -178,6 +179,7 @@ class NodeCore:
         self.sessions = Sessions()
         self.orphans: set[str] = set()
         self.pulls = pulls.Pulls()
+        self.panics = panics.Panics()
         self.strategies = strategies.Strategies()
         self.offers: dict[str, Call] = {}
         """By ticket: the calls that wait for an invited agent."""
@@ -421,9 +423,17 @@ class NodeCore:
         """A reporting event about an agent. :param echo: another node speaks for it"""
         self._say(kind, tenant_id, cause, echo=echo, agent=agent)
 
-    def system_event(self, kind: type[ReportingEvent], cause: Cause, body: Document = UNSET) -> None:
-        """A reporting event about the node itself."""
-        self._say(kind, 0, cause, body=body)
+    def system_event(
+        self,
+        kind: type[ReportingEvent],
+        cause: Cause,
+        body: Document = UNSET,
+        *,
+        tenant_id: int = 0,
+        echo: bool = False,
+    ) -> None:
+        """A reporting event about the node itself, or about what concerns a tenant as a whole."""
+        self._say(kind, tenant_id, cause, echo=echo, body=body)
 
     def custom_event(
         self,
@@ -591,6 +601,7 @@ class NodeCore:
         body = Raw(encode({"member": self.member, "epoch": epoch, "why": why}))
         self.system_event(EventNodeActive, UNASKED, body)
         licences.resume(self)
+        panics.resume(self)
 
     def deactivate(self) -> None:
         """This member serves no more and follows the journal; all it decided is committed."""
@@ -599,6 +610,7 @@ class NodeCore:
         self.orphans = set()
         self.pulls = pulls.Pulls()
         self.strategies = strategies.Strategies()
+        self.panics = panics.Panics()
         self.searches.clear()
         self.snapshot_uses.clear()
         self.offers.clear()

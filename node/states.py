@@ -139,14 +139,14 @@ def force_not_ready(node: NodeCore, agent: AgentRow, media_type: str, why: str) 
     )
 
 
-def unready(node: NodeCore, agent: AgentRow) -> None:
+def unready(node: NodeCore, agent: AgentRow, why: str) -> None:
     """The agent's client has vanished: the agent is ready for nothing until it is back."""
     ready = [name for name, state in agent.media.items() if state]
     for name in ready:
-        agent = _unready(agent, name, "ConnectionLost")
+        agent = _unready(agent, name, why)
     node.memory.put(node.memory.agents, agent.key, agent)
     for name in ready:
-        agents.report(node, EventNotReadyForMedia, agent, "ConnectionLost", name)
+        agents.report(node, EventNotReadyForMedia, agent, why, name)
 
 
 def _unready(agent: AgentRow, media_type: str, why: str) -> AgentRow:
@@ -298,7 +298,7 @@ def state(node: NodeCore, call: Call) -> EventAgentState:
         place_id=agent.place_id,
         session=agent.session,
         login_at=to_seconds(agent.login_us),
-        connections=0 if agent.vanished_us else len(agent.sessions),
+        connections=0 if agent.is_away else len(agent.sessions),
         media_state_list=agent.media,
         media_reasons=agent.media_reasons,
         media_capacity_list=capacity.of(node, agent),

@@ -190,6 +190,33 @@ class NodeSettings(Limits):
         int,
         Meta(ge=0, le=100_000, description="minutes an agent whose client vanished stays logged in; 0: not at all"),
     ] = 1440
+    panic_threshold: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="so many agents whose clients vanish within `panic-window` are one panic; 0: only a lost proxy"
+            " is one. The same on all nodes",
+        ),
+    ] = 10
+    panic_window: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=600,
+            description="seconds that the agents of a client that has vanished wait whether others vanish, too; 0: they"
+            " do not wait, and only a lost proxy is a panic. The same on all nodes",
+        ),
+    ] = 2.0
+    panic_grace: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="seconds that agents of a panic have to come back, as if nothing had happened. The same on all"
+            " nodes",
+        ),
+    ] = 90.0
     max_interactions: Annotated[int, Meta(ge=1, le=100_000_000, description="interactions at this node")] = 10_000_000
     max_held_pulls: Annotated[int, Meta(ge=1, le=1_000_000, description="pulls on hold at once")] = 10_000
     dedup_window: Annotated[float, Meta(ge=1, le=86_400, description="seconds a reply is kept for its `dedup_id`")] = (

@@ -10,7 +10,14 @@ from .faults import Findings, quoted
 from .locator import Path
 from .objects import LICENSES, AgentReservation, Configuration, NodeSettings
 
-SAME = ("agent_login_control", "allow_multiple_agent_connections", "login_session_timeout")
+SAME = (
+    "agent_login_control",
+    "allow_multiple_agent_connections",
+    "login_session_timeout",
+    "panic_threshold",
+    "panic_window",
+    "panic_grace",
+)
 """Settings that must be the same on all nodes: an agent is logged in at all of them at once."""
 
 RECOMMENDED = {"login_session_timeout": 1440, "allow_multiple_agent_connections": "false"}

@@ -52,6 +52,7 @@ class RequestAgentLogin(AgentRequest):
         "EventMediaStateReasonChanged",
         "EventAgentStateReasonChanged",
         "EventLicenceUsage",
+        "EventPanicEnded",
     )
     example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "agent_id": "VICKY", "media_list": {"voice": 1}}
 
@@ -69,6 +70,7 @@ class RequestAgentLogout(AgentRequest):
         "EventRevoked",
         "EventAbandoned",
         "EventLicenceUsage",
+        "EventPanicEnded",
     )
     example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY", "reason": {"reason_system_name": "EndOfShift"}}
 

@@ -59,6 +59,8 @@ class RequestUnregisterClient(Request):
         "EventRevoked",
         "EventAbandoned",
         "EventLicenceUsage",
+        "EventPanicSignal",
+        "EventPanicEnded",
     )
     example: ClassVar[dict[str, Any]] = {}
 
