@@ -45,7 +45,8 @@ def table(group: str, benches: list[Bench]) -> Table:
     names = list(dict.fromkeys(name for row in rows for name in row))
     made = Table(title=group, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        made.add_column(name.replace("_", " "), justify="left" if name == "bench" else "right")
+        first = name == "bench"
+        made.add_column(name.replace("_", " "), justify="left" if first else "right", no_wrap=first)
     for row in rows:
         made.add_row(*[shown(row.get(name, "")) for name in names])
     return made

@@ -83,6 +83,10 @@ class Call:
         """The request's name on the wire."""
         return type(self.request).__name__
 
+    def is_again(self, before: Call) -> bool:
+        """Whether a proxy has sent an earlier call again, under its number."""
+        return type(self.ref) is int and (self.source, self.ref) == (before.source, before.ref)
+
     def actor(self) -> Actor:
         """The client that asks, as the one who caused an event."""
         session = self.session

@@ -21,7 +21,7 @@ from typing import Any
 
 from msgspec import UNSET, Raw
 
-from broker.clock import HybridClock, to_seconds
+from broker.clock import HybridClock, to_seconds, to_us
 from broker.config.changes import fingerprint
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
@@ -313,9 +313,7 @@ class NodeCore:
                 return True
             if services.waits(self, key, call):
                 return True
-            waiting = self.memory.invitations.one("asked", key)
-            if waiting is not None:
-                self.offers[str(waiting.ticket_id)] = call
+            if invitations.waits(self, key, call):
                 return True
         return False
 
@@ -345,8 +343,9 @@ class NodeCore:
         self._keep(keys, error_payload(refusal, name), int(refusal.code))
 
     def _keep(self, keys: list[str], payload: bytes, code: int = 0) -> None:
+        us = to_us(self.now)  # not the clock's: its last tick may be long ago
         for key in keys:
-            self.memory.put(self.memory.answers, key, Answer(us=self.clock.last_us, payload=Raw(payload), code=code))
+            self.memory.put(self.memory.answers, key, Answer(us=us, payload=Raw(payload), code=code))
             if key[0] == "@":
                 self.deadline(self.now + self.settings.dedup_window, _forget_reply, key)
 
@@ -354,6 +353,17 @@ class NodeCore:
         """A link is gone: what is kept for it is forgotten when it has not come back for long. A proxy that stood still
         may come back late, and asks again for what it has no reply to."""
         self.deadline(self.now + REFUSED_WINDOWS * self.settings.dedup_window, _forget_link, link)
+
+    def takes_over(self, calls: dict[str, Call], key: str, call: Call) -> None:
+        """What a call waits for is asked again: the later one will have the reply, and the earlier one is told so.
+        What a proxy sends again is the same call.
+
+        :param calls: that wait, with this one under ``key``
+        """
+        before = calls.get(key)
+        if before is not None and not call.is_again(before):
+            self.refuse(before, Refusal(Code.IN_PROGRESS, "it was asked again, and is answered there"))
+        calls[key] = call
 
     def refuse(self, call: Call, refusal: Refusal) -> None:
         """The negative reply to a call."""

@@ -149,6 +149,9 @@ class Engines:
                 self.look(lane)
             else:
                 del self.lanes[lane.view.view_id]
+        runner.stuck.clear()  # its rate may still call
+        if not self.runners:
+            self._queue.clear()  # there is no lane any more, and nobody would ever look
         return runner
 
     def forget(self, session_id: str) -> None:

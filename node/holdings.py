@@ -227,7 +227,7 @@ def backing_queue(node: NodeCore, workbin: Workbin) -> str | None:
 
 def _return(node: NodeCore, interaction: Interaction, holding: Holding, cause: Cause) -> None:
     """Puts an interaction where its holding took it from: a workbin, or a queue."""
-    _end_hold(node, interaction, holding, cause)
+    end_hold(node, interaction, holding, cause)
     if holding.workbin is not None:
         place_in_workbin(node, interaction, holding.workbin, cause)
     else:
@@ -236,7 +236,7 @@ def _return(node: NodeCore, interaction: Interaction, holding: Holding, cause: C
         place(node, interaction, queue, cause)
 
 
-def _end_hold(node: NodeCore, interaction: Interaction, holding: Holding, cause: Cause) -> None:
+def end_hold(node: NodeCore, interaction: Interaction, holding: Holding, cause: Cause) -> None:
     """Who had it may have put it on hold, and is not there any more to resume it: it is resumed, to be seen again."""
     if interaction.is_held and (interaction.held_at or 0.0) >= to_seconds(holding.since_us):
         node.memory.update(interaction, is_held=0, held_at=None)
@@ -249,7 +249,7 @@ def put_back(node: NodeCore, interaction: Interaction, holding: Holding, cause: 
     if holding.workbin is not None or holding.queue is None:
         _return(node, interaction, holding, cause)
         return
-    _end_hold(node, interaction, holding, cause)
+    end_hold(node, interaction, holding, cause)
     queue, state = interaction.queue, interaction.interaction_state
     node.memory.update(interaction, interaction_state=QUEUED, queue=holding.queue)
     node.event(EventPlacedInQueue, interaction, cause, old_queue=queue, old_state=state)

@@ -122,6 +122,15 @@ def invite(node: NodeCore, call: Call, interaction: Interaction, agent: AgentRow
     return ticket
 
 
+def waits(node: NodeCore, key: str, call: Call) -> bool:
+    """Whether a repetition asks for an invitation that stands; then it gets the reply, when there is one."""
+    invitation = node.memory.invitations.one("asked", key)
+    if invitation is None:
+        return False
+    node.takes_over(node.offers, str(invitation.ticket_id), call)
+    return True
+
+
 def _note(node: NodeCore, invitation: Invitation, agent: AgentRow, timeout: float) -> EventInvite:
     """What the agent is told. :param timeout: seconds the invitation stands from now on"""
     joins = invitation.purpose in (Purpose.CONFERENCE, Purpose.INTRUDE)

@@ -137,16 +137,11 @@ def _tell(node: NodeCore, row: ServiceCall) -> None:
 
 
 def waits(node: NodeCore, key: str, call: Call) -> bool:
-    """Whether a repetition asks for what is under way; then it gets the reply, when there is one. What a proxy sends
-    again is the same call; of two calls of a client the earlier one is told that there is another."""
+    """Whether a repetition asks for what is under way; then it gets the reply, when there is one."""
     row = node.memory.services.one("asked", key)
     if row is None:
         return False
-    refid = row.note.esp_server_refid
-    before = node.services.calls.get(refid)
-    if before is not None and (before.source, before.ref, int) != (call.source, call.ref, type(call.ref)):
-        node.refuse(before, Refusal(Code.IN_PROGRESS, "it was asked again, and is answered there"))
-    node.services.calls[refid] = call
+    node.takes_over(node.services.calls, row.note.esp_server_refid, call)
     return True
 
 

@@ -72,6 +72,8 @@ class Strategies:
 
     def reload(self, node: NodeCore) -> None:
         """Other views, other limits: what is loaded goes on with them. Rates begin anew."""
+        for runner in self.engines.runners.values():
+            runner.stuck.clear()  # its rate may still call
         self.engines = Engines()
         self.restore(node)
 
@@ -213,6 +215,7 @@ class Strategies:
         if runner is None or holding.view_id is None or node.journal_full:
             holdings.put_back(node, interaction, holding, cause)
             return
+        holdings.end_hold(node, interaction, holding, cause)
         holding = holdings.grant(node, interaction, runner.holder, holding, holding.view_id)
         runner.sent(node.now, self.engines.next_turn())
         holdings.add_party(node, interaction, runner.holder, cause, "Route")

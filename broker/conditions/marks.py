@@ -16,8 +16,9 @@ from __future__ import annotations
 from math import inf
 from struct import Struct
 
-double = Struct(">d").pack
-"""A double's bits, big end first."""
+signed = Struct(">Bd").pack
+"""The first byte and a double's bits, big end first."""
+_double = Struct(">d").pack
 _INVERTED = bytes(255 - byte for byte in range(256))
 _EXACT = 2**53
 """Whole numbers up to here are doubles."""
@@ -28,8 +29,8 @@ def number(value: float | None) -> bytes:
     if value is None:
         return b"\x00"
     if value < 0:
-        return b"\x01" + double(value).translate(_INVERTED)
-    return b"\x02" + double(value + 0.0)  # of two zeros the one
+        return b"\x01" + _double(value).translate(_INVERTED)
+    return signed(2, value + 0.0)  # of two zeros the one
 
 
 def any_number(value: float | None) -> bytes:

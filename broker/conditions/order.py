@@ -95,7 +95,7 @@ def _built_order(writer: Writer, terms: dict[Property, bool]) -> Order:
     writer.names |= {
         "Descending": Descending,
         "inf": inf,
-        "double": marks.double,
+        "signed": marks.signed,
         "number": marks.number,
         "any_number": marks.any_number,
         "text": marks.text,
@@ -140,7 +140,7 @@ def _mark(it: Property, descending: bool) -> str:
     elif it.nullable:
         mark = f"number({it.code})"
     else:  # hot path: received_at, priority
-        mark = f"(b'\\x02' + double(v + 0.0) if (v := {it.code}) >= 0 else number(v))"
+        mark = f"(signed(2, v + 0.0) if (v := {it.code}) >= 0 else number(v))"
     return f"descending({mark})" if descending else mark
 
 

@@ -19,7 +19,28 @@ NO_CUSTOM: Mapping[str, CustomProperty] = MappingProxyType({})
 
 
 def spellings(custom: Mapping[str, CustomProperty]) -> Custom:
-    """A custom property is meant by its key and, where it is mapped to one, by its column."""
+    """A custom property is meant by its key and, where it is mapped to one, by its column.
+
+    A configuration's are asked for with every request, so they are remembered: nobody changes them, a reload brings
+    others in their place.
+    """
+    if not custom:
+        return _NONE
+    known = _remembered.get(id(custom))
+    if known is None:
+        if len(_remembered) >= _MAPPINGS:
+            _remembered.clear()
+        known = _remembered[id(custom)] = (custom, _spellings(custom))
+    return known[1]
+
+
+_NONE: Custom = frozenset()
+_MAPPINGS = 100
+_remembered: dict[int, tuple[Mapping[str, CustomProperty], Custom]] = {}
+"""By identity, which is theirs as long as they are kept here."""
+
+
+def _spellings(custom: Mapping[str, CustomProperty]) -> Custom:
     return frozenset(
         (spelling, key, it.type) for key, it in custom.items() for spelling in (key, it.column) if spelling is not None
     )

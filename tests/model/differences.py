@@ -1,4 +1,4 @@
-"""What a node holds, against what the plain model holds, and against what the events have told."""
+"""What a node holds, against what the plain model holds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 
 from broker.messages.kinds import Workbin
+from broker.messages.objects import SETTABLE
 from node.core import NodeCore
-from tests.model.plain import DIVIDED, ORDERS, Document, Plain
+from tests.model.plain import Plain
 from tests.model.things import Bin, Item
 
 
@@ -23,21 +24,49 @@ def differences(plain: Plain, core: NodeCore) -> Iterator[str]:
         held, known = _held(core, ident), _known(item)
         if held != known:
             yield f"{ident} is {held}, not {known}"
-    rows = {row.key: (row.media, row.donot_disturb, len(row.sessions)) for row in memory.agents.rows.values()}
-    agents = {one.key: (one.media, one.donot_disturb, len(one.clients)) for one in plain.agents.values()}
-    if rows != agents:
-        yield f"agents {rows} are not {agents}"
-    invited = {row.ticket_id: (row.interaction_id, row.agent) for row in memory.invitations.rows.values()}
-    if invited != {one.ticket: (one.ident, one.agent) for one in plain.invitations.values()}:
-        yield f"invitations {invited} are not {plain.invitations}"
-    if memory.queues.rows.keys() != plain.paused:
-        yield f"paused are {set(memory.queues.rows)}, not {plain.paused}"
-    if memory.snapshots.rows.keys() != plain.snapshots.keys():
-        yield f"snapshots {set(memory.snapshots.rows)} are not {set(plain.snapshots)}"
-    told = {(row.session_id, bin_of(row.workbin)) for row in memory.subscriptions.rows.values()}
-    if told != plain.told:
-        yield f"told are {told}, not {plain.told}"
+        elif item.holding and item.holding.token not in (None, memory.holdings.rows[ident].token):
+            yield f"{ident} is held under {memory.holdings.rows[ident]}, not {item.holding}"
+    for what, (rows, things) in _tables(plain, core).items():
+        if rows != things:
+            yield f"{what} {rows} are not {things}"
     yield from _views(plain, core)
+
+
+def _tables(plain: Plain, core: NodeCore) -> dict[str, tuple[Any, Any]]:
+    """The rows of each table, and what there is to be in them."""
+    memory = core.memory
+    return {
+        "agents": (
+            {row.key: (row.media, row.donot_disturb, len(row.sessions)) for row in memory.agents.rows.values()},
+            {one.key: (one.media, one.donot_disturb, len(one.clients)) for one in plain.agents.values()},
+        ),
+        "invitations": (
+            {row.ticket_id: (row.interaction_id, row.agent) for row in memory.invitations.rows.values()},
+            {one.ticket: (one.ident, one.agent) for one in plain.invitations.values()},
+        ),
+        "queues that operators have paused and resumed": (
+            {name: row.paused for name, row in memory.queues.rows.items()},
+            plain.ordered,
+        ),
+        "drains": (len(memory.drains), int(plain.drained)),
+        "snapshots": (set(memory.snapshots.rows), set(plain.snapshots)),
+        "workbins that sessions are told of": (
+            {(row.session_id, bin_of(row.workbin)) for row in memory.subscriptions.rows.values()},
+            plain.told,
+        ),
+        "topics": (
+            {(row.session_id, row.kind, row.name, row.reporting) for row in memory.topics.rows.values()},
+            plain.topics,
+        ),
+        "loads": (
+            {(row.session_id, row.strategy_id) for row in memory.loads.rows.values()},
+            set(plain.loads),
+        ),
+        "services": (
+            {refid: row.server for refid, row in memory.services.rows.items()},
+            {refid: one.server for refid, one in plain.services.items()},
+        ),
+    }
 
 
 def _held(core: NodeCore, ident: str) -> tuple[Any, ...]:
@@ -54,6 +83,8 @@ def _held(core: NodeCore, ident: str) -> tuple[Any, ...]:
         (lock.session_id, lock.snapshot_id) if lock else None,
         one.assigned_to,
         orjson.loads(bytes(one.user_data)),
+        {name: getattr(one, name) for name in SETTABLE if name != "priority"},
+        (one.placed_in_queue_at, one.moved_to_queue_at, one.completed_at, one.abandoned_at, one.held_at),
         sorted(holder.name for holder in holding.holders) if holding else None,
     )
 
@@ -70,17 +101,22 @@ def _known(item: Item) -> tuple[Any, ...]:
         item.lock,
         item.assigned,
         item.data,
+        item.properties,
+        (item.placed_at, item.moved_at, item.completed_at, item.abandoned_at, item.held_at),
         sorted(item.holding.holders) if item.holding else None,
     )
 
 
 def _views(plain: Plain, core: NodeCore) -> Iterator[str]:
-    for view in ORDERS:
+    if core.memory.views.by_id.keys() != {*plain.world.views, "Shop/all"}:
+        yield f"views {sorted(core.memory.views.by_id)} are not {sorted(plain.world.views)}"
+        return
+    for view, known in plain.world.views.items():
         kept = core.memory.views.by_id[view]
         shown = [item.ident for item in plain.shown(view) if not item.held]
         held = {item.ident for item in plain.shown(view) if item.held}
         keys = [key[-1] for key in kept.keys]
-        if (sorted(keys) != sorted(shown)) if view in DIVIDED else (keys != shown):
+        if (sorted(keys) != sorted(shown)) if known.divided else (keys != shown):
             yield f"view {view} has {keys}, not {shown}"
         if kept.held_ids != held:
             yield f"view {view} has {kept.held_ids} on hold, not {held}"
@@ -91,63 +127,3 @@ def bin_of(workbin: Workbin | None) -> Bin | None:
     if workbin is None:
         return None
     return workbin.type, workbin.agent_id or workbin.agent_group or workbin.place_id or workbin.place_group or ""
-
-
-class Told:
-    """The interactions as one knows them who has nothing but the events.
-
-    :param there: id -> (queue, state, parties)
-    """
-
-    def __init__(self) -> None:
-        self.there: dict[str, tuple[str | None, int, list[str]]] = {}
-        self.agents: set[str] = set()
-        self.next_seq = 1
-
-    def read(self, events: list[Document]) -> Iterator[str]:
-        """Takes the next events in; what cannot be is said in words."""
-        for event in events:
-            if event["seq"] != self.next_seq:
-                yield f"event {event['seq']} came instead of {self.next_seq}"
-            self.next_seq = event["seq"] + 1
-            if event["message"] == "EventAgentLogin":
-                self.agents.add(event["agent"]["agent_id"])
-            elif event["message"] == "EventAgentLogout":
-                self.agents.discard(event["agent"]["agent_id"])
-            elif "interaction" in event:
-                yield from self._of_interaction(event)
-
-    def _of_interaction(self, event: Document) -> Iterator[str]:
-        name, part = event["message"], event["interaction"]
-        ident = part["interaction_id"]
-        if (ident in self.there) is (name == "EventInteractionSubmitted"):
-            yield f"{name} is about {ident}, which was submitted twice or never"
-        parties = self.there[ident][2] if ident in self.there else []
-        if name == "EventPartyAdded":
-            parties = [*parties, _party(event)]
-        elif name == "EventPartyRemoved":
-            if _party(event) not in parties:
-                yield f"{_party(event)} is removed from {ident} and was no party"
-            parties = [party for party in parties if party != _party(event)]
-        self.there[ident] = part.get("queue"), part["interaction_state"], parties
-        if name == "EventProcessingStopped":
-            if parties:
-                yield f"{ident} was stopped and has parties {parties}"
-            del self.there[ident]
-
-    def differences(self, plain: Plain) -> Iterator[str]:
-        """What the events have told, against the model."""
-        if self.there.keys() != plain.items.keys():
-            yield f"events tell of {sorted(self.there)}, not of {sorted(plain.items)}"
-            return
-        for ident, item in plain.items.items():
-            told, holders = self.there[ident], item.holding.holders if item.holding else []
-            if (told[0], len(told[2])) != (item.queue, len(holders)):
-                yield f"events tell that {ident} is {told}, not {item.queue} {holders}"
-        if self.agents != {agent.agent_id for agent in plain.agents.values()}:
-            yield f"events tell of the agents {self.agents}, not of {sorted(plain.agents)}"
-
-
-def _party(event: Document) -> str:
-    party = event["party"]
-    return str(party.get("agent_id") or party.get("place_id") or party.get("router_id"))

@@ -7,35 +7,32 @@ node can make (ids, tokens, tickets) it takes from the reply and from what clien
 from __future__ import annotations
 
 from itertools import count
-from typing import Any
 
 from broker.errors import Code
-from tests.model.things import HANDLING, QUEUED, ROUTING, Agent, Bin, Client, Holding, Invitation, Item, Pull, Snapshot
+from broker.rates import Pace
+from tests.model.things import (
+    HANDLING,
+    QUEUED,
+    ROUTING,
+    Agent,
+    Bin,
+    Client,
+    Document,
+    Holding,
+    Invitation,
+    Item,
+    Kept,
+    Load,
+    Pull,
+    Server,
+    Service,
+    Snapshot,
+    Topic,
+)
+from tests.model.world import BACKING, COMPLETED, DISABLED, GROUPS, OWNERS, WORLD
 
-Document = dict[str, Any]
-
-ORDERS = {
-    "Inbound/all": lambda item: (-item.priority, item.received_at, item.ident),
-    "Inbound/urgent": lambda item: (item.received_at, item.ident),
-    "Done/all": lambda item: (item.received_at, item.ident),
-    "Fair/all": lambda item: (-item.priority, item.ident),
-}
-"""The order of each view of :func:`tests.node.conftest.make_configuration`."""
-
-CONDITIONS = {"Inbound/urgent": lambda item: item.priority >= 5}
-DIVIDED = frozenset({"Fair/all"})
-"""Views with segments: their order is left to their own tests."""
-
-BACKING = {"Drafts": "Kept"}
-OWNERS = {"Drafts": "agent_id", "Notes": "agent_id", "Team": "agent_group", "Desk": "place_id"}
-GROUPS = {"Support": ("VICKY", "ANAT")}
-DISABLED = frozenset({"Off"})
-QUEUES = ("Inbound", "Done", "Kept", "Fair", "Off")
-MEDIA = ("voice", "email", "chat")
-
-PULL_HOLD_S = 10.0
-SNAPSHOT_S = 3600.0
-ROUTING_S = 720 * 60.0
+RETURN_S = 2.0
+"""So long at least invitations stand after a failure."""
 
 
 class Wrong(AssertionError):
@@ -45,7 +42,11 @@ class Wrong(AssertionError):
 class Plain:
     """The model.
 
-    :param late: replies that are due now to requests asked before: ref -> code, or None for any positive reply
+    :param late: replies that are due now to requests asked before: ref -> what the reply has at least
+    :param orphans: what engines that go held, with the tokens: others get it, or it goes back
+    :param unserved: requests that ESP servers which go had: others get them, or they have failed; each with the server,
+        and whether that one may have got it
+    :param heads: what the proxy was told last of the views that it watches
     """
 
     def __init__(self, now: float) -> None:
@@ -55,30 +56,59 @@ class Plain:
         self.items: dict[str, Item] = {}
         self.invitations: dict[int, Invitation] = {}
         self.snapshots: dict[str, Snapshot] = {}
-        self.paused: set[str] = set()
+        self.world = WORLD
+        self.ordered: dict[str, bool] = {}
+        """Queues that operators have paused (True) or resumed, other than the configuration has it."""
+        self.drained = False
         self.told: set[tuple[str, Bin]] = set()
+        self.topics: set[Topic] = set()
         self.pulls: list[Pull] = []
-        self.late: dict[int, int | list[str] | None] = {}
+        self.heads: dict[str, Document] = {}
+        self.loads: dict[tuple[str, str], Load] = {}
+        self.paces: dict[tuple[str, str | None], Pace] = {}
+        """Of engines' sessions, and of configured strategies at these."""
+        self.orphans: list[tuple[str, int]] = []
+        self.servers: dict[str, Server] = {}
+        self.services: dict[str, Service] = {}
+        self.unserved: list[tuple[str, str, bool]] = []
+        self.late: dict[int, Document] = {}
+        self.said: list[Document] = []
+        """All reporting events."""
+        self.kept: list[Kept] = []
         self._versions = count(1)
 
     # -- finding things
+
+    def at(self, source: tuple[bytes, int]) -> Client | None:
+        """Who is there."""
+        return next((client for client in self.clients.values() if client.source == source), None)
+
+    def of_session(self, session: str) -> Client | None:
+        """Whose session it is, if it is here."""
+        return next((one for one in self.clients.values() if one.session == session and one.here), None)
 
     def agent_of(self, client: Client) -> Agent | None:
         """The agent that a client acts for."""
         return next((agent for agent in self.agents.values() if client.name in agent.clients), None)
 
+    def is_paused(self, queue: str) -> bool:
+        """Whether a queue gives nothing for now."""
+        return self.ordered.get(queue, queue in self.world.paused)
+
     def waiting(self, view: str, *, ignore_hold: bool = False) -> list[Item]:
         """What a pull may take, in the view's order."""
-        queue = view.split("/")[0]
-        if queue in self.paused or queue in DISABLED:
+        queue = self.world.views[view].queue
+        if self.is_paused(queue) or queue in DISABLED:
             return []
         return [item for item in self.shown(view) if ignore_hold or not item.held]
 
     def shown(self, view: str) -> list[Item]:
         """What stands in a view, held or not."""
-        queue, fits = view.split("/")[0], CONDITIONS.get(view, lambda item: True)
-        there = [item for item in self.items.values() if item.queue == queue and item.waits(self.now) and fits(item)]
-        return sorted(there, key=ORDERS[view])
+        known = self.world.views[view]
+        there = [item for item in self.items.values() if item.queue == known.queue and item.waits(self.now)]
+        if known.least is not None:
+            there = [item for item in there if item.priority >= known.least]
+        return sorted(there, key=known.place)
 
     def in_bin(self, workbin: Bin) -> list[Item]:
         """What is in a workbin."""
@@ -95,29 +125,42 @@ class Plain:
         """The invitations to an item."""
         return [one for one in self.invitations.values() if one.ident == ident]
 
+    def held_by(self, holder: str) -> list[Item]:
+        """What one holds, an agent or a session."""
+        return [item for item in self.items.values() if item.holding and holder in item.holding.holders]
+
     def needs(self, client: Client) -> bool:
         """Whether anything is a session's, so that it has to be found again after a failure."""
         return (
             self.agent_of(client) is not None
             or any(one.session == client.session for one in self.snapshots.values())
             or any(session == client.session for session, _ in self.told)
+            or any(topic[0] == client.session for topic in self.topics)
             or any(item.lock is not None and item.lock[0] == client.session for item in self.items.values())
-            or any(item.holding and client.session in item.holding.holders for item in self.items.values())
+            or any(load.session == client.session for load in self.loads.values())
+            or any(service.server == client.session for service in self.services.values())
+            or bool(self.held_by(client.session))
         )
 
-    # -- what happens to things
+    # -- what happens to items
 
     def place(self, item: Item, queue: str | None) -> None:
         """Into a queue."""
-        item.queue, item.workbin = queue, None
-        self._waits(item)
+        self.put(item, queue, None)
 
     def place_in_bin(self, item: Item, workbin: Bin) -> None:
         """Into a workbin, and the queue behind it."""
-        item.queue, item.workbin = BACKING.get(workbin[0], item.queue), workbin
-        self._waits(item)
+        self.put(item, BACKING.get(workbin[0], item.queue), workbin)
 
-    def _waits(self, item: Item) -> None:
+    def put(self, item: Item, queue: str | None, workbin: Bin | None) -> None:
+        """It waits there from now on."""
+        if queue != item.queue or item.moved_at is None:
+            item.moved_at = self.now
+        if queue not in COMPLETED:
+            item.completed_at = None
+        elif item.completed_at is None:
+            item.completed_at = self.now
+        item.queue, item.workbin, item.placed_at = queue, workbin, self.now
         item.state, item.assigned, item.holding = QUEUED, None, None
         item.version = next(self._versions)
 
@@ -125,14 +168,34 @@ class Plain:
         """To where it was taken from."""
         holding = item.holding
         assert holding is not None
+        self.end_hold(item)
         if holding.workbin is not None:
             self.place_in_bin(item, holding.workbin)
         else:
             self.place(item, holding.queue)
 
-    def grant(self, item: Item, holder: str, token: int | None) -> None:
+    def put_back(self, item: Item) -> None:
+        """As if it had not been taken."""
+        holding = item.holding
+        assert holding is not None
+        if holding.workbin is not None or holding.queue is None:
+            self.returns(item)
+        else:
+            self.end_hold(item)
+            item.state, item.queue, item.holding = QUEUED, holding.queue, None
+
+    def end_hold(self, item: Item) -> None:
+        """Who had it may have put it on hold, and would be the one to resume it."""
+        if item.held_at is not None and item.holding is not None and item.held_at >= item.holding.since:
+            item.held_at = None
+
+    def grant(
+        self, item: Item, holder: str, token: int | None, strategy: str | None = None, view: str | None = None
+    ) -> None:
         """An item is out of its place."""
-        item.holding = Holding([holder], token, item.queue, item.workbin, self.now)
+        item.holding = Holding(
+            [holder], token, item.queue, item.workbin, self.now, item.handling_s, strategy=strategy, view=view
+        )
         self.handled(item, holder)
 
     def handled(self, item: Item, holder: str) -> None:
@@ -155,8 +218,8 @@ class Plain:
     def end(self, invitation: Invitation, code: Code, *, returns: bool = True) -> None:
         """An invitation comes to nothing."""
         del self.invitations[invitation.ticket]
-        if invitation.ref is not None:
-            self.late[invitation.ref] = int(code)
+        self.answer(invitation.ref, {"message": "EventError", "code": int(code)})
+        self.keep(invitation.request, None)
         if returns and invitation.purpose == "deliver":
             self.returns(self.items[invitation.ident])
 
@@ -175,39 +238,68 @@ class Plain:
         """Whom an item is assigned to."""
         return holder.partition("/")[2].partition("@")[0] or None if "@" in holder else None
 
-    def give_back(self, holder: str) -> None:
-        """All that one had."""
-        for item in sorted(self.items.values(), key=lambda item: item.ident):
-            if item.holding is not None and holder in item.holding.holders:
-                self.leave(item, holder)
+    # -- replies
+
+    def answer(self, ref: int | None, reply: Document) -> None:
+        """A reply that was waited for is due now, if anybody still waits."""
+        if ref is not None:
+            self.late[ref] = reply
+
+    def keep(self, request: Document, reply: Document | None) -> None:
+        """What is said when a request is asked again. :param reply: None: nothing is kept of it"""
+        for kept in [kept for kept in self.kept if kept.request is request]:
+            kept.reply, kept.at = reply, self.now
+            if reply is None:
+                self.kept.remove(kept)
+
+    # -- who goes
 
     def log_out(self, agent: Agent) -> None:
         """An agent goes; its invitations end first."""
         for invitation in sorted(self.invitations.values(), key=lambda one: one.ticket):
             if invitation.agent == agent.key and invitation.ticket in self.invitations:
                 self.end(invitation, Code.BAD_TARGET)
-        self.give_back(agent.key)
+        for item in sorted(self.held_by(agent.key), key=lambda item: item.ident):
+            self.leave(item, agent.key)
         del self.agents[agent.key]
+
+    def abandon(self, session: str, strategy: str | None = None) -> None:
+        """What an engine holds, of one strategy or at all, is taken from it."""
+        held = [item for item in self.held_by(session) if strategy in (None, item.holding and item.holding.strategy)]
+        tokens = [(item.ident, item.holding.token) for item in held if item.holding and item.holding.token]
+        self.orphans += sorted(tokens, key=lambda one: one[1])
 
     def end_session(self, client: Client) -> None:
         """A client goes, with all that it had."""
+        session = client.session
+        client.here = False
         self.pulls = [pull for pull in self.pulls if pull.client != client.name]
-        for invitation in self.invitations.values():
-            invitation.ref = invitation.ref  # its reply still comes; nobody is there to read it
         for agent in list(self.agents.values()):
             if client.name in agent.clients:
                 agent.clients.remove(client.name)
                 if not agent.clients:
                     self.log_out(agent)
-        self.give_back(client.session)
-        self.told = {(session, workbin) for session, workbin in self.told if session != client.session}
+        self.loads = {key: load for key, load in self.loads.items() if load.session != session}
+        self.paces = {key: pace for key, pace in self.paces.items() if key[0] != session}
+        self.abandon(session)
+        self.told = {one for one in self.told if one[0] != session}
+        self.leave_server(session, got=True)
+        self.topics = {topic for topic in self.topics if topic[0] != session}
         for snapshot in list(self.snapshots.values()):
-            if snapshot.session == client.session:
+            if snapshot.session == session:
                 self.drop(snapshot)
         for item in self.items.values():
-            if item.lock is not None and item.lock[0] == client.session:
+            if item.lock is not None and item.lock[0] == session:
                 item.lock = None
         del self.clients[client.name]
+
+    def leave_server(self, key: str, *, got: bool, only: list[str] | None = None) -> None:
+        """An ESP server is gone. :param only: of its requests these; None: all. :param got: it may have got them"""
+        self.servers.pop(key, None)
+        for refid, service in sorted(self.services.items()):
+            gone = {one[0] for one in self.unserved}
+            if service.server == key and refid not in gone and (only is None or refid in only):
+                self.unserved.append((refid, key, got))
 
     def drop(self, snapshot: Snapshot) -> None:
         """A snapshot ends; what it locks waits again."""
@@ -216,73 +308,24 @@ class Plain:
                 item.lock = None
         del self.snapshots[snapshot.ident]
 
-    # -- the end of a batch
-
-    def settle(self) -> None:
-        """Pulls that wait get what has come, the one that waits longest first."""
-        for view in sorted({pull.view for pull in self.pulls}):
-            for pull in [pull for pull in self.pulls if pull.view == view]:
-                got = self.waiting(view, ignore_hold=pull.ignore_hold)[: pull.count]
-                if got:
-                    self.pulls.remove(pull)
-                    for item in got:
-                        self.grant(item, self.clients[pull.client].session, None)
-                    self.late[pull.ref] = [item.ident for item in got]
-
-    # -- time
-
-    def wait(self, seconds: float) -> None:
-        """Time passes; what is due happens, one thing after the other."""
-        until = self.now + seconds
-        while (due := self._next_due()) is not None and due[0] <= until:
-            self.now = max(self.now, due[0])
-            due[1]()
-            self.settle()
-        self.now = until
-        self.settle()
-
-    def _next_due(self) -> tuple[float, Any] | None:
-        return min(self._dues(), key=lambda due: due[0], default=None)
-
-    def _dues(self) -> list[tuple[float, Any]]:
-        dues: list[tuple[float, Any]] = [
-            (one.due, lambda one=one: self.end(one, Code.EXPIRED)) for one in self.invitations.values()
-        ]
-        dues += [(pull.due, lambda pull=pull: self._hold_over(pull)) for pull in self.pulls]
-        dues += [
-            (max(snapshot.used, self.active_since) + SNAPSHOT_S, lambda snapshot=snapshot: self.drop(snapshot))
-            for snapshot in self.snapshots.values()
-        ]
-        for item in self.items.values():
-            if item.holding is not None and item.holding.holders:
-                dues.append((self._overdue_at(item, item.holding), lambda item=item: self._overdue(item)))
-            if item.scheduled_at is not None and item.scheduled_at > self.now:
-                dues.append((item.scheduled_at, lambda: None))
-        return dues
-
-    def _overdue_at(self, item: Item, holding: Holding) -> float:
-        heard = [holding.since, self.active_since]
-        if holding.holders[0] not in self.agents:
-            return max(heard) + ROUTING_S
-        for holder in holding.holders:
-            clients = self.agents[holder].clients if holder in self.agents else []
-            heard += [self.clients[name].asked for name in clients if name in self.clients]
-        return max(heard) + item.handling_s
-
-    def _overdue(self, item: Item) -> None:
-        self.withdraw(item)
-        self.returns(item)
-
-    def _hold_over(self, pull: Pull) -> None:
-        self.pulls.remove(pull)
-        self.late[pull.ref] = []
-
-    def crash(self) -> None:
-        """The member is gone, the other one is there at once; who waits for a reply waits in vain."""
+    def crash(self, resent: set[int]) -> None:
+        """The member is gone, the other one is there at once, without its clients. Who waits for a reply waits in vain,
+        but for the proxy. :param resent: what the proxy will send again"""
         self.pulls.clear()
         self.late.clear()
-        for invitation in self.invitations.values():
-            invitation.ref = None
+        self.heads.clear()
+        self.servers.clear()
+        for waiting in (*self.invitations.values(), *self.services.values()):
+            waiting.ref = waiting.ref if waiting.ref in resent else None
         self.active_since = self.now
+        for invitation in self.invitations.values():
+            invitation.due = max(invitation.due, self.now + RETURN_S)
+        self.paces_begin()
         for client in self.clients.values():
-            client.asked = self.now
+            client.asked, client.here = self.now, False
+
+    def paces_begin(self) -> None:
+        """Nobody knows any more how often engines were sent something."""
+        self.paces.clear()
+        for load in self.loads.values():
+            load.pace = Pace(load.rate)

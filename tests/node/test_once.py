@@ -46,6 +46,34 @@ def test_after_the_window_it_is_refused_across_a_failover_too(driver):
     assert not after.core.memory.answers.rows
 
 
+def test_the_window_begins_with_the_reply_however_quiet_it_was_before(driver):
+    engine = driver.client("urs", "RoutingEngine")
+    load = {"message": "RequestLoadStrategy", "tenant_id": 101, "strategy_id": "S", "view_ids": ["Inbound/all"]}
+    driver.ask(engine.source, load)
+    for _ in range(6):
+        driver.wait(60)
+        engine.ask("RequestPing")
+    driver.ask(engine.source, {**load, "dedup_id": "d1"})
+    after = driver.reopened()
+    after.wait(60)
+    engine = after.client("urs", "RoutingEngine")
+    assert after.ask(engine.source, {**load, "dedup_id": "d1"})["message"] == "EventAck"
+
+
+def test_what_waits_and_is_asked_again_is_answered_there(driver):
+    anat, vicky = driver.agent("ANAT"), driver.agent("VICKY")
+    fields = {"tenant_id": 101, "media_type": "voice", "queue": "Inbound"}
+    ident = anat.ask("RequestSubmit", **fields)["interaction_id"]
+    transfer = {"message": "RequestTransfer", "interaction_id": ident, "agent_id": "VICKY", "dedup_id": "d1"}
+    assert driver.ask(anat.source, transfer) is None
+    assert driver.ask(anat.source, transfer) is None
+    assert driver.late.pop(b"%d" % (driver._refs - 1))["code"] == 2004
+    (ticket,) = {note["ticket_id"] for note in vicky.notes if note["message"] == "EventInvite"}
+    vicky.ask("RequestAccept", interaction_id=ident, ticket_id=ticket)
+    assert driver.late.pop(b"%d" % (driver._refs - 1))["message"] == "EventAck"
+    assert not driver.late
+
+
 def test_a_refusal_is_not_kept(driver):
     media = driver.client("mail", "MediaServer")
     assert driver.ask(media.source, {**SUBMIT, "queue": "Nowhere", "dedup_id": "d1"})["code"] == 11

@@ -545,6 +545,18 @@ class TestLeaving:
         other.ask("RequestStopProcessing", interaction_id=second)
         assert sent(other) == [first]
 
+    def test_what_it_has_put_on_hold_is_passed_on_without(self, driver, media, engine, other):
+        load(engine)
+        load(other, max_submitted=0)
+        ident = submit(media)
+        driver.wait(1)
+        assert engine.ask("RequestHold", interaction_id=ident)["message"] == "EventAck"
+        load(other, max_submitted=1)
+        engine.ask("RequestUnloadStrategy", **GREETING)
+        assert sent(other) == [ident]
+        assert not shown(media, ident).get("is_held")
+        assert "EventResumed" in driver.events()
+
     def test_what_it_holds_of_other_strategies_stays(self, driver, media, engine):
         load(engine)
         load(engine, strategy_id="Closing", view_ids=["Done/all"])
@@ -619,6 +631,29 @@ class TestLeaving:
         engines = driver.core.strategies.engines
         assert (engines.by_session, engines.runners, engines.lanes, engines._of_strategy) == ({}, {}, {}, {})
         assert not driver.core.memory.loads.rows
+
+    def test_one_with_several_strategies_of_a_view_leaves_no_work_behind(self, driver, engine):
+        load(engine)
+        load(engine, strategy_id="Farewell")
+        engine.ask("RequestUnregisterClient")
+        assert driver.core.wake_at > driver.now
+
+    def test_nor_does_one_that_has_got_another_configuration(self, driver, media, engine):
+        load(engine, submission_rate="10/minute")
+        assert [submit(media), submit(media)][:1] == sent(engine)
+        driver.core.strategies.reload(driver.core)
+        driver.settle()
+        engine.ask("RequestUnregisterClient")
+        driver.wait(7)
+        assert driver.core.wake_at > driver.now
+
+    def test_one_that_goes_while_its_rate_lets_it_wait_leaves_no_work_behind(self, driver, media, engine):
+        load(engine, submission_rate="10/minute")
+        idents = [submit(media), submit(media)]
+        assert sent(engine) == idents[:1]
+        engine.ask("RequestUnregisterClient")
+        driver.wait(7)
+        assert driver.core.wake_at > driver.now
 
 
 class TestResuming:

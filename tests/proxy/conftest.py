@@ -109,10 +109,10 @@ class FakeNode:
             return said(request) if callable(said) else said
         if message == "RequestWatchView":
             return self.head(request["view_id"])
-        if message == "RequestSnapshotOrder":
-            return {"message": "EventSnapshotOrder"}
         if message == "RequestRecall":
             return {"message": "EventRecalled"}
+        if message == "RequestSnapshotOrder":
+            return {"message": "EventSnapshotOrder"}
         return {"message": "EventAck"}
 
     def head(self, view_id: str) -> dict[str, Any]:

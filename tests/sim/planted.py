@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import orjson
+from msgspec.structs import replace
 
 from broker.errors import Code
-from broker.wire import PackedReply
+from broker.wire import PackedReply, Rows
 from node import holdings
 from node.core import NodeCore
 from node.member import NodeMember
@@ -90,14 +91,17 @@ def _seq_from_memory() -> Any:
 
 def _merge_drops_a_reply() -> Any:
     """Of several nodes' lists one is not looked at."""
-    merges = {kind: _dropping(merge) for kind, merge in MERGES.items()}
-    return patch.dict("proxy.merge.MERGES", merges)
+    return patch("proxy.forward._merger", lambda request: _dropping(MERGES[request.merge]))
 
 
 def _dropping(merge: Any) -> Any:
     def dropping(terms: Any, answers: Any) -> bytes:
-        kept = dict(list(answers.items())[1:]) if len(answers) > 1 else answers
-        result: bytes = merge(terms, kept)
+        (node, reply), *others = answers.items()
+        if others and reply is not None and reply.rows is not None:
+            answers[node] = replace(reply, rows=Rows([], [], False))
+        elif others:
+            answers = dict(others)
+        result: bytes = merge(terms, answers)
         return result
 
     return dropping
@@ -232,7 +236,9 @@ PLANTED: dict[str, Planted] = {
     "grants are forgotten": Planted(_grants_are_forgotten, {"faults": ("vanishing client",), "routers": 2}),
     "pulls are not recalled": Planted(_pulls_are_not_recalled, {"repeats": 1.0, "dedup": 1.0, "routers": 2}),
     "words are not heard": Planted(_words_are_not_heard, {"faults": ("sick database", "crash a member"), "agents": 3}),
-    "tables are behind": Planted(_tables_are_behind, {"faults": ("crash a member",)}),
+    "tables are behind": Planted(
+        _tables_are_behind, {"faults": ("crash a member", "crash both members"), "requests": 20}
+    ),
 }
 
 
