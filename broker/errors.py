@@ -76,13 +76,45 @@ class Code(IntEnum):
     BUSY = 91, "Server is busy, try again", "`retry_after` says in how many seconds"
     DRAINED = 92, "Node takes no new interactions", "an operator drains it; a proxy goes to another node"
 
-    UNSUPPORTED = 2000, "Unsupported operation"
-    NO_SERVERS = 2001, "There are no servers accepting this media/tenant"
-    LOST_CONNECTION = 2002, "Lost connection to one of the asked servers"
-    NOT_ACCESSIBLE = 2003, "Interaction is not accessible"
-    IN_PROGRESS = 2004, "Operation already in progress"
-    SEVERAL_OWNERS = 2005, "More than one server contain interaction with same ID"
-    SNAPSHOT_NOT_ACCESSIBLE = 2006, "Snapshot not accessible"
+    UNSUPPORTED = (
+        2000,
+        "Unsupported operation",
+        "no request has this name, or it is one that only proxies ask, and only of nodes",
+    )
+    NO_SERVERS = (
+        2001,
+        "There are no servers accepting this media/tenant",
+        "no node serves the tenant or media type, or none takes new interactions of it (`enable-submit`, drained); the"
+        " client may not act in the tenant; `tenant_id` or `media_type` is missing or wrong: `field` names it",
+    )
+    LOST_CONNECTION = (
+        2002,
+        "Lost connection to one of the asked servers",
+        "a node that is needed has not answered in time (`missing`): what was asked may have been done, so ask again"
+        " under the same `dedup_id`",
+    )
+    NOT_ACCESSIBLE = (
+        2003,
+        "Interaction is not accessible",
+        "no node that has answered has the interaction, but one that could have it has not answered (`missing`); or its"
+        " id is missing or wrong (`field`)",
+    )
+    IN_PROGRESS = (
+        2004,
+        "Operation already in progress",
+        "another change of the same agent, strategy, snapshot, node or configuration is under way: ask again when that"
+        " is answered",
+    )
+    SEVERAL_OWNERS = (
+        2005,
+        "More than one server contain interaction with same ID",
+        "clients have given the same id to several nodes; `detail` names them",
+    )
+    SNAPSHOT_NOT_ACCESSIBLE = (
+        2006,
+        "Snapshot not accessible",
+        "a node that has a part of the snapshot has not answered (`missing`); that a snapshot is gone for good is 70",
+    )
 
 
 class Refusal(Exception):

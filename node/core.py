@@ -6,22 +6,20 @@
     (the shell commits changes and events in one journal row, and only then sends events and replies)
     apply / load               the same changes on a standby or a starting member, from the journal and the tables
 
-Handlers are grouped by noun in the modules beside this one, each with its own table ``HANDLERS``. A handler gets the
-node and the call, changes memory only after every check has passed, and returns the reply, or None when the reply comes
-later (:meth:`NodeCore.finish`). It refuses by raising :class:`broker.errors.Refusal`.
+Handlers are grouped by noun in the modules beside this one (:mod:`node.handlers`). A handler gets the node and the
+call, changes memory only after every check has passed, and returns the reply, or None when the reply comes later
+(:meth:`NodeCore.finish`). It refuses by raising :class:`broker.errors.Refusal`. What it has to say besides goes through
+the node's voice (:mod:`node.voice`), what it has to do later on is put on its agenda (:mod:`node.agenda`).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
-from itertools import count
 from typing import Any
 
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
-from broker.clock import HybridClock, to_seconds, to_us
 from broker.config.changes import fingerprint
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
@@ -29,108 +27,38 @@ from broker.ids import node_code
 from broker.ledger import Ledger
 from broker.messages import decode_request, encode, error_payload
 from broker.messages.connection import EventPong, RequestPing, RequestRegisterClient
-from broker.messages.kinds import (
-    AgentPart,
-    Document,
-    InteractionPart,
-    Notification,
-    Party,
-    Reply,
-    ReportingEvent,
-    Request,
-)
-from broker.messages.objects import Interaction
+from broker.messages.kinds import Reply, Request
 from broker.messages.proxies import PROXIES
 from broker.messages.reporting import EventNodeActive
 from broker.messages.services import refid_of
-from broker.wire import ECHO, Events, PackedEvent, PackedRequests, unpack_events
+from broker.wire import ECHO, PackedRequests, unpack_events
 
 from . import (
-    agents,
     attendance,
     capacity,
-    customs,
-    explaining,
     finding,
-    holds,
-    interactions,
     invitations,
     licences,
-    locks,
-    moves,
-    operations,
     overdue,
     panics,
-    parties,
-    properties,
-    proxies,
     pulls,
-    purging,
-    queues,
-    reconfiguration,
-    reporting,
+    repetitions,
     reservations,
-    routing,
+    resumption,
     servers,
     services,
     sessions,
-    snapshots,
-    states,
     strategies,
-    takings,
-    topics,
     workbins,
 )
-from .calls import UNASKED, Batch, Call, Cause, Dialled, Outgoing, Read, Source
+from .agenda import Agenda
+from .calls import UNASKED, Batch, Call, Dialled, Read, Source
+from .handlers import HANDLERS
 from .journal import decode_changes
 from .memory import Memory
-from .records import Answer, Holder, Holding
+from .records import Holding
 from .sessions import Sessions
-from .tables import answer_key
-
-Handler = Callable[["NodeCore", Call], Reply | None]
-
-HANDLERS: dict[type[Request], Handler] = {}
-_MODULES = (
-    sessions,
-    agents,
-    states,
-    capacity,
-    reservations,
-    interactions,
-    properties,
-    pulls,
-    routing,
-    invitations,
-    parties,
-    holds,
-    customs,
-    finding,
-    snapshots,
-    takings,
-    moves,
-    locks,
-    reporting,
-    operations,
-    reconfiguration,
-    workbins,
-    queues,
-    proxies,
-    services,
-    attendance,
-    topics,
-    strategies,
-    purging,
-    explaining,
-)
-for _module in _MODULES:
-    HANDLERS.update(_module.HANDLERS)
-
-REFUSED_WINDOWS = 10
-"""How many dedup windows long a repetition is known as one; the reply itself is kept for the first."""
-
-EVERY_NUMBER = 1 << 62
-"""Above all numbers of a link's requests."""
+from .voice import Voice
 
 SLICES = 4
 """Slices of long work in one turn, about 10 ms; what is more waits for the next turn."""
@@ -139,7 +67,7 @@ UNREGISTERED = frozenset({RequestPing, RequestRegisterClient})
 """What is served before registration."""
 
 
-class NodeCore:
+class NodeCore(Voice):
     """One Interaction Server's decisions.
 
     :param name: the node's name in the configuration
@@ -155,48 +83,24 @@ class NodeCore:
         pid: int = 0,
         ledger: Ledger | None = None,
     ) -> None:
-        self.name = name
+        counts = Ledger(lambda: self.now) if ledger is None else ledger
+        super().__init__(name, configuration.nodes[name].settings, Memory(configuration), counts)
         self.member = member
         self.pid = pid
         self.code = node_code(name)
         self.configuration = configuration
         self.configured_us = 0
         """When the configuration was read, or taken on while the node ran."""
-        self.settings = configuration.nodes[name].settings
         self.licences = licences.Licences(configuration.nodes[name].licenses)
-        self.capacity = capacity.Capacity(configuration)
-        self.wishes: reservations.Wishes = {}
-        self.now = 0.0
         self.epoch = 0
         self.rev = 0
         self.why = "starting"
-        self.active = False
-        self.hand_over = False
-        self.journal_full = False
-        self.clock = HybridClock()
-        self.memory = Memory(configuration)
-        capacity.watch(self)
-        self.sessions = Sessions()
-        self.orphans: set[str] = set()
-        self.pulls = pulls.Pulls()
-        self.panics = panics.Panics()
-        self.strategies = strategies.Strategies()
-        self.offers: dict[str, Call] = {}
-        """By ticket: the calls that wait for an invited agent."""
-        self.services = servers.Services()
-        self.dialled: list[Dialled] = []
         self.active_since = 0.0
-        self.searches: deque[finding.Task] = deque()
-        self.snapshot_uses: dict[str, float] = {}
-        """By snapshot: when it was last asked for."""
-        self.events: list[PackedEvent] = []
-        self.outgoing: list[Outgoing] = []
+        self.journal_full = False
         self.reads: list[Read] = []
-        self.orders: list[Call] = []
-        """Calls that the shell has to do something for."""
-        self.counts = Ledger(lambda: self.now) if ledger is None else ledger
-        self._deadlines: list[tuple[float, int, Callable[..., None], Any]] = []
-        self._order = count()
+        self.dialled: list[Dialled] = []
+        self._stand_by()
+        capacity.watch(self)
         self._fingerprint = configuration, fingerprint(configuration)
 
     # -- requests
@@ -244,8 +148,6 @@ class NodeCore:
             self._admit(call)
             if request.once and self._repeated(call):
                 return
-            if request.once and self.journal_full:
-                raise Refusal(Code.BUSY, f"the journal of {self.name} has max-journal-rows", retry_after=5.0)
             before, said = self._done, len(self.outgoing)
             reply = self.do(call)
             if reply is not None:
@@ -283,38 +185,19 @@ class NodeCore:
         if call.session.type not in kind.senders and not by_proxy:
             raise Refusal(Code.ACCESS_DENIED, f"{call.name} is not for clients of type {call.session.type.value}")
 
-    # -- what runs once
-
-    def _keys(self, call: Call) -> list[str]:
-        """Under which keys the reply to this call is kept: of the link's number, of the client's dedup_id."""
-        keys = []
-        if isinstance(call.ref, int):
-            link = self.sessions.link_of(call.source)
-            if link is not None:
-                keys.append(answer_key(link.session_id, call.ref))
-        if call.request.dedup_id is not None and call.session is not None:
-            part = getattr(call.request, "part", 0)
-            keys.append(answer_key(call.session.name, call.request.dedup_id, part))
-        return keys
-
     def _repeated(self, call: Call) -> bool:
-        """Whether the request was executed before; then its first reply is sent again.
+        """Whether the request has its reply, or is under way, from when it was asked before.
 
-        :raises Refusal: executed, but the reply is no longer kept
+        :raises Refusal: its reply is no longer kept; or it is new, and no change is taken just now
         """
-        call.keys = self._keys(call)
+        call.keys = repetitions.keys_of(self, call)
+        if repetitions.answered(self, call):
+            return True
         for key in call.keys:
-            answer = self.memory.answers.get(key)
-            if answer is not None:
-                if answer.payload is UNSET:
-                    raise Refusal(Code.DUPLICATE_EXPIRED, f"dedup_id {call.request.dedup_id}", field="dedup_id")
-                self.counts["repeated"] += 1
-                self.outgoing.append((call.source, call.ref, bytes(answer.payload), answer.code))
+            if services.waits(self, key, call) or invitations.waits(self, key, call):
                 return True
-            if services.waits(self, key, call):
-                return True
-            if invitations.waits(self, key, call):
-                return True
+        if self.journal_full:
+            raise Refusal(Code.BUSY, f"the journal of {self.name} has max-journal-rows", retry_after=5.0)
         return False
 
     # -- replies
@@ -324,7 +207,7 @@ class NodeCore:
         payload = encode(reply if call.dress is None else call.dress(reply))
         self.outgoing.append((call.source, call.ref, payload, 0))
         if changed and call.request.once:
-            self._keep(call.keys, payload)
+            repetitions.keep(self, call.keys, payload)
 
     def reply_first(self, said: int) -> None:
         """Who asked gets the reply, said just now, before what it is told because of it (domain facts, 1.4).
@@ -336,23 +219,11 @@ class NodeCore:
 
     def keep_reply(self, keys: list[str], reply: Reply) -> None:
         """Keeps the reply to a call that is not here (any more), for when it is asked again."""
-        self._keep(keys, encode(reply))
+        repetitions.keep(self, keys, encode(reply))
 
     def keep_refusal(self, keys: list[str], refusal: Refusal, name: str) -> None:
         """Keeps a refusal like a reply: what was asked may have been done, and is not to be done a second time."""
-        self._keep(keys, error_payload(refusal, name), int(refusal.code))
-
-    def _keep(self, keys: list[str], payload: bytes, code: int = 0) -> None:
-        us = to_us(self.now)  # not the clock's: its last tick may be long ago
-        for key in keys:
-            self.memory.put(self.memory.answers, key, Answer(us=us, payload=Raw(payload), code=code))
-            if key[0] == "@":
-                self.deadline(self.now + self.settings.dedup_window, _forget_reply, key)
-
-    def forget_link(self, link: str) -> None:
-        """A link is gone: what is kept for it is forgotten when it has not come back for long. A proxy that stood still
-        may come back late, and asks again for what it has no reply to."""
-        self.deadline(self.now + REFUSED_WINDOWS * self.settings.dedup_window, _forget_link, link)
+        repetitions.keep(self, keys, error_payload(refusal, name), int(refusal.code))
 
     def takes_over(self, calls: dict[str, Call], key: str, call: Call) -> None:
         """What a call waits for is asked again: the later one will have the reply, and the earlier one is told so.
@@ -370,118 +241,6 @@ class NodeCore:
         self.counts["refused"] += 1
         self.outgoing.append((call.source, call.ref, error_payload(refusal, call.name), int(refusal.code)))
 
-    def tell(self, session_id: str, note: Notification) -> None:
-        """A notification to a client, if it is here."""
-        session = self.sessions.by_id.get(session_id)
-        if session is not None:
-            self.outgoing.append((session.source, None, encode(note), 0))
-        else:
-            self.counts.drop(session_id, "client gone", encode(note))
-
-    def tell_agent(self, key: str, note: Notification) -> None:
-        """A notification to every connection of an agent."""
-        agent = self.memory.agents.get(key)
-        for session_id in agent.sessions if agent is not None else ():
-            self.tell(session_id, note)
-
-    def tell_holder(self, holder: Holder, note: Notification) -> None:
-        """A notification to one that holds an interaction, agent or strategy."""
-        if holder.agent:
-            self.tell_agent(holder.agent, note)
-        else:
-            self.tell(holder.session_id, note)
-
-    # -- events
-
-    def event(
-        self,
-        kind: type[ReportingEvent],
-        interaction: Interaction,
-        cause: Cause,
-        *,
-        shows_data: bool = False,
-        **parts: Any,
-    ) -> None:
-        """A reporting event about an interaction, as the interaction is now.
-
-        :param shows_data: user data is new or changed here; ``event-user-data`` decides whether events carry it
-        """
-        rule = self.settings.event_user_data
-        shown = interaction.user_data if rule == "always" or (shows_data and rule == "changes") else UNSET
-        part = InteractionPart(
-            interaction_id=interaction.interaction_id,
-            media_type=interaction.media_type,
-            interaction_type=interaction.interaction_type,
-            interaction_subtype=interaction.interaction_subtype,
-            interaction_state=interaction.interaction_state,
-            queue=interaction.queue,
-            workbin=interaction.workbin,
-            parent_id=interaction.parent_id,
-            external_id=interaction.external_id,
-            priority=interaction.priority,
-            is_online=interaction.is_online,
-            received_at=interaction.received_at,
-            submitted_at=interaction.submitted_at,
-            submitted_by=interaction.submitted_by,
-            user_data=shown,
-        )
-        self._say(kind, interaction.tenant_id, cause, interaction=part, **parts)
-
-    def agent_event(
-        self, kind: type[ReportingEvent], tenant_id: int, agent: AgentPart, cause: Cause, *, echo: bool
-    ) -> None:
-        """A reporting event about an agent. :param echo: another node speaks for it"""
-        self._say(kind, tenant_id, cause, echo=echo, agent=agent)
-
-    def system_event(
-        self,
-        kind: type[ReportingEvent],
-        cause: Cause,
-        body: Document = UNSET,
-        *,
-        tenant_id: int = 0,
-        echo: bool = False,
-    ) -> None:
-        """A reporting event about the node itself, or about what concerns a tenant as a whole."""
-        self._say(kind, tenant_id, cause, echo=echo, body=body)
-
-    def custom_event(
-        self,
-        kind: type[ReportingEvent],
-        tenant_id: int,
-        cause: Cause,
-        body: Document,
-        *,
-        party: Party | None = None,
-    ) -> None:
-        """A reporting event about no interaction."""
-        self._say(kind, tenant_id, cause, body=body, party=party)
-
-    def _say(
-        self, kind: type[ReportingEvent], tenant_id: int, cause: Cause, *, echo: bool = False, **parts: Any
-    ) -> None:
-        counters = self.memory.counters
-        us = self.clock.next(self.now)
-        event = kind(
-            node=self.name,
-            seq=counters.next_seq,
-            time=to_seconds(us),
-            tenant_id=tenant_id,
-            actor=cause.actor,
-            cause=cause.request,
-            reason=cause.reason,
-            echo=echo,
-            echoes=0 if echo else counters.echo_run,
-            **parts,
-        )
-        counters.next_seq += 1
-        counters.echo_run = counters.echo_run + 1 if echo else 0
-        topic = f"{tenant_id}/{kind.topic}/{kind.__name__}".encode()
-        payload = encode(event)
-        self.events.append(PackedEvent(us, ECHO if echo else 0, topic, payload))
-        if self.memory.topics.rows:
-            topics.tell(self, event, payload)
-
     # -- time
 
     @property
@@ -489,11 +248,11 @@ class NodeCore:
         """When :meth:`tick` wants to be called next, in seconds; 0 is at once."""
         if self.searches or self.strategies.is_busy(self):
             return 0.0
-        return min(self._deadlines[0][0] if self._deadlines else float("inf"), self.memory.views.wake_at)
+        return min(self.agenda.next_at, self.memory.views.wake_at)
 
-    def deadline(self, at: float, due: Callable[[NodeCore, Any], None], what: Any) -> None:
+    def deadline(self, at: float, due: Callable[..., None], what: Any) -> None:
         """Has ``due(node, what)`` called when ``at`` has come."""
-        heappush(self._deadlines, (at, next(self._order), due, what))
+        self.agenda.add(at, due, what)
 
     def watch(self, holding: Holding) -> None:
         """Has a holding looked at when it lasts too long."""
@@ -503,9 +262,8 @@ class NodeCore:
         """Does what has come due, and the next slice of every running search."""
         self.now = now
         self.memory.views.wake(now)
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, _, due, what = heappop(self._deadlines)
-            due(self, what)
+        while (entry := self.agenda.pop(now)) is not None:
+            entry.due(self, entry.what)
         for _ in range(min(len(self.searches), SLICES)):
             search = self.searches.popleft()
             if search.slice(self):
@@ -550,13 +308,11 @@ class NodeCore:
         workbins.settle(self)
         licences.settle(self)
         capacity.settle(self)
-        events, self.events = self.events, []
         outgoing, self.outgoing = self.outgoing, []
         reads, self.reads = self.reads, []
         dialled, self.dialled = self.dialled, []
         changes = self.memory.take_changes()
-        first_seq = self.memory.counters.next_seq - len(events)
-        return Batch(self.clock.last_us, changes, Events(first_seq, events), outgoing, reads, dialled)
+        return Batch(self.clock.last_us, changes, self.take_events(), outgoing, reads, dialled)
 
     # -- the journal's side
 
@@ -580,55 +336,36 @@ class NodeCore:
         self.epoch = epoch
         self.why = why
         self.active_since = now
-        reconfiguration.resume(self)
-        memory = self.memory
-        for holding in memory.holdings.rows.values():
-            self.watch(holding)
-        memory.views.wake(now)
-        memory.views.touched.clear()
-        memory.forget_touched()
-        agents.resume(self)
-        reservations.resume(self)
-        invitations.resume(self)
-        self.strategies.restore(self)
-        for key, answer in memory.answers.rows.items():
-            windows = REFUSED_WINDOWS if answer.payload is UNSET else 1
-            if key[0] == "@":
-                self.deadline(to_seconds(answer.us) + windows * self.settings.dedup_window, _forget_reply, key)
-        for link in memory.answers.links:
-            self.forget_link(link)
-        waiting = memory.agents.values("session") | {
-            holder.session_id for row in memory.holdings.rows.values() for holder in row.holders if not holder.agent
-        }
-        waiting |= memory.subscriptions.values("session") | memory.loads.values("session")
-        waiting |= memory.topics.values("session")
-        waiting |= attendance.resume(self)
-        waiting |= snapshots.resume(self)
-        moves.resume(self)
-        for session_id in sorted(map(str, waiting)):
-            self.orphans.add(session_id)
-            self.deadline(now + 3 * self.settings.keepalive_interval, sessions.orphaned, session_id)
+        resumption.resume(self)
         body = Raw(encode({"member": self.member, "epoch": epoch, "why": why}))
         self.system_event(EventNodeActive, UNASKED, body)
         licences.resume(self)
-        panics.resume(self)
 
     def deactivate(self) -> None:
         """This member serves no more and follows the journal; all it decided is committed."""
+        self._stand_by()
+
+    def _stand_by(self) -> None:
+        """Has nothing that only an active member has: what is not in the journal."""
         self.active = self.hand_over = False
+        self.agenda = Agenda()
         self.sessions = Sessions()
-        self.orphans = set()
+        self.orphans: set[str] = set()
+        """Sessions that are kept for clients which have not come back yet."""
         self.pulls = pulls.Pulls()
-        self.strategies = strategies.Strategies()
         self.panics = panics.Panics()
-        self.searches.clear()
-        self.snapshot_uses.clear()
-        self.offers.clear()
-        self.wishes.clear()
-        self.capacity = capacity.Capacity(self.configuration)
+        self.strategies = strategies.Strategies()
         self.services = servers.Services()
-        self.events, self.outgoing, self.reads, self.orders, self.dialled = [], [], [], [], []
-        self._deadlines.clear()
+        self.capacity = capacity.Capacity(self.configuration)
+        self.wishes: reservations.Wishes = {}
+        self.offers: dict[str, Call] = {}
+        """By ticket: the calls that wait for an invited agent."""
+        self.searches: deque[finding.Task] = deque()
+        self.snapshot_uses: dict[str, float] = {}
+        """By snapshot: when it was last asked for."""
+        self.events, self.outgoing, self.reads, self.dialled = [], [], [], []
+        self.orders: list[Call] = []
+        """Calls that the shell has to do something for."""
 
     @property
     def fingerprint(self) -> str:
@@ -651,21 +388,3 @@ class NodeCore:
             clients=len(self.sessions.by_id),
             configuration=self.fingerprint,
         )
-
-
-def _forget_link(node: NodeCore, link: str) -> None:
-    """A deadline: a link has been gone for long. Nobody asks again for what it has no replies to."""
-    if link not in node.sessions.by_id:
-        node.memory.settle(link, EVERY_NUMBER)
-
-
-def _forget_reply(node: NodeCore, key: str) -> None:
-    """A deadline: the dedup window of a stored reply is over. Its key is kept longer, to refuse repetitions by."""
-    answer = node.memory.answers.get(key)
-    if answer is None:
-        return
-    if answer.payload is UNSET:
-        node.memory.drop(node.memory.answers, key)
-    else:
-        node.memory.put(node.memory.answers, key, Answer(us=answer.us))
-        node.deadline(to_seconds(answer.us) + REFUSED_WINDOWS * node.settings.dedup_window, _forget_reply, key)

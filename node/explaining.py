@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from broker.clock import to_seconds
+from broker.config.objects import PRIVATE_VIEW
 from broker.errors import Code, Refusal
 from broker.messages.explaining import (
     EventInteractionExplained,
@@ -22,8 +23,10 @@ from broker.messages.queues import EventViewPosition, RequestGetViewPosition
 
 from . import holdings, queues
 from .calls import Call
+from .engines import UNTIL_FREED, Runner
 from .overdue import MINUTE, allowed_s
 from .records import Holder, Holding
+from .strategies import room_at
 from .views import View
 
 if TYPE_CHECKING:
@@ -135,7 +138,7 @@ def _workbin(node: NodeCore, interaction: Interaction) -> Iterator[Wait]:
     where = interaction.workbin
     if where is not None and interaction.interaction_state == QUEUED:
         owner = where.agent_id or where.agent_group or where.place_id or where.place_group
-        text = f"it is in the workbin {where.type} of {owner}: only who uses that takes it"
+        text = f"it is in the workbin {where.type} of {owner}: pulls from {where.type}/{PRIVATE_VIEW} take it"
         yield Wait(reason="workbin", text=text, since=interaction.placed_in_queue_at)
 
 
@@ -165,19 +168,33 @@ def _views(node: NodeCore, interaction: Interaction) -> Iterator[Wait]:
     elif not matching:
         text = f"no view of the queue {interaction.queue} has a condition that is true of it"
         yield Wait(reason="no-view", text=text)
-    elif any(view.position(interaction.interaction_id) for view in matching):
+    elif queues.gives(node, interaction.queue) and any(view.position(interaction.interaction_id) for view in matching):
         names = ", ".join(view.view_id for view in matching)
         text = f"nobody has pulled it from {names} yet{_engines(node, matching)}"
         yield Wait(reason="pull", text=text, since=interaction.placed_in_queue_at)
 
 
 def _engines(node: NodeCore, views: list[View]) -> str:
-    """The routing engines that are sent what is in the views, and have not been sent this."""
-    lanes = [
-        node.strategies.engines.lanes[view.view_id] for view in views if view.view_id in node.strategies.engines.lanes
-    ]
-    names = sorted({runner.engine.name for lane in lanes for runner in lane.runners})
-    return f"; {', '.join(names)} is sent what is in it, and has no room" if names else ""
+    """The routing engines that are sent what is in the views, and why they have not been sent this."""
+    lanes = node.strategies.engines.lanes
+    runners = [runner for view in views if view.view_id in lanes for runner in lanes[view.view_id].runners]
+    said = {f"; {runner.engine.name} is sent what is in it, and {_room(node, runner)}" for runner in runners}
+    return "".join(sorted(said))
+
+
+def _room(node: NodeCore, runner: Runner) -> str:
+    """Why an engine is not sent the next interaction."""
+    at, held, session_id = room_at(node, runner), node.memory.holdings, runner.row.session_id
+    if at <= node.now:
+        return "has room: others come first"
+    if at != UNTIL_FREED:
+        return "has got as many as its rate allows for now"
+    if session_id not in node.sessions.by_id:
+        return "is away"
+    by_engine = held.count("holder", session_id), runner.engine.most
+    by_strategy = held.count("strategy", (session_id, runner.row.strategy_id)), runner.most
+    has, most = by_engine if by_engine[0] >= by_engine[1] else by_strategy
+    return f"has no room: it holds {has} of {most}"
 
 
 CAUSES: tuple[Callable[[NodeCore, Interaction], Iterator[Wait]], ...] = (

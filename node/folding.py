@@ -31,6 +31,7 @@ class Folding:
         self._ids: list[str] = []
         self._rows: list[tuple[str, str]] = []
         self._slice: Fold | None = None
+        self._refill = self._refilling = False
         self._older: deque[tuple[int, dict[str, None], dict[tuple[str, str], None]]] = deque()
         self.running = False
 
@@ -49,7 +50,17 @@ class Folding:
             rows.update(some_rows)
         self._older.clear()
         self._mark, self._ids, self._rows = rev, list(ids), list(rows)
+        if self._refill:
+            known = self.memory.interactions
+            self._ids = [ident for ident in ids if ident not in known] + list(known)
+        self._refill, self._refilling = False, self._refill
         self.running = True
+
+    def refill(self) -> None:
+        """The next round writes every interaction, for a column of the tables is new."""
+        self._refill, self._refilling = True, False
+        if self._slice is not None:
+            self._slice = self._slice._replace(filled=False)
 
     def follow(self, folded_rev: int, rev: int) -> None:
         """On a standby: forgets what the active member has folded meanwhile, so that this does not grow for ever.
@@ -80,7 +91,7 @@ class Folding:
         last = not self._ids and not self._rows
         if last:
             rows.append((*COUNTERS_ROW, encode_row(self.memory.counters)))
-        return Fold(interactions, gone, rows, dropped, self._mark if last else None)
+        return Fold(interactions, gone, rows, dropped, self._mark if last else None, last and self._refilling)
 
     def written(self) -> None:
         """The slice is in the tables. With the last one the round is over and the mark moves."""

@@ -10,7 +10,7 @@ Conference, Intrude     the agent is one more party                 nothing chan
 
 But for Deliver, which is acked at once, the ack to who asked waits for the invited agent.
 The waiting call is in memory only; its keys are in the row, so a request that is sent again after a take-over finds
-its invitation and goes on waiting (:meth:`NodeCore._repeated`).
+its invitation and goes on waiting (:mod:`node.repetitions`).
 
 An invitation is told again to a client that comes back: the member that was killed may have committed it, and not have
 lived to tell it. So the agent may be told twice, with one ticket.

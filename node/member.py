@@ -36,6 +36,7 @@ from broker.wire import PackedEvent, PackedEvents, unpack_requests
 from .calls import Batch, Read
 from .core import NodeCore
 from .declining import declined
+from .housekeeping import Housekeeping
 from .journal import encode_changes
 from .lines import Lines
 from .operations import figures
@@ -51,16 +52,6 @@ STANDBY_HEARTBEAT_S = 0.25
 STATUS_S = 0.5
 JOINED_S = 0.02
 RETRY_S = 0.1
-FOLD_ROWS = 200
-"""Rows of the tables written in one slice: one to two milliseconds."""
-FOLD_PAUSES = 3.0
-"""After a slice nothing is folded for so many times as long as it took: most requests find the member free, and a large
-round (a million rows are ten seconds of work) leaves the processor to others."""
-FOLD_AFTER_REVS = 2_000
-FOLD_IDLE_S = 0.5
-HOUSEKEEPING_S = 1.0
-CHECKPOINT_PAGES = 1_000
-CUT_ROWS = 500
 
 log = structlog.get_logger("node")
 
@@ -100,6 +91,7 @@ class NodeMember:
         self.outbox = Outbox(name, self.front, self.audience, max_packed_size(settings))
         self.tenure = Tenure(self.store, configuration, name, member, self.ledger)
         self.tenure.configured(to_us(time.time()), configuration)
+        self.housekeeping = Housekeeping(self.store, self.tenure)
         self.orders = Orders(self.context, configuration, name, member, file)
         self.lines = Lines(self.context, configuration, name, lambda: self.core)
         self.finished = False
@@ -109,7 +101,7 @@ class NodeMember:
         self._failure = self._said_role = ""
         self._retry_at = 0.0
         self._promised_us = 0
-        self._heartbeat_at = self._status_at = self._fold_at = self._slice_at = self._housekeeping_at = 0.0
+        self._heartbeat_at = self._status_at = 0.0
         self._ending = False
 
     @property
@@ -230,7 +222,7 @@ class NodeMember:
             self._links.discard(peer)
             core.lost(now, peer, undelivered)
         if self._held is None:
-            self._keep_house(now)
+            self.housekeeping.turn(now)
             self._hand_over(now)
 
     def _hand_over(self, now: float) -> None:
@@ -336,41 +328,6 @@ class NodeMember:
         self.orders.forget()
         self.tenure.replaced(why)
 
-    # -- housekeeping
-
-    def _keep_house(self, now: float) -> None:
-        if now >= self._slice_at:
-            began = time.monotonic()
-            self._fold(now)
-            if self.store.behind > CHECKPOINT_PAGES:
-                self.store.checkpoint()
-            took = time.monotonic() - began
-            self._slice_at = now + took + FOLD_PAUSES * took
-        if now >= self._housekeeping_at:
-            self._shorten_journal(now)
-
-    def _fold(self, now: float) -> None:
-        """Writes the next slice into the tables, or begins a round."""
-        folding = self.tenure.folding
-        if folding.running:
-            self.store.fold(self.core.epoch, folding.next(FOLD_ROWS))
-            folding.written()
-        elif self.core.rev > folding.folded_rev and self._fold_is_due(now):
-            folding.begin(self.core.rev)
-
-    def _shorten_journal(self, now: float) -> None:
-        """Cuts what nobody needs any more, a slice at a time; at the journal's bound the core refuses new work."""
-        before_us = to_us(now - self.settings.event_retention)
-        cut = self.store.cut(self.core.epoch, before_us, CUT_ROWS)
-        self._housekeeping_at = now if cut == CUT_ROWS else now + HOUSEKEEPING_S
-        self.core.journal_full = self.store.journal_rows() >= self.settings.max_journal_rows
-
-    def _fold_is_due(self, now: float) -> bool:
-        if self.core.rev - self.tenure.folding.folded_rev < FOLD_AFTER_REVS and now < self._fold_at:
-            return False
-        self._fold_at = now + FOLD_IDLE_S
-        return True
-
     # -- heartbeats
 
     def _heartbeat(self, now: float) -> None:
@@ -432,9 +389,8 @@ class NodeMember:
             return self._retry_at
         if self.front.waiting:
             return 0.0
-        house_at = self._slice_at if self.tenure.folding.running else self._housekeeping_at
         renew_at = now + self.tenure.renews_in()  # heartbeats may be slower than the lease
-        return min(self.core.wake_at, self._heartbeat_at, house_at, renew_at, self.orders.wake_at(now))
+        return min(self.core.wake_at, self._heartbeat_at, self.housekeeping.wake_at, renew_at, self.orders.wake_at(now))
 
     # -- orders
 

@@ -1,13 +1,13 @@
 """Pulling: from the head of a view, by ids, with and without hold (protocol 8), and telling proxies of new heads.
 
 A held pull waits here for its view. At the end of a batch (:meth:`Pulls.settle`) every view that was touched first
-serves those that wait, oldest first, and then tells the proxies that watch it what its head is now.
+serves those that wait, oldest first, and then tells the proxies that watch it what its first keys are now.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from msgspec import UNSET
@@ -28,7 +28,7 @@ from broker.messages.pulls import (
 from broker.messages.workbins import EventTakenFromWorkbin
 
 from . import agents, capacity, holdings, queues, workbins
-from .calls import Call
+from .calls import Call, Source
 from .invitations import agent_holder
 from .records import Holder
 from .views import Key, View
@@ -47,8 +47,11 @@ class _Hints(msgspec.Struct):
 _hints = msgspec.json.Decoder(_Hints).decode
 
 
-Heads = tuple[list[Any] | None, list[Any] | None]
-"""What a proxy was told last of a view: its head, and that of pulls that ignore holds where it is another."""
+class Watch(msgspec.Struct):
+    """A proxy that is told of a view. :param keys: how many of the first ones; :param told: what it was told last"""
+
+    keys: int
+    told: tuple[Any, ...]
 
 
 class Pulls:
@@ -57,7 +60,7 @@ class Pulls:
     def __init__(self) -> None:
         self.waiting: dict[str, deque[Call]] = {}
         self.held = 0
-        self.watchers: dict[str, dict[tuple[bytes, int], Heads]] = {}
+        self.watchers: dict[str, dict[Source, Watch]] = {}
 
     def hold(self, node: NodeCore, call: Call, view: View) -> None:
         """Lets a pull wait. :raises Refusal: too many wait already"""
@@ -144,26 +147,34 @@ class Pulls:
         return None
 
     def _tell(self, node: NodeCore, view: View) -> None:
-        now = head_of(node, view)
-        heads = (now.head, now.any_head)
-        watchers = self.watchers[view.view_id]
-        payload = b""
-        for source, told in watchers.items():
-            if told != heads:
-                watchers[source] = heads
-                payload = payload or encode(now)
+        now: dict[int, tuple[EventViewHead, bytes]] = {}
+        for source, watch in self.watchers[view.view_id].items():
+            if watch.keys not in now:
+                head = head_of(node, view, watch.keys)
+                now[watch.keys] = head, encode(head)
+            head, payload = now[watch.keys]
+            if watch.told != _shown(head):
+                watch.told = _shown(head)
                 node.outgoing.append((source, None, payload, 0))
 
 
-def head_of(node: NodeCore, view: View) -> EventViewHead:
-    """The head as a proxy is told of it; none of an empty view, and of one whose queue gives nothing."""
+def _shown(head: EventViewHead) -> tuple[Any, ...]:
+    """What a proxy is told anew when it is another: the keys, and whether there are more behind them."""
+    return head.head, head.next, head.any_head, head.depth > 1 + len(head.next), head.held > 0
+
+
+def head_of(node: NodeCore, view: View, keys: int = 1) -> EventViewHead:
+    """The first keys as a proxy is told of them; none of an empty view, and of one whose queue gives nothing."""
     told = EventViewHead(view_id=view.view_id, depth=len(view), held=len(view.held_ids))
     if queues.gives(node, view.queue):
         interactions, raw = node.memory.interactions, view.order.head
-        first = view.head()
-        told.head = None if first is None else raw(interactions[first])
-        of_all = view.head(ignore_hold=True)
-        told.any_head = None if of_all is None or of_all == first else raw(interactions[of_all])
+        heads = [raw(interactions[ident]) for ident in view.first(keys)]
+        if heads:
+            told.head, *told.next = heads
+        of_all = view.head(ignore_hold=True) if view.held_ids else None
+        told.any_head = None if of_all is None else raw(interactions[of_all])
+        if told.any_head == told.head:
+            told.any_head = None
     return told
 
 
@@ -247,6 +258,7 @@ def _room(node: NodeCore, holder: Holder) -> capacity.Room | None:
 
 
 def _grant(node: NodeCore, call: Call, interaction: Interaction, holder: Holder) -> Granted:
+    """The interaction is the holder's now. :returns: it, as JSON already: a tenth of a pull is spent otherwise"""
     old_state, workbin = interaction.interaction_state, interaction.workbin
     if holder.agent and interaction.delivered_at is None:
         node.memory.update(interaction, delivered_at=node.now)
@@ -258,8 +270,7 @@ def _grant(node: NodeCore, call: Call, interaction: Interaction, holder: Holder)
     if workbin is not None:
         node.event(EventTakenFromWorkbin, interaction, cause, **parts)
     holdings.add_party(node, interaction, holder, cause, "Pull")
-    fields = {name: getattr(interaction, name) for name in Interaction.__struct_fields__}
-    return Granted(**fields, token=holding.token)
+    return cast("Granted", msgspec.Raw(b'%b,"token":%d}' % (encode(interaction)[:-1], holding.token)))
 
 
 def _pull_ids(node: NodeCore, call: Call) -> EventPulledInteractions:
@@ -315,8 +326,8 @@ def _hold_over(node: NodeCore, held: tuple[str, Call]) -> None:
 def watch(node: NodeCore, call: Call) -> EventViewHead:
     """RequestWatchView: a proxy asks for the head now and is told of its changes from then on."""
     view = _view(node, call.request)
-    told = head_of(node, view)
-    node.pulls.watchers.setdefault(view.view_id, {})[call.source] = (told.head, told.any_head)
+    told = head_of(node, view, call.request.keys)
+    node.pulls.watchers.setdefault(view.view_id, {})[call.source] = Watch(call.request.keys, _shown(told))
     call.session.watches.add(view.view_id)
     return told
 

@@ -23,7 +23,18 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, attendance, holdings, invitations, panics, reservations, snapshots, topics, workbins
+from . import (
+    agents,
+    attendance,
+    holdings,
+    invitations,
+    panics,
+    repetitions,
+    reservations,
+    snapshots,
+    topics,
+    workbins,
+)
 from .calls import Call, Source
 
 if TYPE_CHECKING:
@@ -221,7 +232,7 @@ def end(node: NodeCore, session: Session, why: str, *, vanished: bool = True) ->
     node.sessions.discard(session)
     node.counts[f"session ended: {why}"] += 1
     if session.link:
-        node.forget_link(session.session_id)
+        repetitions.forget_link(node, session.session_id)
         for source in list(node.sessions.clients_of.get(session.source[0], ())):
             client = node.sessions.by_source.get(source)
             if client is not None:

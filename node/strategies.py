@@ -157,7 +157,7 @@ class Strategies:
                     best = runner
             if best is None:
                 return None
-            at = _room_at(node, best)
+            at = room_at(node, best)
             if at <= node.now:
                 return best
             best.stopped = at
@@ -222,7 +222,7 @@ class Strategies:
         _tell(node, interaction, holding, resubmitted=True)
 
 
-def _room_at(node: NodeCore, runner: Runner) -> float:
+def room_at(node: NodeCore, runner: Runner) -> float:
     """When a runner may be sent the next interaction, as far as that can be said."""
     session_id, held = runner.row.session_id, node.memory.holdings
     if (

@@ -62,6 +62,7 @@ class Tenure:
         self.folding = Folding(self.core.memory, 0)
         self.pair = self._new_pair()
         self._loaded = self._blocked = False
+        self._arranged: Configuration | None = None
         self._taken: tuple[int, int, str] | None = None
         self._renew_at = self._forget_at = 0.0
 
@@ -102,6 +103,7 @@ class Tenure:
             self._catch_up()
             looked_at = time.monotonic()
             lease = self.store.lease()
+            self.core.epoch = lease.epoch  # that it follows; it is told to whoever asks
             alive = is_alive(lease.holder) if lease.holder is not None else None
             writer = self.store.writer() if self.pair.is_slow(looked_at, lease) else None
             action = self.pair.observe(looked_at, lease, alive, writer)
@@ -162,8 +164,7 @@ class Tenure:
         try:
             loaded = self.store.load()
             memory = self.core.memory
-            for interaction in loaded.interactions:
-                memory.load_interaction(interaction)
+            memory.load(loaded.interactions)
             for table, key, data in loaded.records:
                 memory.load_row(table, key, data)
         except StoreFailure:
@@ -244,10 +245,27 @@ class Tenure:
             return False
         self.core.activate(now, epoch, why)
         self.why = why
+        self._arranged = None
         log.info("active", epoch=epoch, rev=self.core.rev, why=why, interactions=len(self.core.memory.interactions))
         return True
 
     # -- as active
+
+    def arrange(self) -> None:
+        """The tables have the columns of the configuration's custom properties, before anything is folded; what is in
+        the tables already is folded again where a column does not have its values yet.
+
+        :raises Fenced, StoreFailure: it is to be tried again
+        """
+        configuration = self.core.configuration
+        if configuration is self._arranged:
+            return
+        arranged = self.store.arrange(self.core.epoch, configuration.custom_properties)
+        for note in arranged.notes:
+            log.info(note)
+        if arranged.stale:
+            self.folding.refill()
+        self._arranged = configuration
 
     def renewal(self, now: float) -> int | None:
         """The time to renew the lease with, if it is time; to go with a commit."""

@@ -19,6 +19,7 @@ from .records import TopicRow
 
 if TYPE_CHECKING:
     from .core import NodeCore
+    from .voice import Voice
 
 
 def subscribe(node: NodeCore, call: Call) -> EventAck:
@@ -67,14 +68,14 @@ def forget(node: NodeCore, session_id: str, *, reporting: bool | None = None) ->
             node.memory.drop(table, name)
 
 
-def tell(node: NodeCore, event: ReportingEvent, payload: bytes) -> None:
+def tell(voice: Voice, event: ReportingEvent, payload: bytes) -> None:
     """An event was said: to everybody who wants to be told of it, once."""
-    table = node.memory.topics
+    table = voice.memory.topics
     told = {table.rows[name].session_id: None for key in sorted(keys_of(event)) for name in table.keys("key", key)}
     for session_id in told:
-        session = node.sessions.by_id.get(session_id)
+        session = voice.sessions.by_id.get(session_id)
         if session is not None:
-            node.outgoing.append((session.source, None, payload, 0))
+            voice.outgoing.append((session.source, None, payload, 0))
 
 
 HANDLERS: dict[type[Request], Callable[[NodeCore, Call], EventAck]] = {

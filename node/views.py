@@ -52,6 +52,10 @@ class Segments:
             keys = self.by_value[segment] = SortedList()
         keys.add(key)
 
+    def fill(self, divided: Mapping[Any, list[Key]]) -> None:
+        """All keys of an empty one: sorted once."""
+        self.by_value = OrderedDict((segment, SortedList(keys)) for segment, keys in divided.items())
+
     def remove(self, segment: Any, key: Key) -> None:
         keys = self.by_value[segment]
         keys.remove(key)
@@ -140,6 +144,13 @@ class View:
         """The keys of what pulls take, in the view's order, whosever turn it is."""
         return merge(*self.live.by_value.values())
 
+    def first(self, count: int) -> list[str]:
+        """The ids that the next pulls would take, as far as they are in the view's order: of segments, one."""
+        if self.segmentation is not None or count == 1:
+            head = self.live.head()
+            return [] if head is None else [head[-1]]
+        return [key[-1] for keys in self.live.by_value.values() for key in keys[:count]]
+
     def head(self, *, ignore_hold: bool = False) -> str | None:
         """The id that a pull would take first."""
         if ignore_hold and self.held_ids:
@@ -215,6 +226,29 @@ class View:
                 self.held_ids.add(ident)
             self.of[ident] = key
             (self.held if interaction.is_held else self.live).add(segment, key)
+
+    def fill(self, interactions: Iterable[Interaction]) -> None:
+        """Lets in, into an empty view, all that match: each place in it is found by one sort."""
+        those = list(filter(self.condition.matches, interactions))
+        key_of = self.order.key
+        self.of = {one.interaction_id: (*key_of(one), one.interaction_id) for one in those}
+        self.held_ids = {one.interaction_id for one in those if one.is_held}
+        if self.segmentation is not None:
+            segment_of = self.segmentation.value
+            self.segment_of = {one.interaction_id: segment_of(one) for one in those}
+        if self.segment_of or self.held_ids:
+            self._divide()
+        elif those:
+            self.live.fill({None: list(self.of.values())})
+
+    def _divide(self) -> None:
+        """Puts the keys into their segments, those that are held apart."""
+        live: dict[Any, list[Key]] = {}
+        held: dict[Any, list[Key]] = {}
+        for ident, key in self.of.items():
+            (held if ident in self.held_ids else live).setdefault(self.segment_of.get(ident), []).append(key)
+        self.live.fill(live)
+        self.held.fill(held)
 
     def discard(self, interaction_id: str) -> bool:
         """Takes an interaction out. False: it was not in."""
@@ -319,6 +353,21 @@ class Views:
         for view in self.by_queue.get(interaction.queue or "", ()):
             view.add(interaction)
             self.touched.add(view.view_id)
+
+    def fill(self, interactions: Iterable[Interaction]) -> None:
+        """As :meth:`enter` of each, into empty views; much faster, as nothing is put in its place one by one."""
+        waiting: dict[str | None, list[Interaction]] = {}
+        for interaction in interactions:
+            if waits(interaction, ignore_hold=True):
+                if interaction.scheduled_at is not None and interaction.scheduled_at > self.now:
+                    self.asleep[interaction.interaction_id] = interaction
+                else:
+                    waiting.setdefault(interaction.queue, []).append(interaction)
+        self._times.update((interaction.scheduled_at, ident) for ident, interaction in self.asleep.items())
+        for queue, those in waiting.items():
+            for view in self.by_queue.get(queue or "", ()):
+                view.fill(those)
+                self.touched.add(view.view_id)
 
     def leave(self, interaction: Interaction) -> None:
         """Takes an interaction out of its queue's views; call it while it still has its old values."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -20,13 +19,9 @@ from broker.messages.pulls import PullParameters, RequestPull
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker
-from .pulls import granted_payload, read_id, without_hold
+from .grants import Granted, granted_payload, id_of, read_granted
+from .hints import without_hold
 from .route import checked_tenant
-
-
-class Granted(msgspec.Struct, gc=False):
-    interactions: list[Raw]
-    errors: dict[str, Any] = {}
 
 
 class _KeyValues(msgspec.Struct, gc=False):
@@ -47,7 +42,6 @@ _PER_ID = {
 """What is said of an id; any other error is about the whole pull."""
 
 _CODES = {int(code): code for code in Code}
-read_granted = msgspec.json.Decoder(Granted).decode
 _read_key_values = msgspec.json.Decoder(_KeyValues).decode
 
 
@@ -77,6 +71,7 @@ class ByIds:
         self._gather = desk.gather
         self._calls = desk.calls
         self._whereis = desk.whereis
+        self._counts = desk.counts
 
     def request(self, call: Call) -> None:
         """A client's pull by ids. :raises Refusal: no ids, foreign tenant, too many calls"""
@@ -114,6 +109,7 @@ class ByIds:
         else:
             granted = _read(reply.payload)
             if granted is None:
+                self._counts.drop(node, "garbage", pull.call.payload)
                 pull.silent.add(node)
         if granted is not None:
             self._note(pull, node, granted)
@@ -124,7 +120,7 @@ class ByIds:
 
     def _note(self, pull: _Pull, node: str, granted: Granted) -> None:
         for raw in granted.interactions:
-            ident = read_id(raw).interaction_id
+            ident = id_of(raw)
             self._whereis.learn(ident, node)
             pull.granted.setdefault(ident, []).append(raw)
         for ident, error in granted.errors.items():
@@ -134,7 +130,7 @@ class ByIds:
     def _finish(self, pull: _Pull) -> None:
         """All nodes have answered, or are known not to."""
         errors = {ident: code for ident in pull.nodes if (code := self._error(pull, ident))}
-        granted = [raw for raws in pull.granted.values() for raw in raws]
+        granted = [raw for ident in pull.nodes for raw in pull.granted.get(ident, ())]  # as they were asked for
         if not granted and (whole := _whole_refusal(pull, errors)):
             if isinstance(whole, Refusal):
                 self._calls.refuse(pull.call, whole)
@@ -142,7 +138,9 @@ class ByIds:
                 self._calls.answer(pull.call, whole)
             return
         shown = {ident: {"code": int(code), "text": code.text} for ident, code in errors.items()}
-        self._calls.answer(pull.call, granted_payload(granted, shown))
+        lost = {ident for ident, code in errors.items() if code is Code.NOT_ACCESSIBLE}
+        missing = {node for ident in lost for node in pull.silent.intersection(pull.nodes[ident])}
+        self._calls.answer(pull.call, granted_payload(granted, missing, shown))
 
     def _error(self, pull: _Pull, ident: str) -> Code | None:
         """What became of an id that was not granted; or was at two nodes."""
@@ -173,7 +171,7 @@ def _read(payload: bytes) -> Granted | None:
     try:
         granted = read_granted(payload)
         for raw in granted.interactions:
-            read_id(raw)
+            id_of(raw)
     except (ValueError, RecursionError):
         return None
     return granted

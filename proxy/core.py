@@ -19,8 +19,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from msgspec import Struct
-from msgspec.json import Decoder
 from msgspec.structs import replace
 
 from broker.config.changes import fingerprint
@@ -31,36 +29,30 @@ from broker.messages import encode, error_payload
 from broker.messages.connection import RequestRegisterClient
 from broker.messages.kinds import ClientType, Request, Route
 from broker.messages.pulls import BY_IDS
-from broker.messages.reporting import (
-    RequestReplayEvents,
-    RequestStartPlaceAgentStateReporting,
-    RequestStartPlaceAgentStateReportingAll,
-)
 from broker.messages.routing import RequestDeliver
 from broker.messages.snapshots import RequestTakeSnapshot
-from broker.topics import key_of_one
 from broker.wire import PackedEvents, PackedReplies, PackedReply, PackedRequest
 
 from .agents import Agents
 from .byids import ByIds
-from .calls import Answered, Call, Calls, Reply
+from .calls import Answered, Call, Calls
 from .capacity import TAKING, Capacity
 from .desk import Desk
 from .forward import Forward
-from .gather import Done, Gather
+from .gather import READER, Done, Gather
 from .heads import HEADS, as_answered, decode_head, request_of
 from .links import SILENCE_S, Links, Patience
+from .notices import Notices
 from .own import Clients, Own, Self
 from .pulls import Pulls
 from .recalls import Recalls
 from .reconfiguration import become
-from .replays import Replays
+from .reporting import Reporting
 from .reservations import Reservations
 from .route import Routes
 from .services import Services
 from .sessions import Session, Sessions, hello
 from .snapshots import Snapshots
-from .states import States
 from .strategies import Strategies
 from .stream import MergeStream
 from .topics import Topics
@@ -137,8 +129,8 @@ class ProxyCore:
         self.stream = MergeStream(name, nodes, settings.stream_stall_timeout, settings.stream_buffer)
         self.own.figures.append(lambda: self.pulls.figures)
         self.own.figures.append(lambda: {"stream": self.stream.counters})
-        self.replays = Replays(self.stream, self.ask, nodes, settings)
-        self.states = States(self.stream, self.ask, nodes, settings)
+        self.reporting = Reporting(desk, self.stream, self.ask, nodes, self.topics)
+        self.notices = Notices(desk, self.sessions, self.agents, self.pulls, self.capacity)
         takers = self._takers()
         self._plans = {head: (request, takers[request.route]) for head, request in HEADS.items()}
         self._invitation_s = self._service_s = 0.0
@@ -184,7 +176,7 @@ class ProxyCore:
             Route.PULL: partial(self.capacity.take, take=self._pull),
             Route.RESERVE: self.reservations.request,
             Route.ENGINE: self.strategies.request,
-            Route.STREAM: self._stream,
+            Route.STREAM: lambda call: self.reporting.request(self.now, call),
             Route.NODE: self._node,
             Route.SERVICE: self.services.request,
             Route.REFERENCE: self.forward.to_reference,
@@ -296,30 +288,6 @@ class ProxyCore:
         else:
             self.forward.to_node(call)
 
-    def _stream(self, call: Call) -> None:
-        """Route STREAM: what the merged stream has, or has had."""
-        handler = _STREAM.get(call.request)
-        if handler is None:
-            raise Refusal(Code.UNSUPPORTED, "the stream does not answer this")
-        self.calls.begin(call)
-        try:
-            handler(self)(self.now, call.head, call.session.tenants, partial(self._finish, call))
-        except Refusal as refusal:
-            self.calls.refuse(call, refusal)
-
-    def _finish(self, call: Call, now: float, reply: bytes | Refusal) -> None:
-        try:
-            if isinstance(reply, Refusal):
-                raise reply
-            self.calls.answer(call, self.topics.answered(call, reply))
-        except Refusal as refusal:
-            self.calls.refuse(call, refusal)
-
-    def _state_of_one(self, now: float, head: Any, tenants: frozenset[int], done: Reply) -> None:
-        """RequestStartPlaceAgentStateReporting: of the whole state, what is of the one; from there on it is told of."""
-        key_of_one(head.tenant_id, head.agent_id, head.place_id, tenants)
-        self.states.state(now, RequestStartPlaceAgentStateReportingAll(tenant_id=head.tenant_id), tenants, done)
-
     def name_of(self, source: bytes) -> str:
         """Who is at an address, for the ledger."""
         session = self.sessions.by_source.get(source)
@@ -341,7 +309,7 @@ class ProxyCore:
         notes: list[PackedReply] = []
         for reply in self.links.replies(self.now, node, member, packed):
             if not reply.client:
-                self._learn(node, reply.payload)
+                self.notices.learn(node, reply.payload)
             if reply.number:
                 self.gather.answer(node, reply)
             elif reply.client:
@@ -349,34 +317,7 @@ class ProxyCore:
                 self.agents.hear(node, reply.client, reply.payload)
         self._settle()
         for note in notes:
-            self._notify(node, note.client, note.payload)
-
-    def _learn(self, node: str, payload: bytes) -> None:
-        """What a node tells the proxy itself."""
-        try:
-            if payload.startswith(_VIEW_HEAD):
-                self.pulls.learn(node, payload)
-            elif payload.startswith(_AGENT_LOAD):
-                self.capacity.learn(node, payload)
-        except (ValueError, RecursionError):
-            self.counts.drop(node, "garbage", payload)
-
-    def _notify(self, node: str, client: int, payload: bytes) -> None:
-        """A node tells a client something."""
-        session = self.sessions.by_client.get(client)
-        if session is None:
-            self.counts.drop(node, "client gone", payload)
-        elif self.agents.lets_pass(session, node, payload):
-            if payload.startswith(_ROUTE_REQUEST):
-                self._learn_place(node, payload)
-            self.calls.tell(session, payload)
-
-    def _learn_place(self, node: str, payload: bytes) -> None:
-        """A node sends an engine an interaction: requests about it go there."""
-        try:
-            self.whereis.learn(_read_sent(payload).interaction.interaction_id, node)
-        except (ValueError, RecursionError):
-            self.counts.drop(node, "garbage", payload)
+            self.notices.tell(node, note.client, note.payload)
 
     def unsent(self, now: float, node: str, member: str, requests: list[PackedRequest]) -> None:
         """The shell could not send these to a member; they are tried again."""
@@ -385,7 +326,7 @@ class ProxyCore:
 
     def ask(self, nodes: list[str], payload: bytes, deadline: float, done: Done) -> None:
         """A request of the proxy's own to nodes; ``done(now, answers)`` is called once, later."""
-        self.gather.ask(nodes, payload, deadline, done)
+        self.gather.ask(nodes, payload, deadline, done, READER)
 
     def _follow(self) -> None:
         """What follows from links that have come or gone."""
@@ -444,7 +385,7 @@ class ProxyCore:
         """When :meth:`tick` wants to be called next, in seconds of the caller's clock."""
         parts = (
             self.links, self.gather, self.pulls, self.forward, self.sessions, self.agents.arrears, self.strategies,
-            self.stream, self.replays, self.states,
+            self.stream, self.reporting,
         )  # fmt: skip
         return min([part.wake_at for part in parts]) - self.now + (self._wall or 0.0)
 
@@ -452,8 +393,7 @@ class ProxyCore:
         """What the shell shall send now."""
         publish = self.stream.take()
         self.topics.published(publish)
-        self.replays.tick(self.now)
-        self.states.tick(self.now)
+        self.reporting.tick(self.now)
         self._settle()
         replies, self.calls.outgoing = self.calls.outgoing, []
         links, settled = self.links.take()
@@ -463,24 +403,3 @@ class ProxyCore:
 def _name(request: type[Request] | None) -> str | None:
     """A request's name on the wire."""
     return None if request is None else str(request.__struct_config__.tag)
-
-
-class _Known(Struct, gc=False):
-    interaction_id: str
-
-
-class _Sent(Struct, gc=False):
-    interaction: _Known
-
-
-_read_sent = Decoder(_Sent).decode
-_ROUTE_REQUEST = b'{"message":"EventRouteRequest"'
-_VIEW_HEAD = b'{"message":"EventViewHead"'
-_AGENT_LOAD = b'{"message":"EventAgentLoad"'
-
-_STREAM: dict[type[Request], Callable[[ProxyCore], Callable[..., None]]] = {
-    RequestReplayEvents: lambda core: core.replays.replay,
-    RequestStartPlaceAgentStateReportingAll: lambda core: core.states.state,
-    RequestStartPlaceAgentStateReporting: lambda core: core._state_of_one,
-}
-"""What the merged stream answers."""

@@ -31,19 +31,26 @@ BUSY_S = 0.5
 
 
 class Asker(NamedTuple):
-    """On whose behalf nodes are asked. :param client: 0 is the proxy itself; :param flags: as in packed requests"""
+    """On whose behalf nodes are asked.
+
+    :param client: 0 is the proxy itself; :param flags: as in packed requests
+    :param reads: the answers are read, whatever they are, by who asks; else what is no message of a node is no answer
+    """
 
     client: int
     flags: int = 0
+    reads: bool = False
 
 
 PROXY = Asker(0)
+READER = Asker(0, reads=True)
 
 
 class _Ask(Struct, gc=False):
     """One request under way. :param asker: for whom; :param size: how many nodes were asked"""
 
     asker: Asker
+    payload: bytes
     size: int
     answers: Answers
     nodes: Sequence[str]
@@ -87,7 +94,7 @@ class Gather:
             asked = [node for node in nodes if node not in answers]
         if len(self._open) >= self.limit and asker.client:  # hot path: else none can have as many
             asked = self._decline(asked, asker.client, payload, answers)
-        ask = _Ask(asker, len(nodes), answers, asked, done)
+        ask = _Ask(asker, payload, len(nodes), answers, asked, done)
         if not asked:
             self._over.append(ask)
             return 0
@@ -120,16 +127,16 @@ class Gather:
     def answer(self, node: str, reply: PackedReply) -> None:
         """A node's answer, the first of this node (:meth:`Links.replies` lets no other through).
 
-        What cannot be a JSON object, or rows where those were asked for, is no answer to a client's request: the node
-        counts as silent.
+        What cannot be a message of a node, or rows where those were asked for, is no answer: the node counts as silent,
+        and the ledger says which request it has so answered.
         """
         ask = self._open.get(reply.number)
         if ask is None:
             self._counts.drop(node, "late reply", reply.payload)
             return
         answers = ask.answers
-        if ask.asker.client and not _answers(ask.asker, reply):
-            self._counts.drop(node, "garbage", reply.payload)
+        if not ask.asker.reads and not _answers(ask.asker, reply):
+            self._counts.drop(node, "garbage", ask.payload)
             answers[node] = None
         else:
             answers[node] = reply
@@ -183,10 +190,19 @@ class Gather:
 
 
 def _answers(asker: Asker, reply: PackedReply) -> bool:
-    """Whether a reply is of the form that was asked for; a refusal is always a JSON object."""
+    """Whether a reply is of the form that was asked for; a refusal is always a message. A message is known by its
+    beginning and its end: in all that nodes say its name comes first."""
     rows = reply.rows
     if rows is not None:
         return bool(asker.flags & LISTED) and len(rows.marks) == len(rows.interactions)
     if asker.flags & LISTED and not reply.code:
         return False
-    return reply.payload.startswith(b"{") and reply.payload.endswith(b"}")
+    return reply.payload.startswith(_REFUSED if reply.code else _SAID) and reply.payload.endswith(b"}")
+
+
+def whole(reply: PackedReply) -> bytes:
+    """What the only node there is to ask has found, as the proxy's own reply: it is complete."""
+    return reply.payload if reply.code else reply.payload[:-1] + b',"complete":true}'
+
+
+_SAID, _REFUSED = b'{"message":"Event', b'{"message":"EventError"'

@@ -38,6 +38,8 @@ ASKED_FOR: dict[Route, dict[str, Code]] = {
         "media_type": Code.NO_SERVERS,
         "interaction_id": Code.NOT_ACCESSIBLE,
     },
+    Route.AGENT: {"tenant_id": Code.NO_SERVERS},
+    Route.RESERVE: {"tenant_id": Code.NO_SERVERS},
     Route.ENGINE: {"tenant_id": Code.NO_SERVERS},
     Route.PULL: {
         "tenant_id": Code.NO_SERVERS,

@@ -22,7 +22,7 @@ from broker.messages.queues import EventQueues, QueuePart
 from broker.messages.states import EventAgentState
 from broker.messages.workbins import EventAgentWorkbinStats, WorkbinCount
 
-from .gather import Answers
+from .gather import Answers, whole
 
 
 class Terms(NamedTuple):
@@ -34,6 +34,10 @@ class Terms(NamedTuple):
     request: type[Request]
     head: Any
     counts: Ledger
+
+    def unreadable(self, node: str) -> None:
+        """A node's answer cannot be read: it counts as silent."""
+        self.counts.drop(node, "garbage", _json({"message": self.request.__name__}))
 
 
 Merger = Callable[[Terms, Answers], bytes]
@@ -60,6 +64,11 @@ def lost(request: type[Request], missing: Iterable[str]) -> Refusal:
     return Refusal(code, f"no answer from {', '.join(names)}", missing=names)
 
 
+def several_owners(nodes: Iterable[str]) -> Refusal:
+    """Several nodes hold an interaction of the same id."""
+    return Refusal(Code.SEVERAL_OWNERS, " and ".join(sorted(nodes)) + " hold it")
+
+
 def passed(terms: Terms, answers: Answers) -> bytes:
     """The one reply as it is; of several the first positive one."""
     replies = [reply for reply in answers.values() if reply is not None]
@@ -76,7 +85,7 @@ def positive(terms: Terms, answers: Answers) -> bytes:
     replies = [(node, reply) for node, reply in answers.items() if reply is not None]
     holders = sorted(node for node, reply in replies if not reply.code)
     if len(holders) > 1:
-        raise Refusal(Code.SEVERAL_OWNERS, " and ".join(holders) + " hold it", missing=())
+        raise several_owners(holders)
     refusals = [reply for _, reply in replies if reply.code not in (0, Code.UNKNOWN_INTERACTION)]
     best = next((reply for reply in refusals if reply.code not in _UNSURE), None) or next(iter(refusals), None)
     if holders or best:
@@ -84,7 +93,7 @@ def positive(terms: Terms, answers: Answers) -> bytes:
     missing = [node for node, reply in answers.items() if reply is None]
     if missing:
         raise lost(terms.request, missing)
-    return replies[0][1].payload
+    raise Refusal(Code.UNKNOWN_INTERACTION, f"{' and '.join(sorted(answers))} have no interaction of this id")
 
 
 def _payload(answers: Answers, node: str) -> bytes:
@@ -151,7 +160,7 @@ def counted(terms: Terms, answers: Answers) -> bytes:
         try:
             counts = _counts(reply.payload).workbins if reply is not None else []
         except (ValueError, RecursionError):
-            terms.counts.drop(node, "garbage", reply.payload if reply else b"")
+            terms.unreadable(node)
             missing.append(node)
             continue
         for one in counts:
@@ -182,7 +191,7 @@ def agent(terms: Terms, answers: Answers) -> bytes:
             else:
                 found.append(_agent(reply.payload))
         except (ValueError, RecursionError):
-            terms.counts.drop(node, "garbage", reply.payload if reply is not None else b"")
+            terms.unreadable(node)
             missing.append(node)
     if not found and refused:
         return refused[0]
@@ -251,7 +260,7 @@ def _read_all(
         try:
             found[node] = read(reply.payload)
         except (ValueError, RecursionError):
-            terms.counts.drop(node, "garbage", reply.payload)
+            terms.unreadable(node)
     missing = sorted(answers.keys() - found.keys())
     if len(missing) == len(answers):
         raise lost(terms.request, missing)
@@ -313,15 +322,15 @@ def placed(terms: Terms, answers: Answers) -> bytes:
     for reply in answers.values():
         assert reply is not None
         if reply.rows is None:
-            return reply.payload  # a refusal, or the reply of the only node there is to ask
+            return whole(reply)  # a refusal, or the reply of the only node there is to ask
         found += zip(reply.rows.marks, reply.rows.interactions, strict=True)
     found.sort()
-    whole = {"message": terms.request.reply, "snapshot_id": terms.head.snapshot_id, "start_from": terms.head.start_from}
-    return _json(whole | {"interactions": [Raw(one) for _, one in found]})
+    head = {"message": terms.request.reply, "snapshot_id": terms.head.snapshot_id, "start_from": terms.head.start_from}
+    return _json(head | {"interactions": [Raw(one) for _, one in found], "complete": True})
 
 
 def parts_of(answers: Answers, counts: Ledger) -> dict[str, Part]:
-    """The nodes' parts; a node whose answer cannot be read counts as silent."""
+    """The nodes' parts; a node whose answer cannot be read counts as silent, and its answer is None from then on."""
     parts: dict[str, Part] = {}
     for node, reply in answers.items():
         if reply is not None:
@@ -329,6 +338,7 @@ def parts_of(answers: Answers, counts: Ledger) -> dict[str, Part]:
                 parts[node] = _part(reply.payload)
             except (ValueError, RecursionError):
                 counts.drop(node, "garbage", reply.payload)
+                answers[node] = None
     return parts
 
 
@@ -345,7 +355,7 @@ def _complete(terms: Terms, answers: Answers) -> bytes:
     (reply,) = answers.values()
     if reply is None:
         raise lost(terms.request, answers)
-    return reply.payload if reply.code else reply.payload[:-1] + b',"complete":true}'
+    return whole(reply)
 
 
 def _spliced(request: type[Request], interactions: list[bytes], more: bool, missing: list[str]) -> bytes:

@@ -1,45 +1,46 @@
 """Pulls from views over all nodes (protocol 8): one order, nobody served before his turn, nothing handed out twice.
 
     a pull waits in its view's queue
-    the node whose head comes first is asked, for no more than comes before the other nodes' heads
+    lines of all nodes say which has the next one: that node is asked, for no more than comes before the others' next
     what it gives is kept; who has not enough waits again, in his old place, for the next node
-    no node has anything:   with a hold      it goes on waiting, until a head is pushed or the hold is over
-                            without          all heads are asked for afresh; still nothing: the answer is empty
+    no node has anything:   with a hold      it goes on waiting, until a line is pushed or the hold is over
+                            without          all lines are asked for afresh; still nothing: the answer is empty
 
-All pulls of a view that are under way are at one node, so the order of the view holds however many there are; how many
-that may be grows while the node serves them all and shrinks when it does not. With ``pull-order = round-robin`` the
-nodes that have something are asked in turn instead. What a client that has gone was granted, its nodes take back when
-its session ends.
+How far nodes tell their lines follows what is wanted at once, from one key to :data:`proxy.lanes.WIDEST`, so pulls are
+under way at all nodes at the same time and the order of the view holds all the same. With ``pull-order = round-robin``
+the nodes that have something are asked in turn instead. What a client that has gone was granted, its nodes take back
+when its session ends.
 
-Pulls that ignore holds see other heads than those that do not, so they have a :class:`View` of their own.
+Pulls that ignore holds see other lines than those that do not, so they have a :class:`View` of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
 from broker.conditions import compile_order
 from broker.errors import Code, Refusal
 from broker.messages import encode
-from broker.messages.kinds import ClientType
 from broker.messages.objects import Interaction
 from broker.messages.pulls import EventViewHead, RequestPull, RequestWatchView
 
 from .calls import Call
 from .desk import Desk
-from .gather import Answers, Asker
+from .gather import Answers, Asker, whole
+from .grants import granted_payload, id_of, read_granted
+from .hints import holds_on, without_hold
+from .lanes import NO_BOUND, Flight, Key, Line
 from .merge import lost
 from .route import checked_tenant
-from .views import Key, Pull, Round, View
+from .views import Pull, Round, View
 
-HOLD = "pull-for-strategy"
 WATCH_S = 1.0
 """How long a node's head is waited for before pulls go on without it, and how often heads are asked for again while
 pulls wait: a pushed head may be lost."""
@@ -47,16 +48,6 @@ MOST_TRIES = 50
 """Nodes that a pull is sent to before it is answered with what it has: others are always faster."""
 
 
-class _Granted(msgspec.Struct, gc=False):
-    interactions: list[Raw]
-
-
-class _Id(msgspec.Struct, gc=False):
-    interaction_id: str
-
-
-read_granted = msgspec.json.Decoder(_Granted).decode
-read_id = msgspec.json.Decoder(_Id).decode
 _read_interaction = msgspec.json.Decoder(Interaction).decode
 _read_head = msgspec.json.Decoder(EventViewHead).decode
 
@@ -64,12 +55,12 @@ _read_head = msgspec.json.Decoder(EventViewHead).decode
 class Asked(NamedTuple):
     """What a node was asked for.
 
-    :param wanted: how many; ``head``: its head then; ``bound``: the first of the other nodes' heads that it was told of
+    :param wanted: how many; ``line``: its line then; ``bound``: the first of the other nodes' keys that it was told of
     """
 
     node: str
     wanted: int
-    head: list[Any] | None
+    line: Line | None
     bound: Key | None
 
 
@@ -114,7 +105,9 @@ class Pulls:
             request.extension = without_hold(request.extension)
         pull = self._begin(view, call, holds)
         view.wait(pull)
-        if not view.watched or not (view.keys or view.looking):  # nodes may have refused, and nobody has said so since
+        if not view.watched or not (
+            view.knows_any or view.looking
+        ):  # nodes may have refused, and nobody has said so since
             view.watched = True
             self._look(view, call.deadline)
         else:
@@ -124,12 +117,7 @@ class Pulls:
     def _ask_unknown(self, view: View) -> None:
         """Asks for heads that are not known and nobody is asking for: the answer to an earlier look was lost."""
         for node in view.nodes:
-            if (
-                node not in view.keys
-                and node not in view.asking
-                and view.looking is None
-                and self._links.is_ready(node)
-            ):
+            if not view.knows(node) and node not in view.asking and view.looking is None and self._links.is_ready(node):
                 self._wait_for(view, {node})
                 self._ask_head(view, node, self._gather.now + WATCH_S)
 
@@ -157,7 +145,7 @@ class Pulls:
         view = self._views.get(name)
         if view is None:
             order = compile_order(known.order, self._configuration.custom_properties)
-            view = self._views[name] = View(request.view_id, self._routes.serving(tenant), order)
+            view = self._views[name] = View(name, self._routes.serving(tenant), order)
         return view
 
     def _passed(self, call: Call, now: float, answers: Answers) -> None:
@@ -166,7 +154,7 @@ class Pulls:
         if reply is None:
             self._calls.refuse(call, lost(call.request, answers))
         else:
-            self._calls.answer(call, reply.payload)
+            self._calls.answer(call, whole(reply))
 
     def reload(self) -> None:
         """Another configuration: views that are gone refuse the pulls that wait, others go on as they are now."""
@@ -201,11 +189,11 @@ class Pulls:
         :raises ValueError: it is no head
         """
         said = _read_head(payload)
-        for ignore_hold, head in ((False, said.head), (True, said.any_head or said.head)):
+        for ignore_hold in (False, True):
             name = said.view_id, ignore_hold
             view = self._views.get(name)
             if view is not None and node in view.nodes:
-                view.learn(node, head)
+                view.learn(node, *said.line(ignore_hold=ignore_hold))
                 view.asking.discard(node)
                 self._touched[name] = view
 
@@ -218,7 +206,7 @@ class Pulls:
     def _look(self, view: View, deadline: float) -> None:
         """Asks all nodes for their heads; those that are there are waited for a moment."""
         view.looking = Round(self._turn, set(view.nodes), set())
-        ready = {node for node in view.nodes if self._links.is_ready(node) and node not in view.keys}
+        ready = {node for node in view.nodes if self._links.is_ready(node) and not view.knows(node)}
         self._wait_for(view, ready)
         for node in view.nodes:
             self._ask_head(view, node, deadline)
@@ -228,22 +216,24 @@ class Pulls:
         view.blocked_until = self._gather.now + WATCH_S
 
     def _ask_head(self, view: View, node: str, deadline: float) -> None:
-        payload = encode(RequestWatchView(view_id=view.view_id))
+        payload = encode(RequestWatchView(view_id=view.view_id, keys=view.reach))
         self._gather.ask([node], payload, deadline, partial(self._seen, view, node, view.looking))
 
     def _seen(self, view: View, node: str, looked: Round | None, now: float, answers: Answers) -> None:
         """A node was asked for its head; :meth:`learn` has seen the answer, if there was one."""
         view.asking.discard(node)
         reply = answers[node]
+        if reply is not None and not reply.code and not reply.payload.startswith(_HEAD):
+            self._counts.drop(node, "garbage", _WATCH)
         if looked is not None and looked is view.looking:
             looked.open.discard(node)
-            if reply is not None and not reply.code and node in view.keys:
+            if reply is not None and not reply.code and view.knows(node):
                 looked.seen.add(node)
             if not looked.open:
                 view.looking = None
                 view.confirmed = looked.turn
                 view.reached = bool(looked.seen)
-        self._serve(view)
+        self._touched[view.name] = view
 
     def ready(self, node: str) -> None:
         """A node is back: its heads are asked for."""
@@ -256,20 +246,25 @@ class Pulls:
         for view in self._views.values():
             if node in view.nodes:
                 view.leave(node)
-                self._serve(view)
+                self._touched[view.name] = view
 
     # -- serving
 
     def _serve(self, view: View) -> None:
         """Sends those whose turn it is to the node whose turn it is."""
-        while view.waiting:
+        view.peak = max(view.peak, view.demand)
+        in_order = self._settings.pull_order == "global"
+        while view.waiting and not (in_order and view.is_short):
             if view.asking and self._gather.now < view.blocked_until:
                 return
             node = self._choose(view)
             if node is None:
-                self._empty(view)
+                if not view.is_flying:
+                    self._empty(view)
                 return
-            if self._is_full(view, node):
+            if in_order and view.is_blocked(node):
+                if view.stretch():
+                    self._ask_again(view)
                 return
             pull = view.next()
             if pull is None:
@@ -283,45 +278,40 @@ class Pulls:
         """The node to pull from next."""
         if self._settings.pull_order == "global":
             return view.first(self._links.is_ready)
-        nodes = [node for node, key in view.keys.items() if key is not None and self._links.is_ready(node)]
+        nodes = view.offering(self._links.is_ready)
         return nodes[self._rotation % len(nodes)] if nodes else None
 
-    def _is_full(self, view: View, node: str) -> bool:
-        """Whether those under way have to come back first."""
-        if not view.flying or self._settings.pull_order != "global":
-            return False
-        return node != view.at or len(view.flying) >= view.width
-
     def _send(self, view: View, node: str, pull: Pull) -> None:
-        below, wanted = None, pull.wanted
         if self._settings.pull_order == "global":
-            below, same = view.below(node)
-            wanted = 1 if same else wanted
-            bound = view.first_other(node)
+            bound = view.bound(node)
         else:
             self._rotation += 1
-            bound = None
-        payload = encode(pull.request_for(node, below, wanted))
+            bound = NO_BOUND
+        wanted = 1 if bound.same else pull.wanted
+        payload = encode(pull.request_for(node, bound.head, wanted))
         pull.tries += 1
         pull.away = True
-        view.at = node
-        view.flying.add(pull.turn)
+        lane = view.lanes[node]
+        lane.fly(pull.turn, Flight(wanted, pull.wanted, None if bound.same else bound.key))
         deadline = self._gather.now + self._settings.request_timeout if pull.holds else pull.until
-        done = partial(self._pulled, view, pull, Asked(node, wanted, view.heads[node], bound))
+        done = partial(self._pulled, view, pull, Asked(node, wanted, lane.line, bound.key))
         self._gather.ask([node], payload, deadline, done, Asker(pull.call.session.client))
 
     def _pulled(self, view: View, pull: Pull, asked: Asked, now: float, answers: Answers) -> None:
-        """A node has answered a pull, or not."""
-        node, wanted, head, bound = asked
+        """A node has answered a pull, or not. Who is served next is decided when the whole frame is known, for the
+        node's line is already that behind all answers in it."""
+        node, wanted, line, bound = asked
         pull.away = False
-        granted = self._granted(pull, node, answers)
-        view.landed(pull, granted is not None and len(granted) == wanted)
+        granted = self._granted(view, pull, node, answers)
+        lane = view.lanes.get(node)
+        if lane is not None:  # else it was taken out of the configuration
+            lane.landed(pull.turn, granted is not None and len(granted) == wanted)
         if granted is not None:
             self._note(view, node, bound, granted)
             pull.got += granted
             pull.parts[node] += bool(granted)
             pull.wanted -= len(granted)
-            if not granted and view.heads.get(node) is head and head is not None:
+            if not granted and lane is not None and lane.line is line:
                 view.forget(node)
                 self._wait_for(view, {node})
                 self._ask_head(view, node, now + WATCH_S)
@@ -329,7 +319,7 @@ class Pulls:
                 self._answer(pull)
             else:
                 view.wait(pull)
-        self._serve(view)
+        self._touched[view.name] = view
 
     def _note(self, view: View, node: str, bound: Key | None, granted: list[Raw]) -> None:
         """Counts what was granted, and what of it should have come after another node's head as it is known now.
@@ -337,7 +327,7 @@ class Pulls:
         :param bound: the first of the other heads that the node was told of; it has given nothing from behind that
         """
         self.granted += len(granted)
-        first = view.first_other(node)
+        first = view.bound(node).key
         if first is None or (bound is not None and first >= bound):
             return
         try:
@@ -353,18 +343,23 @@ class Pulls:
         """What the status says of pulls."""
         return {"pulls": {"waiting": len(self._open), "granted": self.granted, "inversions": self.inversions}}
 
-    def _granted(self, pull: Pull, node: str, answers: Answers) -> list[Raw] | None:
+    def _granted(self, view: View, pull: Pull, node: str, answers: Answers) -> list[Raw] | None:
         """What a node gave; None when that ends the pull, with what it has or with the fault."""
         reply = answers[node]
         if reply is not None and not reply.code:
             try:
                 granted = read_granted(reply.payload).interactions
-                for raw in granted:
-                    self._whereis.learn(read_id(raw).interaction_id, node)
+                ids = set(map(id_of, granted))
+                for ident in ids:
+                    self._whereis.learn(ident, node)
+                if node in view.lanes:
+                    view.lanes[node].took(ids)
                 return granted
             except (ValueError, RecursionError):
+                self._counts.drop(node, "garbage", pull.call.payload)
                 reply = None
         if pull.got:
+            pull.silent = pull.silent | {node}
             self._answer(pull)
         elif reply is not None:
             del self._open[pull.turn]
@@ -389,9 +384,9 @@ class Pulls:
             self._look(view, unsure.until)
 
     def _answer(self, pull: Pull) -> None:
-        """What a pull has, in order."""
-        del self._open[pull.turn]
-        self._calls.answer(pull.call, granted_payload(pull.got))
+        """What a pull has, in order; and which nodes had no part in that."""
+        view, _ = self._open.pop(pull.turn)
+        self._calls.answer(pull.call, granted_payload(pull.got, view.unknown(self._gather.now) | pull.silent))
 
     def _refuse(self, pull: Pull, missing: Iterable[str]) -> None:
         """Nodes that were needed have not answered."""
@@ -408,7 +403,7 @@ class Pulls:
             if view is None or pull is None or pull.away:
                 continue
             view.release(pull.turn)
-            if pull.got or view.keys:
+            if pull.got or view.knows_any:
                 self._answer(pull)
             else:
                 self._refuse(pull, view.nodes)
@@ -416,15 +411,24 @@ class Pulls:
             self._look_again(now)
 
     def _look_again(self, now: float) -> None:
-        """While pulls wait, heads are asked for from time to time; none is waited for longer than this."""
+        """While pulls wait, lines are asked for from time to time; none is waited for longer than this. Lines that are
+        longer than what is wanted become shorter."""
         waiting = [view for view in self._views.values() if view.waiting]
-        self._look_at = now + WATCH_S if waiting else float("inf")
+        shorter = [view for view in self._views.values() if view.reach > 1 and view.shrink()]
+        longer = any(view.reach > 1 for view in self._views.values())
+        self._look_at = now + WATCH_S if waiting or longer else float("inf")
+        for view in shorter:
+            self._ask_again(view)
         for view in waiting:
             if view.asking and now >= view.blocked_until:
                 view.asking.clear()
-            for node in filter(self._links.is_ready, view.nodes):
-                self._ask_head(view, node, now + WATCH_S)
+            self._ask_again(view)
             self._serve(view)
+
+    def _ask_again(self, view: View) -> None:
+        """Asks for the lines of all nodes that are there, without waiting for them."""
+        for node in filter(self._links.is_ready, view.nodes):
+            self._ask_head(view, node, self._gather.now + WATCH_S)
 
     @property
     def wake_at(self) -> float:
@@ -435,32 +439,5 @@ class Pulls:
         return min(due[0][0] if due else float("inf"), self._look_at)
 
 
-def granted_payload(interactions: list[Raw], errors: Mapping[str, Any] | None = None) -> bytes:
-    """The reply with these interactions, byte for byte. :param errors: of a pull by ids, what became of the others"""
-    payload = b'{"message":"EventPulledInteractions","interactions":[%b]}' % b",".join(interactions)
-    return payload[:-1] + b',"errors":' + msgspec.json.encode(errors) + b"}" if errors else payload
-
-
-def holds_on(call: Call) -> bool:
-    """Whether an empty view holds the pull: only a routing engine's, with ``pull-for-strategy``."""
-    if call.session.type is not ClientType.ROUTING or call.head.extension is UNSET:
-        return False
-    hints = _hints(call.head.extension)
-    return hints is not None and hints.get(HOLD) in (1, True, "1")
-
-
-def without_hold(extension: Any) -> Any:
-    """The extension for a node, which is never to hold: the proxy does."""
-    hints = None if extension is UNSET else _hints(extension)
-    if hints is None or HOLD not in hints:
-        return extension
-    left = {key: value for key, value in hints.items() if key != HOLD}
-    return Raw(msgspec.json.encode(left)) if left else UNSET
-
-
-def _hints(extension: Raw) -> Mapping[str, Any] | None:
-    try:
-        hints = msgspec.json.decode(extension)
-    except (ValueError, RecursionError):
-        return None
-    return hints if isinstance(hints, dict) else None
+_WATCH = encode(RequestWatchView(view_id="-"))
+_HEAD = b'{"message":"%b"' % EventViewHead.__name__.encode()

@@ -24,12 +24,12 @@ from broker.messages.proxies import EventRecalled, RequestRecall
 from broker.messages.pulls import BY_IDS
 from broker.wire import PackedReply
 
-from .byids import Granted, ids_of, read_granted
+from .byids import ids_of
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker
+from .grants import Granted, granted_payload, id_of, read_granted
 from .merge import lost
-from .pulls import granted_payload, read_id
 from .route import checked_tenant
 
 _read = msgspec.json.Decoder(EventRecalled).decode
@@ -46,6 +46,7 @@ class Recalls:
         self._links = desk.links
         self._routes = desk.routes
         self._whereis = desk.whereis
+        self._counts = desk.counts
 
     def request(self, call: Call, pull: Callable[[Call], None]) -> None:
         """A pull. :param pull: does it, if it was not done before
@@ -59,12 +60,14 @@ class Recalls:
         gone = self._links.gone(self._gather.now, nodes)
         asked = [node for node in nodes if node not in gone]
         payload = encode(RequestRecall(asked_as=call.head.dedup_id))
-        done = partial(self._recalled, call, pull)
+        done = partial(self._recalled, call, pull, gone)
         self._gather.ask(asked, payload, call.deadline, done, Asker(call.session.client))
 
-    def _recalled(self, call: Call, pull: Callable[[Call], None], now: float, answers: Answers) -> None:
-        """The nodes have said what they know of it, or not."""
-        said = {node: _readable(reply) for node, reply in answers.items()}
+    def _recalled(  # noqa: PLR0913 - what is bound to it, and what the gathering says
+        self, call: Call, pull: Callable[[Call], None], gone: list[str], now: float, answers: Answers
+    ) -> None:
+        """The nodes have said what they know of it, or not. :param gone: those that are away and were not asked"""
+        said = {node: self._readable(node, reply) for node, reply in answers.items()}
         silent = [node for node, recalled in said.items() if recalled is None]
         known = {node: recalled for node, recalled in said.items() if recalled is not None and recalled.replies}
         if any(recalled is not None and recalled.expired for recalled in said.values()):
@@ -72,11 +75,11 @@ class Recalls:
         elif silent and sum(len(reply.interactions) for one in known.values() for reply in one.replies) < _wanted(call):
             self._calls.refuse(call, lost(call.request, silent))
         elif known:
-            self._calls.answer(call, self._put_together(call, known))
+            self._calls.answer(call, self._put_together(call, known, [*silent, *gone]))
         else:
             self._calls.pass_on(call, pull)
 
-    def _put_together(self, call: Call, known: dict[str, _Recalled]) -> bytes:
+    def _put_together(self, call: Call, known: dict[str, _Recalled], missing: list[str]) -> bytes:
         """One reply of what nodes have replied before."""
         granted: list[Raw] = []
         errors: dict[str, Any] = {}
@@ -85,10 +88,19 @@ class Recalls:
                 granted += reply.interactions
                 errors |= reply.errors
                 for raw in reply.interactions:
-                    self._whereis.learn(read_id(raw).interaction_id, node)
+                    self._whereis.learn(id_of(raw), node)
         for raw in granted:
-            errors.pop(read_id(raw).interaction_id, None)
-        return granted_payload(granted if len(known) == 1 else self._in_order(call, granted), errors)
+            errors.pop(id_of(raw), None)
+        return granted_payload(granted if len(known) == 1 else self._in_order(call, granted), missing, errors)
+
+    def _readable(self, node: str, reply: PackedReply | None) -> _Recalled | None:
+        """What a node says; None where it does not, or where it cannot be read."""
+        if reply is None or reply.code:
+            return None
+        recalled = _read_recalled(reply.payload)
+        if recalled is None:
+            self._counts.drop(node, "garbage", _NAMED)
+        return recalled
 
     def _in_order(self, call: Call, granted: list[Raw]) -> list[Raw]:
         """What several nodes gave, in the view's order; there is none for ids and workbins."""
@@ -106,12 +118,13 @@ class _Recalled(NamedTuple):
     expired: bool
 
 
-def _readable(reply: PackedReply | None) -> _Recalled | None:
-    """What a node says; None where it does not, or where it cannot be read."""
-    if reply is None or reply.code:
-        return None
+_NAMED = encode(RequestRecall(asked_as="-"))
+
+
+def _read_recalled(payload: bytes) -> _Recalled | None:
+    """What a node says; None where that cannot be read."""
     try:
-        said = _read(reply.payload)
+        said = _read(payload)
         replies = [read_granted(answer) for answer in said.answers]
         for granted in replies:
             for raw in granted.interactions:

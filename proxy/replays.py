@@ -17,6 +17,7 @@ from msgspec import Raw
 
 from broker.config.objects import ProxySettings
 from broker.errors import Code, Refusal
+from broker.ledger import Ledger
 from broker.messages import encode
 from broker.messages.reporting import EventReplayedEvents, RequestReplayEvents
 from broker.positions import OLDEST, Position, read_cursor, times_of
@@ -138,13 +139,14 @@ class Replays:
     """Replays under way, and the filling of the live stream's gaps.
 
     :param ask: how the proxy asks nodes for itself
-    :param nodes: names of all nodes that belong to the stream
+    :param nodes: names of all nodes that belong to the stream; :param counts: what could not be read
     """
 
-    def __init__(self, stream: MergeStream, ask: Ask, nodes: Iterable[str], settings: ProxySettings) -> None:
-        self.unreadable = 0
-        """Answers of nodes that could not be read."""
+    def __init__(  # noqa: PLR0913 - what it works with
+        self, stream: MergeStream, ask: Ask, nodes: Iterable[str], settings: ProxySettings, counts: Ledger
+    ) -> None:
         self._stream = stream
+        self._counts = counts
         self._ask = ask
         self._nodes = sorted(nodes)
         self._settings = settings
@@ -195,7 +197,7 @@ class Replays:
         self._ask([fetch.node], _request(*fetch), deadline, partial(self._filled, fetch))
 
     def _filled(self, fetch: Fetch, now: float, answers: Answers) -> None:
-        self._stream.fetched(now, fetch.node, self._read(answers.get(fetch.node)))
+        self._stream.fetched(now, fetch.node, self._read(fetch.node, answers))
 
     def _begin(self, replay: _Replay, done: Done) -> None:
         silent = self._stream.silent
@@ -207,7 +209,7 @@ class Replays:
 
     def _answered(self, replay: _Replay, done: Done, name: str, now: float, answers: Answers) -> None:
         replay.asked.discard(name)
-        replay.replies[name] = self._read(answers.get(name))
+        replay.replies[name] = self._read(name, answers)
         if not replay.asked:
             self._finish(now, replay, done)
 
@@ -225,6 +227,7 @@ class Replays:
             events=[Raw(payload) for payload in page.payloads],
             cursor=None if page.position == OLDEST else page.position.cursor(),
             more=page.more,
+            complete=not missing,
             missing=missing or None,
         )
         done(now, encode(reply))
@@ -233,15 +236,19 @@ class Replays:
         self._open -= 1
         done(now, Refusal(Code.LOST_CONNECTION, why, missing=tuple(self._nodes)))
 
-    def _read(self, reply: PackedReply | None) -> Replayed | None:
+    def _read(self, node: str, answers: Answers) -> Replayed | None:
         """A node's answer; None where there is none, where it is negative or cannot be read."""
+        reply = answers.get(node)
         if reply is None or reply.code:
             return None
         try:
             return unpack_replayed(reply.payload)
         except msgspec.DecodeError:
-            self.unreadable += 1
+            self._counts.drop(node, "garbage", _NAMED)
             return None
+
+
+_NAMED = encode(RequestReplayEvents())
 
 
 def _request(node: str, after_us: int, limit: int, interaction_id: str | None = None) -> bytes:

@@ -27,7 +27,7 @@ from broker.messages.services import RequestServiceUndelivered, ServiceRequest, 
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker
-from .merge import lost
+from .merge import lost, several_owners
 from .route import Nodes, checked_tenant
 from .sessions import Session, Sessions
 
@@ -97,7 +97,9 @@ class Services:
         """All nodes have said whether they hold the interaction, or not answered."""
         holders = [node for node, reply in answers.items() if reply is not None and not reply.code]
         missing = [node for node, reply in answers.items() if reply is None]
-        if holders:
+        if len(holders) > 1:
+            self._calls.refuse(call, several_owners(holders))
+        elif holders:
             self._whereis.learn(call.head.interaction_id, holders[0])
             self._ask(call, _from(holders[0], nodes))
         elif missing:

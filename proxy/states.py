@@ -20,6 +20,7 @@ import msgspec
 from broker.board import Board, merged_agents, merged_queues
 from broker.config.objects import ProxySettings
 from broker.errors import Code, Refusal
+from broker.ledger import Ledger
 from broker.messages import encode
 from broker.messages.reporting import EventPlaceAgentState, RequestStartPlaceAgentStateReportingAll
 from broker.positions import Position, read_cursor
@@ -64,12 +65,16 @@ class _Inquiry:
 
 
 class States:
-    """States under way. :param nodes: names of all nodes that belong to the stream"""
+    """States under way.
 
-    def __init__(self, stream: MergeStream, ask: Ask, nodes: Iterable[str], settings: ProxySettings) -> None:
-        self.unreadable = 0
-        """Answers of nodes that could not be read."""
+    :param nodes: names of all nodes that belong to the stream; :param counts: what could not be read
+    """
+
+    def __init__(  # noqa: PLR0913 - what it works with
+        self, stream: MergeStream, ask: Ask, nodes: Iterable[str], settings: ProxySettings, counts: Ledger
+    ) -> None:
         self._stream = stream
+        self._counts = counts
         self._ask = ask
         self._nodes = sorted(nodes)
         self._settings = settings
@@ -126,18 +131,18 @@ class States:
             self._close(now, inquiry, self._lost("the stream has not begun: no node was heard"))
 
     def _answered(self, inquiry: _Inquiry, now: float, answers: Answers) -> None:
-        parts = {name: self._part(answers.get(name)) for name in self._nodes}
+        parts = {name: self._part(name, answers.get(name)) for name in self._nodes}
         inquiry.parts = {name: part for name, part in parts.items() if part is not None}
         self._follow(now, inquiry)
 
-    def _part(self, reply: PackedReply | None) -> _Part | None:
+    def _part(self, node: str, reply: PackedReply | None) -> _Part | None:
         """A node's answer; None where there is none, where it is negative or cannot be read."""
         if reply is None or reply.code:
             return None
         try:
             return _Part(_read_state(reply.payload))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-            self.unreadable += 1
+            self._counts.drop(node, "garbage", _REQUEST)
             return None
 
     def _finish_if_due(self, now: float, inquiry: _Inquiry, watch: Watch, parts: dict[str, _Part]) -> None:

@@ -1,13 +1,18 @@
-"""What the proxy knows of a view over all nodes: each node's head, and the pulls that wait for their turn.
+"""What the proxy knows of a view over all nodes: what each node has first, and the pulls that wait for their turn.
 
-Heads come with the answers to RequestWatchView and are pushed by the nodes from then on. A head that is not known (the
-node is away, or its head has to be asked again) is not in :attr:`View.keys`; None there is an empty view.
+A node tells the first keys of what waits there (a :class:`Line`), as many as it was asked for, with the answer to
+RequestWatchView and whenever they have changed. What pulls under way will take is counted off the line's beginning, so
+that the lines of all nodes together say for every next pull to which node it goes, and pulls are under way at several
+nodes at once without one being served before its turn. Behind the end of a line nobody knows what comes: then a few
+pulls are sent on a guess, bound by what the other nodes have.
+
+A node whose line is not known is away, or has to be asked again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -18,13 +23,10 @@ from broker.conditions import Order
 from broker.messages.pulls import RequestPull
 
 from .calls import Call
-
-Key = tuple[Any, ...]
-
-WIDEST = 64
-"""Most pulls that are under way at a node at once, of one view."""
+from .lanes import NO_BOUND, WIDEST, Bound, Key, Lane, Line
 
 _SPARE = 100
+_NONE: frozenset[str] = frozenset()
 
 
 class Pull(Struct, gc=False):
@@ -34,7 +36,7 @@ class Pull(Struct, gc=False):
     :param wanted: interactions still to be had; ``got``: those it has, raw
     :param until: when it is answered with what it has; ``holds``: an empty view does not end it before
     :param parts: how often each node has granted something for it; ``tries``: how often nodes were asked; ``away``: one
-        is being asked
+        is being asked; ``silent``: nodes that did not answer that
     """
 
     call: Call
@@ -47,6 +49,7 @@ class Pull(Struct, gc=False):
     parts: Counter[str] = field(default_factory=Counter)
     tries: int = 0
     away: bool = False
+    silent: frozenset[str] = frozenset()
 
     @property
     def is_over(self) -> bool:
@@ -74,102 +77,172 @@ class Round(Struct, gc=False):
 class View:
     """One view over all its nodes.
 
+    :param name: in the configuration, and whether its pulls ignore holds
     :param nodes: the nodes that can have its interactions
-    :param asking: nodes whose head is being asked for, and which are waited for until ``blocked_until``
-    :param waiting: pulls that wait, by turn; ``impatient``: those of them that an empty view does not let wait
-    :param flying: turns of the pulls under way, all at the node ``at``; at most ``width`` of them
-    :param looking: the look at all heads under way; ``confirmed``: turn of the last pull that a finished one covers;
+    :param lanes: by node, its line and the pulls under way there
+    :param asking: nodes whose line is being asked for, and which are waited for until ``blocked_until``
+    :param reach: how many keys nodes are asked to tell; :param peak: the most that was wanted at once since that was
+        looked at
+    :param waiting: pulls that wait, by turn; ``impatient``: those of them that an empty view does not let wait;
+        ``wanted``: interactions that they wait for
+    :param looking: the look at all lines under way; ``confirmed``: turn of the last pull that a finished one covers;
         ``reached``: whether any node answered that
     """
 
     __slots__ = (
-        "_queue", "asking", "at", "blocked_until", "confirmed", "flying", "heads", "impatient", "keys", "looking",
-        "nodes", "order", "reached", "view_id", "waiting", "watched", "width",
+        "_queue", "asking", "blocked_until", "confirmed", "impatient", "lanes", "looking", "name", "nodes", "order",
+        "peak", "reach", "reached", "view_id", "waiting", "wanted", "watched",
     )  # fmt: skip
 
-    def __init__(self, view_id: str, nodes: tuple[str, ...], order: Order) -> None:
-        self.view_id = view_id
+    def __init__(self, name: tuple[str, bool], nodes: tuple[str, ...], order: Order) -> None:
+        self.name = name
+        self.view_id = name[0]
         self.nodes = nodes
         self.order = order
-        self.keys: dict[str, Key | None] = {}
-        self.heads: dict[str, list[Any] | None] = {}
+        self.lanes: dict[str, Lane] = {node: Lane() for node in nodes}
         self.asking: set[str] = set()
         self.blocked_until = 0.0
         self.watched = False
+        self.reach = 1
+        self.peak = 0
         self.waiting: dict[int, Pull] = {}
         self.impatient: dict[int, Pull] = {}
+        self.wanted = 0
         self._queue: list[int] = []
-        self.at = ""
-        self.flying: set[int] = set()
-        self.width = 1
         self.looking: Round | None = None
         self.confirmed = -1
         self.reached = True
 
     def change(self, nodes: tuple[str, ...], order: Order) -> None:
-        """Other nodes, another order: heads that are known are so no more."""
+        """Other nodes, another order: lines that are known are so no more."""
         self.nodes, self.order = nodes, order
-        self.keys.clear()
-        self.heads.clear()
+        self.lanes = {node: self.lanes.get(node) or Lane() for node in nodes}
+        for node in nodes:
+            self.forget(node)
         self.asking &= set(nodes)
 
-    # -- heads
+    # -- lines
 
-    def learn(self, node: str, head: list[Any] | None) -> None:
-        """A node's head now. :raises ValueError: it is none of this view's order"""
-        self.keys[node] = None if head is None else self.order.key_of(head)
-        self.heads[node] = head
+    def knows(self, node: str) -> bool:
+        """Whether a node's line is known."""
+        return self.lanes[node].line is not None
+
+    @property
+    def knows_any(self) -> bool:
+        """Whether any node's line is known."""
+        return any(lane.line is not None for lane in self.lanes.values())
+
+    def learn(self, node: str, heads: list[list[Any]], more: bool) -> None:
+        """A node's line now. :raises ValueError: these are no keys of this view's order"""
+        self.lanes[node].learn(Line(heads, list(map(self.order.key_of, heads)), more))
 
     def forget(self, node: str) -> None:
-        """A node's head is not known any more."""
-        self.keys.pop(node, None)
-        self.heads.pop(node, None)
+        """A node's line is not known any more."""
+        self.lanes[node].learn(None)
+
+    def unknown(self, now: float) -> frozenset[str]:
+        """The nodes whose heads are not known, so that they have no part in what is pulled now; not those that are just
+        being asked."""
+        unknown = [node for node in self.nodes if not self.knows(node)]
+        if not unknown:  # hot path
+            return _NONE
+        waited_for = self.asking if now < self.blocked_until else _NONE
+        return frozenset(unknown).difference(waited_for)
 
     def leave(self, node: str) -> None:
         """A node is away: nothing of it is waited for."""
-        self.forget(node)
+        self.lanes[node].leave()
         self.asking.discard(node)
-        if self.at == node:
-            self.flying.clear()
-            self.width = 1
+
+    def _lines(self) -> Iterator[tuple[str, Line, int]]:
+        """The lines of all nodes that have any, and where in them the first one stands that nobody takes."""
+        for node, lane in self.lanes.items():
+            if lane.line is not None and lane.line.keys:
+                lane.count()
+                yield node, lane.line, lane.at
 
     def first(self, is_ready: Callable[[str], bool]) -> str | None:
-        """The node whose head comes first; None: no node that is there has anything, as far as is known."""
-        best, best_key = None, None
-        for node, key in self.keys.items():
-            if key is not None and (best_key is None or key < best_key) and is_ready(node):
-                best, best_key = node, key
-        return best
+        """The node that the next pull goes to: the one whose key comes first of those that nobody takes yet, unless
+        what another has behind its line may come before that. None: no node that is there has anything left, as far as
+        is known."""
+        best, best_key, unsure, unsure_key = None, None, None, None
+        for node, line, at in self._lines():
+            if at < len(line.keys):
+                if (best_key is None or line.keys[at] < best_key) and is_ready(node):
+                    best, best_key = node, line.keys[at]
+            elif line.more and (unsure_key is None or line.keys[-1] < unsure_key) and is_ready(node):
+                unsure, unsure_key = node, line.keys[-1]
+        return unsure if unsure_key is not None and (best_key is None or unsure_key < best_key) else best
 
-    def below(self, node: str) -> tuple[list[Any] | None, bool]:
-        """The head that a node's interactions have to come before, the first of all others.
+    def offering(self, is_ready: Callable[[str], bool]) -> list[str]:
+        """All nodes that may have something left."""
+        return [node for node, line, at in self._lines() if (line.more or at < len(line.keys)) and is_ready(node)]
 
-        :returns: the head, None without any; and whether it is the very same key as the node's own, so that no more
-            than the one interaction can be asked for
-        """
-        best = self._first_other(node)
+    def bound(self, node: str) -> Bound:
+        """What a node's next interactions have to come before."""
+        best: tuple[Key, list[Any]] | None = None
+        own: Key | None = None
+        for other, line, at in self._lines():
+            if other == node:
+                own = line.keys[at] if at < len(line.keys) else None
+            elif at < len(line.keys) or line.more:
+                which = at if at < len(line.keys) else -1  # what is behind the line comes after its end
+                if best is None or line.keys[which] < best[0]:
+                    best = line.keys[which], line.heads[which]
         if best is None:
-            return None, False
-        same = self.keys[best] == self.keys[node]
-        return (None if same else self.heads[best]), same
+            return NO_BOUND
+        return Bound(best[0], best[1] if best[0] != own else None, same=best[0] == own)
 
-    def first_other(self, node: str) -> Key | None:
-        """The first key that is known of all other nodes."""
-        best = self._first_other(node)
-        return None if best is None else self.keys[best]
+    # -- pulls under way
 
-    def _first_other(self, node: str) -> str | None:
-        best, best_key = None, None
-        for other, key in self.keys.items():
-            if other != node and key is not None and (best_key is None or key < best_key):
-                best, best_key = other, key
-        return best
+    @property
+    def is_flying(self) -> bool:
+        """Whether any pull is under way."""
+        return any(map(len, self.lanes.values()))
 
-    # -- pulls
+    @property
+    def is_short(self) -> bool:
+        """Whether a pull under way will come back for more: nobody may be served before it."""
+        for lane in self.lanes.values():
+            lane.count()
+            if lane.short:
+                return True
+        return False
+
+    def is_blocked(self, node: str) -> bool:
+        """Whether the next pull for a node has to wait: it would be a guess too many, or a longer line spares it."""
+        lane = self.lanes[node]
+        lane.count()
+        if lane.line is not None and lane.at < len(lane.line.keys):
+            return False
+        return self.reach < _power(self.demand) or lane.guesses >= lane.width
+
+    def stretch(self) -> bool:
+        """Whether nodes have to be asked for longer lines, for what is wanted now."""
+        enough = _power(self.demand)
+        longer = enough > self.reach
+        self.reach = max(self.reach, enough)
+        return longer
+
+    def shrink(self) -> bool:
+        """Whether shorter lines do: what was wanted at once lately was much less."""
+        peak, self.peak = self.peak, self.demand
+        if 2 * _power(peak) > self.reach:
+            return False
+        self.reach = _power(peak)
+        return True
+
+    @property
+    def demand(self) -> int:
+        """How many interactions are wanted now, those that are on their way among them."""
+        return self.wanted + sum(map(len, self.lanes.values()))
+
+    # -- pulls that wait
 
     def wait(self, pull: Pull) -> None:
         """A pull waits for its turn."""
         self.waiting[pull.turn] = pull
+        self.wanted += min(pull.wanted, WIDEST)
         if pull.got or not pull.holds:
             self.impatient[pull.turn] = pull
         heappush(self._queue, pull.turn)
@@ -180,7 +253,10 @@ class View:
     def release(self, turn: int) -> Pull | None:
         """A pull waits no more."""
         self.impatient.pop(turn, None)
-        return self.waiting.pop(turn, None)
+        pull = self.waiting.pop(turn, None)
+        if pull is not None:
+            self.wanted -= min(pull.wanted, WIDEST)
+        return pull
 
     def next(self) -> Pull | None:
         """The pull whose turn it is, which waits no more."""
@@ -190,8 +266,7 @@ class View:
                 return pull
         return None
 
-    def landed(self, pull: Pull, full: bool) -> None:
-        """A pull has come back from its node; as long as all get what they want, more may fly at once."""
-        if pull.turn in self.flying:
-            self.flying.discard(pull.turn)
-            self.width = min(self.width * 2, WIDEST) if full else max(self.width // 2, 1)
+
+def _power(number: int) -> int:
+    """The next power of two, ``WIDEST`` at most."""
+    return min(1 << max(number - 1, 0).bit_length(), WIDEST)

@@ -17,8 +17,8 @@ from broker.messages import encode
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker
+from .grants import granted_payload, id_of, read_granted
 from .merge import lost
-from .pulls import granted_payload, read_granted, read_id
 from .route import checked_tenant
 
 
@@ -31,6 +31,7 @@ class Workbins:
         self._calls = desk.calls
         self._routes = desk.routes
         self._whereis = desk.whereis
+        self._counts = desk.counts
 
     def has(self, view_id: str) -> bool:
         """Whether a view is a workbin's."""
@@ -65,13 +66,14 @@ class Workbins:
         else:
             try:
                 for raw in read_granted(reply.payload).interactions:
-                    self._whereis.learn(read_id(raw).interaction_id, node)
+                    self._whereis.learn(id_of(raw), node)
                     got.append(raw)
             except (ValueError, RecursionError):
+                self._counts.drop(node, "garbage", call.payload)
                 missing.append(node)
         if left and len(got) < call.head.count and now < call.deadline:
             self._ask(call, left, got, missing)
         elif got or not missing:
-            self._calls.answer(call, granted_payload(got))
+            self._calls.answer(call, granted_payload(got, missing))
         else:
             self._calls.refuse(call, lost(call.request, missing))

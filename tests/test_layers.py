@@ -31,6 +31,7 @@ SHELLS = (
     "broker.subscription",
     "broker.supervisor",
     "node.command",
+    "node.housekeeping",
     "node.lines",
     "node.member",
     "node.orders",

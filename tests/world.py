@@ -269,21 +269,28 @@ class World:
             for proxy in self.proxies.values():
                 proxy.heard(self.now, unpack_published(frame))
         for peer, replies in packed.items():
-            frame = pack(PackedReplies(pair.epoch, replies))
-            self.proxies[peer[5:].decode()].replies(self.now, pair.name, pair.member, unpack_replies(frame))
+            self.reply(pair, peer[5:].decode(), replies)
         for peer, ref, payload in direct:
             self._answered(pair.name, peer, ref, payload)
         return bool(published.events or packed or direct)
+
+    def reply(self, pair: Pair, proxy: str, replies: list[PackedReply]) -> None:
+        """What a node's active member says to a proxy arrives."""
+        frame = pack(PackedReplies(pair.epoch, replies))
+        self.proxies[proxy].replies(self.now, pair.name, pair.member, unpack_replies(frame))
+
+    def request(self, proxy: str, pair: Pair, member: str, requests: PackedRequests) -> None:
+        """What a proxy sends to a member of a node arrives."""
+        frame = pack(requests)
+        if pair.core is not None and pair.member == member:
+            pair.core.receive_link(self.now, b"link:" + proxy.encode(), unpack_requests(frame))
 
     def _turn_of_proxy(self, name: str, proxy: ProxyCore) -> bool:
         proxy.tick(self.now)
         obey_proxy(proxy, self.now, self.configuration)
         out = proxy.take()
         for (node, member), requests in out.links.items():
-            pair = self.pairs[node]
-            frame = pack(PackedRequests(out.settled[node], requests))
-            if pair.core is not None and pair.member == member:
-                pair.core.receive_link(self.now, b"link:" + name.encode(), unpack_requests(frame))
+            self.request(name, self.pairs[node], member, PackedRequests(out.settled[node], requests))
         for source, ref, payload in out.replies:
             self._answered(name, source, ref, payload)
         self.stream[name] += out.publish

@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
+from broker.answers import ClientError
 from broker.client import Client
+from broker.errors import Code
 from broker.messages.explaining import RequestExplainInteraction
 from broker.messages.kinds import ClientType
 from broker.messages.queues import RequestGetViewPosition
@@ -29,7 +31,7 @@ def command(context: click.Context, interaction_id: str, output: str) -> None:
     interaction's place, at its node and over all nodes. Exit code 1: there is none, and every node has said so.
     """
     with connected(context, ClientType.MONITOR) as client:
-        explained = client.request(RequestExplainInteraction(interaction_id=interaction_id))
+        explained = _ask(client, interaction_id)
         for view in explained["views"]:
             view["cluster"] = _place(client, view) if view["position"] is not None else None
     del explained["message"]
@@ -37,6 +39,18 @@ def command(context: click.Context, interaction_id: str, output: str) -> None:
         _print(explained)
     else:
         print_document(explained, output)
+
+
+def _ask(client: Client, interaction_id: str) -> dict[str, Any]:
+    """The explanation. :raises ClientError: there is none, and what to do then is said"""
+    try:
+        return client.request(RequestExplainInteraction(interaction_id=interaction_id))
+    except ClientError as error:
+        if error.code == Code.UNKNOWN_INTERACTION:
+            click.echo(f"`ixn timeline {interaction_id}` shows what has happened to one that is gone", err=True)
+        elif error.code == Code.SEVERAL_OWNERS:
+            click.echo("each of them can be asked: --connect with the address of its active member", err=True)
+        raise
 
 
 def _place(client: Client, view: dict[str, Any]) -> dict[str, Any]:
@@ -70,9 +84,16 @@ def _print_view(view: dict[str, Any]) -> None:
     if view["terms"]:
         made = table("", ("term", "value", "truth"))
         for term in view["terms"]:
-            value = "null" if term["value"] is None else cell(term["value"])
-            made.add_row(term["term"], value, TRUTHS[term["truth"]])
+            made.add_row(term["term"], _value(term), TRUTHS[term["truth"]])
         print_table(made)
+
+
+def _value(term: dict[str, Any]) -> str:
+    """What a term sees, as it is written in conditions."""
+    value, name = term["value"], term["property"]
+    if name == "interaction_state" and isinstance(value, int):
+        return state_of({name: value})
+    return "null" if value is None else as_time(value) if name.endswith("_at") else cell(value)
 
 
 def _standing(view: dict[str, Any]) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from broker.client import Client
-from broker.ids import time_of
+from broker.ids import code_of, node_code, time_of
+from broker.messages.interactions import EventInteractionSubmitted
 from broker.messages.kinds import ClientType
 from broker.messages.reporting import RequestReplayEvents
 from broker.wire import make_cursor
 
 from .exits import Exit
-from .interactions import as_time
+from .interactions import as_time, state_of
 from .output import cell, output_option, print_document, print_json, print_table, table
 from .reach import connected
 
@@ -49,28 +50,40 @@ def _events(client: Client, interaction_id: str) -> Iterator[dict[str, Any]]:
     start = None if made_us is None else make_cursor(made_us - 1, "~")
     while True:
         reply = client.request(RequestReplayEvents(start=start, count=1000, interaction_id=interaction_id))
-        if reply.get("missing"):
-            click.echo(f"not complete: no answer from {', '.join(reply['missing'])}", err=True)
+        missing = _relevant(interaction_id, reply.get("missing") or [])
+        if missing:
+            click.echo(f"not complete: no answer from {', '.join(missing)}", err=True)
         yield from reply["events"]
         if not reply.get("more") or reply.get("cursor") == start:
             return
         start = reply["cursor"]
 
 
+_OWNERS = ("agent_id", "agent_group", "place_id", "place_group")
+
+
 def _print(interaction_id: str, events: list[dict[str, Any]]) -> None:
-    made = table(interaction_id, ("time", "#after", "event", "node", "queue", "party", "by", "cause", "reason"))
+    made = table(interaction_id, ("time", "#after", "event", "node", "state", "where", "what", "by", "cause", "reason"))
     before: float | None = None
     for event in events:
         after = "" if before is None else _span(event["time"] - before)
         before = event["time"]
         part = event.get("interaction", {})
         made.add_row(
-            *(as_time(event["time"]), after, event["message"], event["node"], _queue(event, part)),
-            *(_name(event.get("party")), _name(event.get("actor")), cell(event.get("cause")), _reason(event)),
+            *(as_time(event["time"]), after, event["message"], event["node"], _state(part), _where(event, part)),
+            *(_what(event), _name(event.get("actor")), cell(event.get("cause")), _reason(event)),
         )
     print_table(made)
+    if events[0]["message"] != EventInteractionSubmitted.__name__:
+        click.echo("earlier events are not kept any more", err=True)
     if len(events) > 1:
         click.echo(f"{len(events)} events in {_span(events[-1]['time'] - events[0]['time']).lstrip('+')}")
+
+
+def _relevant(interaction_id: str, nodes: list[str]) -> list[str]:
+    """Those of the nodes that can have events of the interaction: an id that the cluster made names the only one."""
+    code = code_of(interaction_id)
+    return [node for node in nodes if code in (None, node_code(node))]
 
 
 def _span(seconds: float) -> str:
@@ -84,9 +97,30 @@ def _span(seconds: float) -> str:
     return f"+{hours}:{minutes:02d}:{rest:02d}"
 
 
-def _queue(event: dict[str, Any], part: dict[str, Any]) -> str:
-    old, new = event.get("old_queue"), part.get("queue")
-    return f"{old} → {new}" if old and new and old != new else cell(new)
+def _state(part: dict[str, Any]) -> str:
+    return state_of(part) if part else ""
+
+
+def _where(event: dict[str, Any], part: dict[str, Any]) -> str:
+    """The queue, and the one before if it is another; the workbin."""
+    old, new, workbin = event.get("old_queue"), part.get("queue"), part.get("workbin")
+    queue = f"{old} → {new}" if old and new and old != new else cell(new)
+    if not workbin:
+        return queue
+    owner = next((workbin[name] for name in _OWNERS if workbin.get(name)), "")
+    return f"{queue}, {workbin['type']} of {owner}"
+
+
+def _what(event: dict[str, Any]) -> str:
+    """Who came or went, and by what; what was changed."""
+    party, operation, body = _name(event.get("party")), event.get("operation"), event.get("body")
+    if party:
+        return f"{party} ({operation})" if operation else party
+    if not isinstance(body, dict):
+        return ""
+    changed = {**body.get("added_properties", {}), **body.get("changed_properties", {})}
+    deleted = [f"-{name}" for name in body.get("deleted_properties", [])]
+    return ", ".join([*(f"{name}={cell(value)}" for name, value in changed.items()), *deleted])
 
 
 def _name(party: dict[str, Any] | None) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Annotated, Any
 
 import msgspec
 
+from broker.messages.kinds import EMPTY
+
+from .literals import parse_time
 from .properties import Kind
 
 MAX_STRING = 4000
@@ -42,6 +46,36 @@ def reader(keys: Mapping[str, Kind]) -> Callable[[bytes], Any]:
             return one_by_one(user_data)
 
     return read
+
+
+def values_of(keys: Mapping[str, Kind]) -> Callable[[bytes], list[Any]]:
+    """A function: ``user_data`` -> the values of ``keys`` as conditions compare them, times in seconds, absent ones
+    None. Numbers beyond 64 bits are floats there, as databases have them."""
+    read = reader(keys)
+    times = [at for at, kind in enumerate(keys.values()) if kind == "timestamp"]
+    numbers = [at for at, kind in enumerate(keys.values()) if kind == "number"]
+    nothing: list[Any] = [None] * len(keys)
+
+    def values(user_data: bytes) -> list[Any]:
+        if user_data == EMPTY:
+            return nothing
+        found = list(msgspec.structs.astuple(read(user_data)))
+        for at in times:
+            found[at] = parse_time(found[at])
+        for at in numbers:
+            found[at] = _limited(found[at])
+        return found
+
+    return values
+
+
+def _limited(number: int | float | None) -> int | float | None:
+    if type(number) is not int or -(2**63) <= number < 2**63:
+        return number
+    try:
+        return float(number)
+    except OverflowError:
+        return inf if number > 0 else -inf
 
 
 def _patient_reader(keys: list[str], fields: list[tuple[str, Any, None]]) -> Callable[[bytes], Any]:

@@ -26,6 +26,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,30}")
 """Names of nodes and proxies: they stand in cursors and sessions, whose own marks are ``;`` and ``=``."""
 
 _COLUMN = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_TAKEN_COLUMNS = frozenset({"n", "flexible_properties", "user_data", "rowid", "oid"})
+"""Columns that a node's table of interactions has, and names that SQLite takes for its own, besides the properties."""
 
 _NODES, _PROXIES = "Interaction Server", "Interaction Server Proxy"
 
@@ -307,7 +309,7 @@ def custom_properties(configuration: Configuration, findings: Findings) -> None:
         used.append((path, custom.column))
         if not _COLUMN.fullmatch(custom.column):
             findings.add(path, "expected a name of a-z 0-9 _ (first a letter), at most 63")
-        elif is_system_name(custom.column) or custom.column in configuration.custom_properties:
+        elif is_system_name(custom.column) or custom.column in {*_TAKEN_COLUMNS, *configuration.custom_properties}:
             findings.add(path, "is the name of another property; choose another")
     for path, first in _doubles(used):
         findings.add(path, f"is the same as {key_of(first)}")

@@ -468,13 +468,15 @@ class CustomProperty(Options):
     column: Annotated[
         str | None,
         Meta(
-            description="a second name for it in conditions, orders and segmentations, as the published option"
-            " `translate-to` gives one; `a-z 0-9 _`, a letter first"
+            description="its column in the nodes' tables of interactions (see [database.md](database.md)), and a second"
+            " name for it in conditions, orders and segmentations, as the published option `translate-to` gives one;"
+            " `a-z 0-9 _`, a letter first. Not set: it has no column"
         ),
     ] = None
-    type: Annotated[Literal["string", "number", "timestamp"], Meta(description="what its values are read as")] = (
-        "string"
-    )
+    type: Annotated[
+        Literal["string", "number", "timestamp"],
+        Meta(description="what its values are read as; a value that is none counts as absent"),
+    ] = "string"
 
 
 class Configuration(Options):

@@ -93,14 +93,18 @@ class EventPulledInteractions(Reply):
     """The interactions that the puller holds now, in the view's order; none when there was nothing.
 
     :param errors: of a pull by ids: what became of the ids that are not among them, `{id: {"code": …, "text": …}}`
+    :param complete: from a proxy: false when nodes that could have given something did not answer
+    :param missing: which
     """
 
     interactions: list[Granted]
     errors: dict[str, Any] | None = None
+    complete: bool | None = None
+    missing: list[str] | None = None
 
 
 class RequestWatchView(Request):
-    """A proxy's own: asks for the head-of-view key now, and to be told of its changes from then on."""
+    """A proxy's own: asks for the view's first keys now, and to be told of their changes from then on."""
 
     refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_VIEW,)
     senders: ClassVar[frozenset[ClientType]] = frozenset({ClientType.PROXY})
@@ -109,20 +113,31 @@ class RequestWatchView(Request):
     example: ClassVar[dict[str, Any]] = {"view_id": "Inbound/all"}
 
     view_id: ViewId
+    keys: Annotated[int, Meta(ge=1, le=64, description="how many of the view's first keys are told at most")] = 1
 
 
 class EventViewHead(Reply):
-    """The key of the first interaction that a pull from the view would take; a proxy that watches the view gets it anew
-    when it has changed.
+    """The keys of the first interactions that pulls from the view would take; a proxy that watches the view gets them
+    anew when they have changed.
 
-    :param head: the values that the view's order compares, the id last; null when the view is empty
+    :param head: the first: the values that the view's order compares, the id last; null when the view is empty
+    :param next: those behind it, if more than one was asked for; a view with segments tells its head only
     :param depth: interactions in the view
-    :param any_head: the same for pulls that ignore holds; absent: the same as ``head``
+    :param any_head: the first for pulls that ignore holds; absent: the same as ``head``
     :param held: interactions of the view that are on hold, which ``depth`` does not count
     """
 
     view_id: str
     head: list[Any] | None = None
+    next: list[list[Any]] = []
     depth: int = 0
     any_head: list[Any] | None = None
     held: int = 0
+
+    def line(self, *, ignore_hold: bool) -> tuple[list[list[Any]], bool]:
+        """What pulls would take first, and whether there is more behind that."""
+        if self.held and ignore_hold:
+            head = self.any_head or self.head
+            return ([] if head is None else [head]), self.depth + self.held > 1
+        heads = [] if self.head is None else [self.head, *self.next]
+        return heads, self.depth > len(heads)

@@ -34,7 +34,7 @@ OF_ROUTE: dict[Route, tuple[Code, ...]] = {
     Route.STREAM: (Code.LOST_CONNECTION,),
     Route.NODE: (Code.LOST_CONNECTION,),
     Route.RESERVE: (Code.NO_SERVERS, Code.LOST_CONNECTION),
-    Route.SERVICE: (Code.NO_SERVERS, Code.LOST_CONNECTION, Code.NOT_ACCESSIBLE),
+    Route.SERVICE: (Code.NO_SERVERS, Code.LOST_CONNECTION, Code.NOT_ACCESSIBLE, Code.SEVERAL_OWNERS),
     Route.REFERENCE: (Code.LOST_CONNECTION,),
 }
 """What comes of the way that a request takes through a proxy."""

@@ -117,12 +117,14 @@ class EventReplayedEvents(Reply):
     :param events: their payloads, as they were published
     :param cursor: where to go on
     :param more: there are further ones now
-    :param missing: from a proxy: nodes that did not answer; the cursor stays behind for them
+    :param complete: from a proxy: false when nodes did not answer; the cursor stays behind for them
+    :param missing: which
     """
 
     events: list[Raw]
     cursor: str | None = None
     more: bool = False
+    complete: bool | None = None
     missing: list[str] | None = None
 
 

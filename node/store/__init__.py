@@ -15,11 +15,12 @@ The tables are a fuzzy copy of the journal up to ``folded_rev``: a start loads t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
+from broker.config.objects import CustomProperty
 from broker.messages.objects import Interaction
 from broker.wire import PackedEvent
 
@@ -82,6 +83,7 @@ class Fold(NamedTuple):
     :param records: (table, key, JSON), inserted or overwritten
     :param dropped: (table, key) to delete
     :param folded_rev: with the last slice of a round: the tables hold everything up to this row
+    :param filled: with the last slice after :meth:`Store.arrange`: it has all been written since
     """
 
     interactions: Sequence[Interaction] = ()
@@ -89,6 +91,18 @@ class Fold(NamedTuple):
     records: Sequence[tuple[str, str, bytes]] = ()
     dropped: Sequence[tuple[str, str]] = ()
     folded_rev: int | None = None
+    filled: bool = False
+
+
+class Arranged(NamedTuple):
+    """What custom properties have become in the tables.
+
+    :param stale: some column does not have the values of all interactions yet: all are to be folded again
+    :param notes: what was done, a sentence each, for the log
+    """
+
+    stale: bool
+    notes: list[str]
 
 
 class Loaded(NamedTuple):
@@ -216,6 +230,10 @@ class Store(Protocol):
 
     def fold(self, epoch: int, fold: Fold) -> None:
         """Writes a slice of folding by itself."""
+
+    def arrange(self, epoch: int, custom: Mapping[str, CustomProperty]) -> Arranged:
+        """Gives the custom properties that are mapped to a column this column. What is folded from then on by this
+        store fills it; before, and in another tenure, custom properties are in the user data only."""
 
     def events(self, after_us: int, limit: int, max_bytes: int = 8 << 20) -> Past:
         """Up to ``limit`` reporting events with a time after ``after_us``, oldest first; at least one of them."""

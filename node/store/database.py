@@ -17,6 +17,7 @@ import apsw
 import msgspec
 
 from . import Corrupt, DiskFailure, Locked, OldSqlite, WrongDatabase
+from .custom import without_added
 from .faults import failure
 from .schema import APPLICATION_ID, DEFINITIONS, INSERT_META, SELECT_DEFINITIONS, SELECT_META, STATEMENTS, VERSION
 
@@ -129,7 +130,8 @@ def _verify(database: apsw.Connection, path: str, node: str) -> None:
         raise WrongDatabase(path, f"has schema version {version}, this release needs {VERSION}")
     if owner != node:
         raise WrongDatabase(path, f"belongs to node {owner!r}, not to {node!r}")
-    if not DEFINITIONS.issubset(sql for (sql,) in database.execute(SELECT_DEFINITIONS)):
+    there = (sql for (sql,) in database.execute(SELECT_DEFINITIONS) if sql is not None)
+    if not DEFINITIONS.issubset(map(without_added, there)):
         raise Corrupt(path, "a table, an index or a view is not as a node makes it")
     # a copy by VACUUM INTO has no write-ahead log, nor has a file whose mode somebody has changed
     if database.pragma("journal_mode") != "wal" and database.pragma("journal_mode", "wal") != "wal":

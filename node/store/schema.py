@@ -2,29 +2,52 @@
 so no operator is used that SQLite has learnt lately.
 
 ``journal`` is the truth; ``interactions`` and ``records`` are what it came to, a little behind. ``agents``,
-``holdings`` and ``invitations`` are views of ``records``.
+``holdings`` and others are views of ``records``.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from node.records import TABLES
 
 from .columns import COLUMNS
 
 APPLICATION_ID = 0x49584E31
 """``IXN1`` in the file's header: what ``file`` and SQLite call the application id."""
-VERSION = 2
+VERSION = 3
 """Of everything below. A database has all of it, word for word, so every change is a new number."""
 
 _VIEWS = {
     "agents": ("tenant_id", "agent_id", "place_id", "media", "donot_disturb", "session", "login_us"),
     "holdings": ("interaction_id", "token", "since_us", "queue", "workbin", "holders"),
-    "invitations": ("ticket_id", "interaction_id", "agent", "deadline_us"),
+    "invitations": ("ticket_id", "interaction_id", "agent", "purpose", "deadline_us"),
+    "loads": ("client_name", "tenant_id", "strategy_id", "view_ids", "session_id", "us"),
+    "locks": ("interaction_id", "session_id", "snapshot_id"),
+    "queues": ("paused", "since_us"),
+    "reservations": ("client_name", "session_id", "until_us"),
+    "snapshots": ("snapshot_id", "session_id", "count", "stage", "taken_us"),
 }
 """Table of :data:`node.records.TABLES` -> the fields of its rows that become columns."""
 
 
 def _view(name: str, fields: tuple[str, ...]) -> str:
-    columns = ", ".join(f"json_extract(value, '$.{field}') AS {field}" for field in fields)
+    """A view of the rows of one table; what a row leaves out is shown as what it means."""
+    known = {field.name: field for field in msgspec.structs.fields(TABLES[name].row)}
+    columns = ", ".join(f"{_shown(known[field])} AS {field}" for field in fields)
     return f"CREATE VIEW {name} AS SELECT key, {columns} FROM records WHERE tab = '{name}'"
+
+
+def _shown(field: msgspec.structs.FieldInfo) -> str:
+    value = f"json_extract(value, '$.{field.name}')"
+    if field.default_factory is dict:
+        return f"coalesce({value}, '{{}}')"
+    if field.default in (msgspec.NODEFAULT, None):
+        return value
+    default = f"'{field.default}'" if isinstance(field.default, str) else int(field.default)
+    return f"coalesce({value}, {default})"
 
 
 _interaction_columns = ", ".join(
@@ -46,7 +69,9 @@ STATEMENTS = (
     "CREATE INDEX interactions_queue ON interactions (tenant_id, queue, state, is_locked)",
     "CREATE INDEX interactions_external ON interactions (external_id) WHERE external_id IS NOT NULL",
     "CREATE INDEX interactions_parent ON interactions (parent_id) WHERE parent_id IS NOT NULL",
-    "CREATE INDEX interactions_workbin ON interactions (json_extract(workbin, '$.type')) WHERE workbin IS NOT NULL",
+    "CREATE INDEX interactions_workbin ON interactions (workbin, workbin_agent_id) WHERE workbin IS NOT NULL",
+    "CREATE TABLE custom_columns (name TEXT PRIMARY KEY, key TEXT NOT NULL, type TEXT NOT NULL,"
+    " filled INTEGER NOT NULL)",
     "CREATE TABLE records (tab TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (tab, key))"
     " WITHOUT ROWID",
     *(_view(name, fields) for name, fields in _VIEWS.items()),
@@ -93,10 +118,25 @@ SET_FOLDED_REV = "UPDATE meta SET folded_rev = max(folded_rev, ?)"
 _names = ", ".join(COLUMNS)
 _marks = ", ".join(["?"] * (len(COLUMNS) - 1))
 _sets = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name != "id")
-# The casts keep bytes as they are, valid UTF-8 or not, and make them text for people.
-PUT_INTERACTION = (
-    f"INSERT INTO interactions ({_names}) VALUES ({_marks}, CAST(? AS TEXT)) ON CONFLICT (id) DO UPDATE SET {_sets}"
-)
+
+
+def put_interaction(custom: Sequence[str] = (), unfilled: Sequence[str] = ()) -> str:
+    """Inserts or overwrites an interaction. The cast keeps bytes as they are, valid UTF-8 or not, and makes them text
+    for people.
+
+    :param custom: further columns, whose values come last
+    :param unfilled: columns that have no value any more
+    """
+    names = "".join(f', "{name}"' for name in custom)
+    sets = "".join(
+        [*(f', "{name}" = excluded."{name}"' for name in custom), *(f', "{name}" = NULL' for name in unfilled)]
+    )
+    return (
+        f"INSERT INTO interactions ({_names}{names}) VALUES ({_marks}, CAST(? AS TEXT){', ?' * len(custom)})"
+        f" ON CONFLICT (id) DO UPDATE SET {_sets}{sets}"
+    )
+
+
 DROP_INTERACTION = "DELETE FROM interactions WHERE id = ?"
 SELECT_INTERACTIONS = (
     f"SELECT n, {_names.replace('flexible_properties', 'CAST(flexible_properties AS BLOB)')}"
@@ -107,3 +147,20 @@ PUT_RECORD = (
 )
 DROP_RECORD = "DELETE FROM records WHERE tab = ? AND key = ?"
 SELECT_RECORDS = "SELECT tab, key, CAST(value AS BLOB) FROM records WHERE (tab, key) > (?, ?) ORDER BY tab, key LIMIT ?"
+
+SELECT_COLUMNS = "SELECT name, type FROM pragma_table_info('interactions')"
+SELECT_CUSTOM = "SELECT name, key, type FROM custom_columns"
+PUT_CUSTOM = "INSERT OR REPLACE INTO custom_columns VALUES (?, ?, ?, 0)"
+DROP_CUSTOM = "DELETE FROM custom_columns WHERE name = ?"
+COUNT_STALE = "SELECT count(*) FROM custom_columns WHERE NOT filled"
+SET_FILLED = "UPDATE custom_columns SET filled = 1 WHERE NOT filled"
+
+
+def add_column(name: str, sql_type: str) -> str:
+    """Adds a column to ``interactions``; SQLite writes no row for that."""
+    return f'ALTER TABLE interactions ADD COLUMN "{name}" {sql_type}'
+
+
+def rename_column(name: str, new_name: str) -> str:
+    """Renames a column of ``interactions``; SQLite writes no row for that."""
+    return f'ALTER TABLE interactions RENAME COLUMN "{name}" TO "{new_name}"'

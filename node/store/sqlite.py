@@ -6,18 +6,21 @@ moment it lost it. No read stays open: a stuck reader would let the write-ahead 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from functools import wraps
+from itertools import islice
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import apsw
 import msgspec
 
+from broker.config.objects import CustomProperty
 from broker.messages.objects import Interaction
 from broker.wire import Events, PackedEvent, unpack_events
 
 from . import (
+    Arranged,
     Corrupt,
     Fenced,
     Fold,
@@ -30,7 +33,8 @@ from . import (
     WrongDatabase,
     schema,
 )
-from .columns import from_row, to_limited_row, to_row
+from .columns import from_rows, limited, strange
+from .custom import Custom, arrange
 from .database import file_number, open_database
 from .faults import failure
 from .rows import from_values, to_values
@@ -39,6 +43,8 @@ from .writer import writer
 LOAD_ROWS = 2000
 LOAD_BYTES = 8 << 20
 """Bounds of one read while loading."""
+LOAD_AT_ONCE = 20
+"""Rows that are read between two looks at how many bytes there are."""
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -82,6 +88,7 @@ class SqliteStore:
         self._epoch: int | None = None
         self._last_rev = self._last_us = 0
         self._wal_pages = self._checkpointed = 0
+        self._custom = Custom()
         self._db = open_database(path, node=node, synchronous=synchronous, vfs=vfs)
         self._db.set_wal_hook(self._committed)
         self._file = file_number(self._db.filename)
@@ -230,16 +237,27 @@ class SqliteStore:
         self._write(fold)
         self._db.execute("COMMIT")
 
+    @_shielded
+    def arrange(self, epoch: int, custom: Mapping[str, CustomProperty]) -> Arranged:
+        self._begin(epoch)
+        writing, arranged = arrange(self._db, custom)
+        self._db.execute("COMMIT")
+        self._custom = writing
+        return arranged
+
     def _write(self, fold: Fold) -> None:
+        put, values = self._custom
         try:
-            self._db.executemany(schema.PUT_INTERACTION, map(to_row, fold.interactions))
+            self._db.executemany(put, map(values, fold.interactions))
         except OverflowError:
-            self._db.executemany(schema.PUT_INTERACTION, map(to_limited_row, fold.interactions))
+            self._db.executemany(put, (limited(values(interaction)) for interaction in fold.interactions))
         self._db.executemany(schema.DROP_INTERACTION, ((ident,) for ident in fold.gone))
         self._db.executemany(schema.PUT_RECORD, fold.records)
         self._db.executemany(schema.DROP_RECORD, fold.dropped)
         if fold.folded_rev is not None:
             self._db.execute(schema.SET_FOLDED_REV, (fold.folded_rev,))
+        if fold.filled:
+            self._db.execute(schema.SET_FILLED)
 
     @_shielded
     def load(self) -> Loaded:
@@ -253,13 +271,18 @@ class SqliteStore:
                 if row[0] <= after:  # what comes in the wrong order would be passed over by the next stretch
                     raise Corrupt(self.path, f"row {row[0]} of interactions is not in its place")
                 after = row[0]
-                yield self._made(row)
+            yield from self._made(rows)
 
-    def _made(self, row: tuple[Any, ...]) -> Interaction:
+    def _made(self, rows: list[tuple[Any, ...]]) -> list[Interaction]:
+        """:raises Corrupt: one of them is none that a node wrote; it is looked for one by one"""
         try:
-            return from_row(row[1:])
+            return from_rows(rows)
         except (msgspec.DecodeError, TypeError) as error:
-            raise Corrupt(self.path, f"row {row[0]} of interactions is none that a node wrote ({error})") from error
+            if len(rows) > 1:
+                return [interaction for row in rows for interaction in self._made([row])]
+            raise Corrupt(
+                self.path, f"row {rows[0][0]} of interactions is none that a node wrote ({strange(rows[0])})"
+            ) from error
 
     def _records(self) -> Iterator[tuple[str, str, bytes]]:
         after = ("", "")
@@ -271,8 +294,14 @@ class SqliteStore:
                 yield row
 
     @_shielded
-    def _stretch(self, sql: str, given: tuple[Any, ...]) -> list[Any]:
-        return self._fetch(sql, given, LOAD_BYTES)
+    def _stretch(self, sql: str, given: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """The next rows of a table: until their last columns have :data:`LOAD_BYTES`, about."""
+        rows, size = list[tuple[Any, ...]](), 0
+        with closing(self._db.execute(sql, given)) as cursor:
+            while size < LOAD_BYTES and (some := list(islice(cursor, LOAD_AT_ONCE))):
+                rows += some
+                size += sum(len(row[-1]) for row in some if type(row[-1]) is bytes)
+        return rows
 
     # -- housekeeping
 

@@ -16,6 +16,7 @@ from broker.cli.queue import waiting_in
 from broker.cli.rewriting import with_media_types, write
 from broker.cli.status import assemble
 from broker.conditions import compile_condition
+from broker.ids import make_id, node_code
 from tests.broker.peer import Peer, Reply
 
 Run = Callable[..., Result]
@@ -75,6 +76,13 @@ EVENTS = [
     {"message": "EventTakenFromQueue", "node": "n1", "time": 1790000003.5, "party": {"router_id": "urs"}},
     {"message": "EventPlacedInQueue", "node": "n1", "time": 1790003700.0, "old_queue": "Inbound"},
 ]
+CHANGED = {
+    "added_properties": {"Language": "en"},
+    "changed_properties": {"priority": 3},
+    "deleted_properties": ["Draft"],
+}
+DRAFTS = {"type": "Drafts", "agent_id": "VICKY"}
+IN_WORKBIN = {**INTERACTION, "queue": "Kept", "interaction_state": 0, "workbin": DRAFTS}
 STOPPED = {
     "message": "EventError",
     "code": 46,
@@ -138,7 +146,7 @@ def test_timeline(run: Run) -> None:
     pages = [
         {"message": "EventReplayedEvents", "events": [named(EVENTS[0])], "cursor": "0000000000000001-n1", "more": True},
         {"message": "EventReplayedEvents", "events": [], "cursor": "0000000000000002-n1", "more": True},
-        {"message": "EventReplayedEvents", "events": [named(one) for one in EVENTS[1:]], "missing": ["n2"]},
+        {"message": "EventReplayedEvents", "events": [named(one) for one in EVENTS[1:]], "missing": ["n1"]},
     ]
     with Peer(Script(RequestReplayEvents=[*pages, *pages])) as peer:
         text = run("timeline", "30FGHMI2NBPV2PWI", connect=peer)
@@ -147,10 +155,50 @@ def test_timeline(run: Run) -> None:
     assert [json.loads(line)["message"] for line in lines] == [event["message"] for event in EVENTS]
     for part in ("+3.25 s", "+1:01:36", "Inbound → PS", "urs", "3 events in 1:01:40"):
         assert part in text.stdout
-    assert text.stderr == "not complete: no answer from n2\n"
+    assert text.stderr == "not complete: no answer from n1\n"
     asked = peer.named("RequestReplayEvents")
     assert [one["interaction_id"] for one in asked] == ["30FGHMI2NBPV2PWI"] * 6
     assert asked[0]["from"] < "1795" and [one["from"][:16] for one in asked[1:3]] == [f"{n:016d}" for n in (1, 2)]
+
+
+def test_timeline_says_what_was_changed_and_where_it_is(run: Run) -> None:
+    # Given events whose beginning is not kept any more, of an interaction whose id does not name the silent node
+    handled = {**INTERACTION, "interaction_state": 3}
+    party = {"agent_id": "VICKY", "place_id": "P1"}
+    events = [
+        {"message": "EventPartyAdded", "interaction": handled, "party": party, "operation": "Conference"},
+        {"message": "EventPropertiesChanged", "interaction": handled, "body": CHANGED},
+        {"message": "EventPlacedInWorkbin", "interaction": IN_WORKBIN},
+    ]
+    events = [{**event, "node": "n1", "time": 1790000000.25} for event in events]
+    page = {"message": "EventReplayedEvents", "events": events, "missing": ["n2"]}
+    with Peer(Script(RequestReplayEvents=[page, page])) as peer:
+        of_n1 = run("timeline", make_id(node_code("n1"), 1), connect=peer)
+        of_n2 = run("timeline", make_id(node_code("n2"), 1), connect=peer)
+    # When its timeline is shown, then it says what changed, by what operation, and in which workbin it is
+    for part in ("handling", "VICKY P1 (Conference)", "Language=en, priority=3, -Draft", "Kept, Drafts of VICKY"):
+        assert part in of_n1.stdout
+    # And that there was more before; that a node is silent only where that means something
+    assert of_n1.stderr == "earlier events are not kept any more\n"
+    assert "not complete: no answer from n2\n" in of_n2.stderr
+
+
+def test_explain_shows_times_as_times_and_what_to_do_about_one_that_is_gone(run: Run) -> None:
+    # Given a view with a term about a time and one about the state
+    terms = [
+        {"term": "received_at < '2020-01-01'", "property": "received_at", "value": 1790000000.25, "truth": False},
+        {"term": "state = 'queued'", "property": "interaction_state", "value": 0, "truth": True},
+    ]
+    explained = {"node": "n1", "interaction": INTERACTION, "waits": [], "views": [{**VIEW, "terms": terms}]}
+    gone = {"message": "EventError", "code": 43, "text": "Unknown interaction identifier"}
+    several = {"message": "EventError", "code": 2005, "text": "More than one", "detail": "n1 and n2 hold it"}
+    script = Script(RequestExplainInteraction=[{"message": "EventInteractionExplained", **explained}, gone, several])
+    # When it is explained, then values look as in conditions; an id that is gone or twice is told what to do about
+    with Peer(script) as peer:
+        there, not_there, twice = (run("explain", "mine", connect=peer) for _ in range(3))
+    assert "2026-09-21 14:13:20.250Z" in there.stdout and "queued" in there.stdout.partition("state = ")[2]
+    assert not_there.exit_code == 1 and "ixn timeline mine" in not_there.stderr
+    assert twice.exit_code == 1 and "--connect" in twice.stderr and "n1 and n2 hold it" in twice.stderr
 
 
 def test_timeline_of_nothing_is_a_no(run: Run) -> None:

@@ -393,6 +393,10 @@ CROSS: dict[str, tuple[list[tuple[str, str]], Expected]] = {
             ("custom-properties.state", "choose another key"),
         ],
     ),
+    "custom property whose column is taken": (
+        [("[custom-properties.Subject]", '[custom-properties.Subject]\ncolumn = "flexible_properties" #!')],
+        [("custom-properties.Subject.column", "is the name of another property")],
+    ),
     "wrong condition": (
         [("\"priority >= 2 and Subject = 'x'\"", '"priority >" #!')],
         [('views."Inbound/all".condition', "cannot be understood: column 11")],

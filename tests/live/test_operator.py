@@ -9,6 +9,7 @@ import pytest
 
 from broker.client import Client
 from broker.ids import code_of, node_code
+from tests.node.sqlite_tool import Tool
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -191,6 +192,27 @@ class TestApply:
         assert (cluster.folder / "cluster.toml.old").read_text() == old
         assert len(set(document["members"].values())) == 1 == len(fingerprints(cluster))
         assert "PS" not in [part["queue"] for part in ixn(cluster, "queue", "list")["queues"]]
+
+    def test_a_custom_property_gets_its_column_while_the_cluster_runs(self, cluster, tmp_path):
+        # Given interactions in the tables; when a custom property is applied, and the active member is killed at once
+        with Bank(cluster) as bank, Tool(str(cluster.folder / "n1.db")) as people:
+            values = [f"C{number % 3}" for number in range(60)]
+            ids = {bank.submit(user_data={"CustomerId": value}): value for value in values}
+            file = tmp_path / "new.toml"
+            file.write_text(cluster.file.read_text() + '\n[custom-properties.CustomerId]\ncolumn = "customer_id"\n')
+            document = ixn(cluster, "cluster", "apply", str(file))
+            assert document["changes"] == ["custom-properties.CustomerId: added"]
+            cluster.kill("n1", cluster.active("n1"))
+            # Then the column is soon filled, also of what comes later, and finds go by it
+            ids |= {bank.submit(user_data={"CustomerId": "late"}): "late" for _ in range(10)}
+            here = {ident: value for ident, value in ids.items() if code_of(ident) == node_code("n1")}
+            columns = "SELECT id, customer_id FROM interactions WHERE customer_id IS NOT NULL"
+            cluster.wait_until(lambda: people.execute("SELECT filled FROM custom_columns") == [[1]], 30.0)
+            cluster.wait_until(lambda: here.items() <= dict(people.execute(columns)).items(), 30.0)
+            found = ixn(cluster, "find", "customer_id = 'late'")
+        assert {one["interaction_id"] for one in found["interactions"]} == {
+            ident for ident, value in ids.items() if value == "late"
+        }
 
     def test_media_types_of_a_node(self, cluster):
         # Given nodes that take all media types; when one is said to take calls only; then mails go to the other one

@@ -94,8 +94,7 @@ class Served:
         self._epoch, _ = self.store.acquire(holder, self.store.lease(), round(self.now * 1e6))
         self.core = NodeCore("n1", WORLD.configuration())  # as the file was when both members were started
         loaded = self.store.load()
-        for interaction in loaded.interactions:
-            self.core.memory.load_interaction(interaction)
+        self.core.memory.load(loaded.interactions)
         for record in loaded.records:
             self.core.memory.load_row(*record)
         self.core.rev = loaded.folded_rev

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+NOTES = "it is in the workbin Notes of VICKY: pulls from Notes/PrivateView take it"
+
 
 @pytest.fixture
 def media(driver):
@@ -64,7 +66,9 @@ class TestWaits:
         sent, waiting = submit(media), submit(media)
         # Then the one is with its strategy, and the other waits for room
         assert waits(monitor, sent)["strategy"]["text"] == "strategy Sales of urs was sent it from Inbound/all"
-        assert waits(monitor, waiting)["pull"]["text"].endswith("; urs is sent what is in it, and has no room")
+        assert waits(monitor, waiting)["pull"]["text"].endswith(
+            "; urs is sent what is in it, and has no room: it holds 1 of 1"
+        )
 
     def test_all_that_may_keep_it_in_its_queue(self, driver, media, monitor):
         # Given interactions that are held, locked, scheduled, in a workbin, in a paused queue; when they are explained
@@ -80,8 +84,8 @@ class TestWaits:
         assert list(waits(monitor, held)) == ["held"]
         assert waits(monitor, locked)["locked"]["text"] == "VICKY has locked it"
         assert waits(monitor, later)["scheduled"]["until"] == driver.now + 50
-        assert waits(monitor, binned)["workbin"]["text"].startswith("it is in the workbin Notes of VICKY")
-        assert list(waits(monitor, paused)) == ["queue-paused", "pull"]
+        assert waits(monitor, binned)["workbin"]["text"] == NOTES
+        assert list(waits(monitor, paused)) == ["queue-paused"]
         assert waits(monitor, paused)["queue-paused"]["since"] == pytest.approx(driver.now, abs=0.1)
 
     def test_a_queue_that_is_disabled_without_a_view_or_without_one_that_matches(self, driver, media, monitor):
@@ -92,7 +96,7 @@ class TestWaits:
         views = driver.core.memory.views.by_id
         views["Done/all"].condition = views["Inbound/urgent"].condition
         unmatched = submit(media, queue="Done")
-        assert list(waits(monitor, disabled)) == ["queue-disabled", "pull"]
+        assert list(waits(monitor, disabled)) == ["queue-disabled"]
         assert waits(monitor, alone)["no-view"]["text"] == "the queue Kept has no view"
         assert waits(monitor, unmatched)["no-view"]["text"].endswith("has a condition that is true of it")
 

@@ -149,6 +149,35 @@ def test_a_bad_pull_is_refused(router, fields, code):
     assert router.ask("RequestPull", tenant_id=101, **fields)["code"] == code
 
 
+def test_a_proxy_is_told_as_many_keys_as_it_asked_for(driver, media):
+    # given three that wait
+    one, two = driver.client("p1", "Proxy", session_id="p1.b"), driver.client("p2", "Proxy", session_id="p2.b")
+    idents = [submit(media, priority=priority) for priority in (9, 7, 5)]
+    # when proxies ask for one key, and for two
+    (first, *none), line = (
+        [told["head"], *told.get("next", [])]
+        for told in (
+            one.ask("RequestWatchView", view_id="Inbound/all"),
+            two.ask("RequestWatchView", view_id="Inbound/all", keys=2),
+        )
+    )
+    # then each has what it asked for, and is told anew when that has changed
+    assert ([key[-1] for key in line], first, none) == (idents[:2], line[0], [])
+    middle = submit(media, priority=8)
+    assert (one.notes, [key[-1] for key in two.notes[0]["next"]]) == ([], [middle])
+
+
+def test_a_view_with_segments_tells_its_head_only(driver, media):
+    # given two that wait in one segment
+    proxy = driver.client("p1", "Proxy", session_id="p1.b")
+    ident = submit(media, queue="Fair", priority=2)
+    submit(media, queue="Fair", priority=1)
+    # when more keys are asked for
+    told = proxy.ask("RequestWatchView", view_id="Fair/all", keys=8)
+    # then the next one may be of another segment by then: only the head is told
+    assert (told["head"][-1], told.get("next"), told["depth"]) == (ident, None, 2)
+
+
 def test_a_proxy_is_told_of_a_new_head_once_a_batch(driver, media):
     proxy = driver.client("p1", "Proxy", session_id="p1.b")
     assert "head" not in proxy.ask("RequestWatchView", view_id="Inbound/all")
@@ -157,4 +186,8 @@ def test_a_proxy_is_told_of_a_new_head_once_a_batch(driver, media):
     assert (note["message"], note["head"][-1], note["depth"]) == ("EventViewHead", ident, 1)
     proxy.notes.clear()
     submit(media, priority=1)
+    (note,) = proxy.notes  # that there is more behind it
+    assert (note["head"][-1], note["depth"]) == (ident, 2)
+    proxy.notes.clear()
+    submit(media, priority=2)
     assert proxy.notes == []

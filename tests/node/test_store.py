@@ -362,9 +362,12 @@ def test_rows_that_are_missing_are_noticed(path: str, opened: Open) -> None:
         ("UPDATE interactions SET priority = 'high' WHERE n = 7", "row 7 of interactions .*priority is str"),
         ("UPDATE interactions SET queue = x'00' WHERE n = 7", "row 7 of interactions .*queue is bytes"),
         ("UPDATE interactions SET tenant_id = NULL WHERE n = 7", "row 7 of interactions .*tenant_id is NoneType"),
-        ("UPDATE interactions SET flexible_properties = NULL WHERE n = 7", "row 7 of interactions .*user_data"),
-        ("UPDATE interactions SET in_queues = '[1]' WHERE n = 7", "row 7 of interactions"),
-        ("UPDATE interactions SET in_queues = '{' WHERE n = 7", "row 7 of interactions"),
+        (
+            "UPDATE interactions SET flexible_properties = NULL WHERE n = 7",
+            "row 7 of interactions .*flexible_properties is NoneType",
+        ),
+        ("UPDATE interactions SET destinations = '[1]' WHERE n = 7", "row 7 of interactions .*list"),
+        ("UPDATE interactions SET destinations = '{' WHERE n = 7", "row 7 of interactions"),
         ("UPDATE records SET tab = x'61' WHERE key = '7'", "of records"),
     ],
 )
@@ -459,18 +462,21 @@ def test_people_can_read_the_tables(path: str, opened: Open) -> None:
     store.fold(
         epoch,
         Fold(
-            [make_interaction(workbin=workbin, user_data=Raw(b'{"Subject": "Card"}'))], records=[("agents", "a", agent)]
+            [make_interaction(workbin=workbin, user_data=Raw(b'{"Subject": "Card"}'))],
+            records=[("agents", "a", agent), ("queues", "Inbound", b'{"since_us": 5}')],
         ),
     )
     query = (
-        "SELECT id, type, state, queue, json_extract(workbin, '$.agent_id'),"
+        "SELECT id, type, state, queue, workbin, workbin_agent_id,"
         " json_extract(flexible_properties, '$.Subject') FROM interactions"
     )
     with Tool(path) as people:
-        assert people.execute(query) == [["0001AA", "Inbound", 0, "Inbound", "VICKY", "Card"]]
+        assert people.execute(query) == [["0001AA", "Inbound", 0, "Inbound", "Drafts", "VICKY", "Card"]]
         assert people.execute("SELECT agent_id, place_id, media FROM agents") == [["VICKY", "P1", '{"email":1}']]
+        defaults = "SELECT donot_disturb, queues.key, paused FROM agents, queues"
+        assert people.execute(defaults) == [[0, "Inbound", 1]], "what a row leaves out is shown as what it means"
         assert people.execute("SELECT typeof(flexible_properties) FROM interactions") == [["text"]]
-        assert people.execute("SELECT typeof(value) FROM records") == [["text"]]
+        assert people.execute("SELECT DISTINCT typeof(value) FROM records") == [["text"]]
         assert people.execute("SELECT count(*) FROM holdings") == [[0]]
 
 

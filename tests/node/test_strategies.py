@@ -300,7 +300,7 @@ class TestLimits:
             done = submit(media, queue="Done")
             engine.ask("RequestPull", tenant_id=101, view_id="Done/all")
             engine.ask("RequestStopProcessing", interaction_id=done)
-        assert sum(due is _rate_allows for _, _, due, _ in driver.core._deadlines) == 1
+        assert sum(entry.due is _rate_allows for entry in driver.core.agenda.entries) == 1
         assert sent(engine) == [first]
         driver.wait(39)
         assert sent(engine) == []

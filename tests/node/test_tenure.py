@@ -2,78 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from broker.config.objects import Configuration, Queue
-from broker.wire import pack
+from broker.config.objects import Queue
 from node import reconfiguration
-from node.journal import encode_changes
 from node.pair import Event
-from node.store import DiskFull, Row, Store, open_store
-from node.tenure import CLOSE_LOOK_S, EXPECTED_S, LOOK_S, Tenure
-from tests.node.conftest import START, make_configuration
-
-SUBMIT = {"message": "RequestSubmit", "tenant_id": 101, "media_type": "email", "queue": "Inbound"}
-
-
-class Member:
-    """A tenure that is driven by hand: no sockets, no loop."""
-
-    def __init__(self, path: Path, configuration: Configuration, name: str) -> None:
-        self.store: Store = open_store(f"sqlite:///{path}", node="n1")
-        self.tenure = Tenure(self.store, configuration, "n1", name)
-        self.now = START
-
-    def follow(self) -> bool:
-        """One look, whenever the last one was."""
-        self.tenure.next_look = 0.0
-        self.now += 1
-        return self.tenure.follow(self.now)
-
-    def serve(self) -> None:
-        """Looks until it is active."""
-        until = time.monotonic() + 5
-        while not self.follow():
-            assert time.monotonic() < until, self.tenure.why
-            time.sleep(0.01)
-        self.commit()
-
-    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        self.now += 1
-        self.tenure.core.receive(self.now, (b"c", 0), b"1", json.dumps(message).encode())
-        return self.commit()
-
-    def commit(self) -> dict[str, Any]:
-        core = self.tenure.core
-        batch = core.take(self.now)
-        if batch.changes or batch.events.events:
-            self.store.commit(
-                Row(core.rev + 1, core.epoch, batch.us, encode_changes(batch.changes), pack(batch.events))
-            )
-            core.rev += 1
-        return json.loads(batch.replies[0][2]) if batch.replies else {}
-
-    def register(self) -> None:
-        hello = {"message": "RequestRegisterClient", "client_name": "mail", "client_type": "MediaServer"}
-        assert self.ask(hello)["message"] == "EventAck"
-
-    def fold(self) -> None:
-        """A whole round."""
-        folding = self.tenure.folding
-        folding.begin(self.tenure.core.rev)
-        while folding.running:
-            self.store.fold(self.tenure.core.epoch, folding.next(2))
-            folding.written()
-
-    def leave(self) -> None:
-        """Gives the lease up, as an orderly stop does."""
-        self.store.release(self.tenure.core.epoch, self.tenure.core.clock.last_us + 1)
+from node.store import DiskFull, Row
+from node.tenure import CLOSE_LOOK_S, EXPECTED_S, LOOK_S
+from tests.node.conftest import make_configuration
+from tests.node.tenures import SUBMIT, Member
 
 
 @pytest.fixture
@@ -110,6 +51,19 @@ def test_a_slice_that_could_not_be_written_is_written_the_next_time(make: Any) -
     second = make("backup")
     second.serve()
     assert ids(second) == submitted
+
+
+def test_a_standby_says_which_epoch_it_follows(make: Any) -> None:
+    """Given an active member, when the other one has looked at the lease, also after it has given the lease up itself,
+    then its answer to a ping names the epoch of the one that it follows."""
+    first, second = make("primary"), make("backup")
+    first.serve()
+    second.follow()
+    assert second.tenure.core.pong().epoch == first.tenure.core.epoch == 1
+    first.tenure.release(first.now, Event.SWITCHOVER, "switchover")
+    second.serve()
+    first.follow()
+    assert first.tenure.core.pong().epoch == second.tenure.core.epoch == 2
 
 
 def test_a_row_that_the_other_member_folded_does_not_come_back(make: Any) -> None:

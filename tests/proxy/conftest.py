@@ -81,6 +81,10 @@ class FakeNode:
         self.known: set[int] = set()
         self.agents: dict[tuple[int, Any, Any], dict[str, Any]] = {}
         self.heads: dict[str, list[Any] | None] = {}
+        self.behind: dict[str, list[list[Any]]] = {}
+        """By view: the keys behind the head."""
+        self.reach: dict[str, int] = {}
+        """By view: how many keys the proxy wants to be told."""
         self.outgoing: list[PackedReply] = []
 
     def take(self, member: str, requests: list[PackedRequest]) -> None:
@@ -108,6 +112,7 @@ class FakeNode:
             said = self.script[message]
             return said(request) if callable(said) else said
         if message == "RequestWatchView":
+            self.reach[request["view_id"]] = request.get("keys", 1)
             return self.head(request["view_id"])
         if message == "RequestRecall":
             return {"message": "EventRecalled"}
@@ -117,7 +122,10 @@ class FakeNode:
 
     def head(self, view_id: str) -> dict[str, Any]:
         """The head of a view, as a reply and as a push."""
-        return {"message": "EventViewHead", "view_id": view_id, "head": self.heads.get(view_id)}
+        head, behind = self.heads.get(view_id), self.behind.get(view_id, [])
+        told = behind[: self.reach.get(view_id, 1) - 1]
+        depth = 0 if head is None else 1 + len(behind)
+        return {"message": "EventViewHead", "view_id": view_id, "head": head, "next": told, "depth": depth}
 
     def reply(self, entry: PackedRequest, answer: dict[str, Any] | bytes) -> None:
         """Answers a request, now or again."""

@@ -119,8 +119,8 @@ def test_a_limited_agent_takes_one_thing_after_the_other(limited: Any) -> None:
     limited.flow()
     # then the second node is asked only after that, and has heard of it
     assert asked == [1, 0, 0]
-    assert limited.reply(b"vicky", first) == granted(AT["n1"])
-    assert limited.reply(b"vicky", second) == granted(AT["n2"])
+    assert limited.reply(b"vicky", first) == {**granted(AT["n1"]), "complete": True}
+    assert limited.reply(b"vicky", second) == {**granted(AT["n2"]), "complete": True}
     numbers = {request["message"]: entry.number for entry, request in (*limited["n2"].seen, *limited["n2"].log)}
     assert numbers["RequestAgentLoad"] < numbers["RequestPull"]
 

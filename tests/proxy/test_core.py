@@ -256,7 +256,8 @@ def _routing_fields() -> list[tuple[str, str]]:
     return rows
 
 
-BY_TENANT = {Route.SUBMIT, Route.PULL, Route.SCATTER, Route.SERVICE, Route.ENGINE}
+BY_MEDIA = {Route.SUBMIT, Route.PULL, Route.SCATTER, Route.SERVICE}
+BY_TENANT = {*BY_MEDIA, Route.ENGINE, Route.AGENT, Route.RESERVE}
 
 
 @pytest.mark.parametrize(("name", "field"), _routing_fields())
@@ -273,7 +274,7 @@ def test_wrong_routing_attributes(make_world: Any, name: str, field: str, value:
     route = REQUESTS[name].route
     if route is Route.INTERACTION and field == "interaction_id":
         expected = 2003
-    elif route in BY_TENANT and field in ("tenant_id", "media_type"):
+    elif (route in BY_TENANT and field == "tenant_id") or (route in BY_MEDIA and field == "media_type"):
         expected = 2001
     elif route is Route.SERVICE and field == "interaction_id":
         expected = 2003

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from broker.ledger import Ledger
 from broker.wire import LISTED, PackedEvents, PackedReplies, PackedReply, Rows
-from proxy.gather import PROXY, Answers, Asker, Gather
+from proxy.gather import PROXY, READER, Answers, Asker, Gather
 from proxy.links import Links, Patience
 from proxy.sessions import hello
 
@@ -40,7 +40,7 @@ class Bench:
         for (node, member), requests in sent.items():
             self.links.replies(NOW, node, member, PackedReplies(1, [PackedReply(requests[0].number, 0, 0, b"{}")]))
 
-    def ask(self, name: str, nodes: tuple[str, ...] = NODES, asker: Asker = PROXY) -> int:
+    def ask(self, name: str, nodes: tuple[str, ...] = NODES, asker: Asker = READER) -> int:
         """Asks nodes; returns the number."""
 
         def done(now: float, answers: Answers) -> None:
@@ -131,18 +131,22 @@ def test_nodes_that_are_gone_are_not_asked() -> None:
     assert bench.ended[1][2]["n9"] is None and bench.ended[1][2]["n1"] is not None
 
 
-def test_an_answer_to_a_client_that_is_no_json_is_silence(bench: Bench) -> None:
-    # given an ask for a client, and one of the proxy itself, which may be answered in binary
-    for asker, expected in ((Asker(7), None), (PROXY, b"\x93\x01")):
+@pytest.mark.parametrize("payload", [b"\x93\x01", b"", b"{}", b"[1]", b'{"message":"Event', b'{"message":"Request"}'])
+def test_an_answer_that_is_no_message_of_a_node_is_silence(bench: Bench, payload: bytes) -> None:
+    # given an ask for a client, one of the proxy itself, and one whose answer is read by who asks
+    for asker, expected in ((Asker(7), None), (PROXY, None), (READER, payload)):
         number = bench.ask("a", ("n1",), asker)
-        # when the answer is no JSON object
-        bench.answer("n1", number, b"\x93\x01", client=asker.client)
-        # then the node counts as silent for the client only
+        # when the answer is no message of a node
+        bench.answer("n1", number, payload, client=asker.client)
+        # then the node counts as silent for all but the reader
         reply = bench.ended[-1][2]["n1"]
         assert (reply and reply.payload) == expected
-    assert bench.counts["garbage"] == 1
+    assert bench.counts["garbage"] == 2
+    # and the ledger has the node, and what it was asked
+    assert {(entry.peer, entry.name) for entry in bench.counts.last()} == {("n1", "RequestPing")}
 
 
+CLIENT = Asker(7, reads=True)
 LIST = PackedReply(0, 7, 0, b"", Rows([b"1"], [b"{}"], False))
 OBJECT = PackedReply(0, 7, 0, b'{"message":"EventAck"}')
 REFUSAL = PackedReply(0, 7, 62, b'{"message":"EventError"}')
@@ -233,8 +237,8 @@ def test_a_node_that_leaves_too_many_unanswered_is_answered_for():
     the others are asked; the proxy's own requests go through."""
     bench = Bench(limit=3)
     for number in range(3):
-        bench.ask(str(number), ("n2",), Asker(7))
-    number = bench.ask("last", NODES, Asker(7))
+        bench.ask(str(number), ("n2",), CLIENT)
+    number = bench.ask("last", NODES, CLIENT)
     for node in ("n1", "n3"):
         bench.answer(node, number, client=7)
     ((name, _, answers),) = bench.ended

@@ -69,7 +69,7 @@ def test_a_head_is_decoded_past_everything_else() -> None:
         ("RequestPull", {"view_id": "v"}, Code.NO_SERVERS, "tenant_id"),
         ("RequestPull", {"tenant_id": 101}, Code.MISSING_ATTRIBUTE, "view_id"),
         ("RequestPull", {"tenant_id": 1, "view_id": "v", "pull_parameters": 5}, Code.NOT_ACCESSIBLE, "pull_parameters"),
-        ("RequestAgentLogin", {"agent_id": "V"}, Code.MISSING_ATTRIBUTE, "tenant_id"),
+        ("RequestAgentLogin", {"agent_id": "V"}, Code.NO_SERVERS, "tenant_id"),
         ("RequestAgentLogin", {"tenant_id": 101, "media_list": {"voice": 2}}, Code.WRONG_VALUE, "media_list"),
         ("RequestSwitchover", {}, Code.MISSING_ATTRIBUTE, "node"),
         ("RequestNothing", {}, Code.UNSUPPORTED, "message"),

@@ -86,7 +86,7 @@ def test_every_merge_of_one_step_is_here() -> None:
         ({"n1": None}, Code.NOT_ACCESSIBLE),
         ({"n1": 43, "n2": 0, "n3": 43}, "n2"),
         ({"n1": 43, "n2": 0, "n3": None}, "n2"),
-        ({"n1": 43, "n2": 43, "n3": 43}, "n1"),
+        ({"n1": 43, "n2": 43, "n3": 43}, Code.UNKNOWN_INTERACTION),
         ({"n1": 43, "n2": None, "n3": 43}, Code.NOT_ACCESSIBLE),
         ({"n1": None, "n2": None}, Code.NOT_ACCESSIBLE),
         ({"n1": 0, "n2": 0, "n3": 43}, Code.SEVERAL_OWNERS),

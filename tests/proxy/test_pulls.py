@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
 from broker.config.objects import NodeClusterSettings
-from proxy.pulls import without_hold
-from proxy.views import WIDEST
+from proxy.hints import without_hold
+from proxy.lanes import WIDEST
 
 VIEW = "Inbound/all"
 PULL: dict[str, Any] = {"tenant_id": 101, "view_id": VIEW}
@@ -26,15 +26,15 @@ class Stock:
         self.world = world
         self.waiting: dict[str, list[int]] = {name: sorted(numbers.get(name, [])) for name in world.nodes}
         self.pulls: list[tuple[str, dict[str, Any]]] = []
-        self.mute = False
+        self.mute = self.heads_only = False
         for name, node in world.nodes.items():
-            node.heads[VIEW] = self.head(name)
+            node.heads[VIEW], node.behind[VIEW] = self.line(name)
             node.script["RequestPull"] = lambda request, name=name: self.pull(name, request)
 
-    def head(self, name: str) -> list[Any] | None:
-        """A node's head as its key: priority desc, received_at, interaction_id."""
-        waiting = self.waiting[name]
-        return [0, float(waiting[0]), str(waiting[0])] if waiting else None
+    def line(self, name: str) -> tuple[list[Any] | None, list[list[Any]]]:
+        """A node's head as its key (priority desc, received_at, interaction_id), and the keys behind it."""
+        head, *behind = [[0, float(number), str(number)] for number in self.waiting[name]] or [None]
+        return head, behind
 
     def pull(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
         """A node's answer to a pull."""
@@ -52,12 +52,15 @@ class Stock:
         self.tell(name)
 
     def tell(self, name: str) -> None:
-        """The node pushes its head when it has changed, unless that is lost."""
-        node, head = self.world.nodes[name], self.head(name)
-        if node.heads.get(VIEW) != head:
-            node.heads[VIEW] = head
-            if not self.mute:
-                node.push(VIEW, head)
+        """The node pushes its first keys when they have changed, unless that is lost."""
+        node = self.world.nodes[name]
+        before = node.head(VIEW)
+        node.heads[VIEW], node.behind[VIEW] = self.line(name)
+        if self.heads_only:
+            node.reach[VIEW] = 1
+        now = node.head(VIEW)
+        if not self.mute and (now["head"], now["next"]) != (before["head"], before["next"]):
+            node.push(VIEW, node.heads[VIEW])
 
 
 def numbers(reply: dict[str, Any]) -> list[int]:
@@ -120,6 +123,81 @@ def test_one_node_that_has_all_is_asked_many_at_a_time(world: Any) -> None:
     assert rounds < 400 / WIDEST + 12
 
 
+def test_pulls_are_under_way_at_all_nodes_at_once(world: Any) -> None:
+    # given interactions of one order, the next one always at another node, and many clients
+    client = world.client(b"c", "RoutingEngine")
+    Stock(world, n1=list(range(0, 150, 3)), n2=list(range(1, 150, 3)), n3=list(range(2, 150, 3)))
+    # when they pull all at once
+    refs = [world.send(client, "RequestPull", **PULL) for _ in range(150)]
+    rounds = 0
+    while not all(world.is_answered(client, ref) for ref in refs):
+        world._carry()
+        rounds += 1
+    # then they are served in order, and not one by one
+    assert [numbers(world.reply(client, ref)) for ref in refs] == [[number] for number in range(150)]
+    assert rounds < 12
+
+
+def test_nodes_tell_as_many_keys_as_are_wanted_at_once(world: Any) -> None:
+    # given a backlog, and a single client that pulls
+    client = world.client(b"c", "RoutingEngine")
+    Stock(world, n1=list(range(0, 100, 2)), n2=list(range(1, 100, 2)))
+    asked = world["n1"].reach
+    world.ask(client, "RequestPull", **PULL)
+    assert asked[VIEW] == 1
+    # when many pull at once, and later on nobody does
+    refs = [world.send(client, "RequestPull", **PULL) for _ in range(30)]
+    world.flow()
+    most = asked[VIEW]
+    assert all(world.is_answered(client, ref) for ref in refs)
+    world.run(3)
+    # then a node tells many keys, and later on one
+    assert (most, asked[VIEW]) == (32, 1)
+    assert world.core.pulls.wake_at == float("inf")
+
+
+def test_a_node_that_tells_its_head_only_is_asked_many_at_a_time(world: Any) -> None:
+    # given a view with segments, of which nodes tell the head only: one has most, another has one in the middle
+    client = world.client(b"c", "RoutingEngine")
+    stock = Stock(world, n1=[*range(300), *range(301, 400)], n2=[300])
+    stock.heads_only = True
+    # when many pull at once
+    refs = [world.send(client, "RequestPull", **PULL) for _ in range(400)]
+    rounds = 0
+    while not all(world.is_answered(client, ref) for ref in refs):
+        world._carry()
+        rounds += 1
+    # then the order holds, and they are not served one by one
+    assert [numbers(world.reply(client, ref)) for ref in refs] == [[number] for number in range(400)]
+    assert rounds < 50
+
+
+def test_who_wants_many_is_served_before_those_who_came_later(world: Any) -> None:
+    # given interactions of one order at two nodes, in runs
+    client = world.client(b"c", "RoutingEngine")
+    Stock(world, n1=[1, 2, 5, 6, 9], n2=[3, 4, 7, 8])
+    # when one that wants five pulls, and two that want two
+    refs = [world.send(client, "RequestPull", **PULL, count=count) for count in (5, 2, 2)]
+    world.flow()
+    # then each has its own, in order
+    assert [numbers(world.reply(client, ref)) for ref in refs] == [[1, 2, 3, 4, 5], [6, 7], [8, 9]]
+
+
+def test_a_line_is_without_what_was_granted_also_when_the_node_has_not_said_so(world: Any) -> None:
+    # given two nodes whose lines are known
+    client = world.client(b"c", "RoutingEngine")
+    stock = Stock(world, n1=[1, 3, 5], n2=[2, 4, 6])
+    refs = [world.send(client, "RequestPull", **PULL) for _ in range(2)]
+    world.flow()
+    # when pushed lines are lost, and clients go on
+    stock.mute = True
+    refs += [world.send(client, "RequestPull", **PULL) for _ in range(2)]
+    world.flow()
+    # then the order holds, and no node is asked in vain
+    assert [numbers(world.reply(client, ref)) for ref in refs] == [[1], [2], [3], [4]]
+    assert len(stock.pulls) == 4
+
+
 def test_a_new_first_one_at_another_node_is_next(world: Any) -> None:
     # given a backlog at one node
     client = world.client(b"c")
@@ -169,7 +247,7 @@ def test_a_head_that_proves_stale_is_waited_for(world: Any) -> None:
     refs = [world.send(client, "RequestPull", **PULL) for client in clients]
     world.flow()
     stock.mute = False
-    world["n1"].push(VIEW, stock.head("n1"))
+    world["n1"].push(VIEW, stock.line("n1")[0])
     world.flow()
     # then the order holds for them
     assert [numbers(world.reply(client, ref)) for client, ref in zip(clients, refs, strict=True)] == [[5], [6], [7]]
@@ -380,18 +458,18 @@ def test_a_node_that_is_gone_is_not_waited_for(world: Any) -> None:
 
 
 def test_a_node_that_falls_silent_with_a_pull(world: Any) -> None:
-    # given a node that does not answer a pull any more, and others that have more
+    # given a node that does not answer a pull any more, and others that have something
     client = world.client(b"c")
-    Stock(world, n1=[1, 2], n2=[5])
+    Stock(world, n1=[1], n2=[5])
     world["n1"].script["RequestPull"] = None
     # when clients pull
     refs = [world.send(client, "RequestPull", **PULL) for _ in range(2)]
     world.flow()
+    # then the first waits for that node, the other is served by another one
+    assert numbers(world.reply(client, refs[1])) == [5]
     world.kill("n1")
     world.run(1.2)
-    # then the first waits for that node, the other is served by another one when the first is away
     assert not world.is_answered(client, refs[0])
-    assert numbers(world.reply(client, refs[1])) == [5]
     world.run(10)
     assert (world.reply(client, refs[0])["code"], world.reply(client, refs[0])["missing"]) == (2002, ["n1"])
 

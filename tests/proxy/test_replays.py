@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from broker.config.objects import ProxySettings
 from broker.errors import Code, Refusal
+from broker.ledger import Ledger
 from broker.messages import decode_request
 from broker.messages.reporting import RequestReplayEvents
 from broker.positions import OLDEST, Position, read_cursor
@@ -53,7 +54,8 @@ class Cluster:
         self.asked: list[tuple[str, str | None, int]] = []
         self.replies: list[bytes | Refusal] = []
         self.stream = MergeStream("p1", list(log))
-        self.replays = Replays(self.stream, self.ask, log, ProxySettings(**options))
+        self.counts = Ledger()
+        self.replays = Replays(self.stream, self.ask, log, ProxySettings(**options), self.counts)
 
     def begin(self) -> Cluster:
         for name in self.log:
@@ -109,7 +111,7 @@ def test_pages_follow_each_other_from_the_oldest_to_the_last() -> None:
     # And every node was asked for what it has after that position
     assert cluster.asked[6:] == [(name, make_cursor(US + 30, name), 2) for name in ("n1", "n2", "n3")]
     # And at the end the position stays
-    assert cluster.replay(third["cursor"]) == {"events": [], "cursor": third["cursor"]}
+    assert cluster.replay(third["cursor"]) == {"events": [], "cursor": third["cursor"], "complete": True}
 
 
 def test_a_position_between_events_of_the_same_time() -> None:
@@ -142,7 +144,7 @@ def test_echoes_and_other_tenants_are_left_out_but_the_cursor_goes_past_them() -
     assert told(page) == ["n1@20"] and page["cursor"] == make_cursor(US + 40, "n1")
     # And a page of nothing that may be seen still leads on
     page = Cluster(log).begin().replay(page["cursor"], tenants=frozenset({999}))
-    assert page == {"events": [], "cursor": make_cursor(US + 40, "n1")}
+    assert page == {"events": [], "cursor": make_cursor(US + 40, "n1"), "complete": True}
     # And the cluster's own events are for everybody
     log["n3"].append(event("n3", US + 50, tenant=0))
     assert told(Cluster(log).begin().replay(tenants=frozenset({999}))) == ["n3@50"]
@@ -183,7 +185,7 @@ def test_what_a_node_was_not_asked_for_is_left_out() -> None:
 
 
 def test_nothing_has_happened_yet() -> None:
-    assert Cluster(logs()).begin().replay() == {"events": []}
+    assert Cluster(logs()).begin().replay() == {"events": [], "complete": True}
 
 
 def test_a_node_that_does_not_answer_is_named_and_the_cursor_stays_behind_for_it() -> None:
@@ -242,7 +244,7 @@ def test_negative_and_unreadable_answers_count_as_missing() -> None:
 
     cluster.replays._ask = ask
     page = cluster.replay()
-    assert told(page) == ["n1@10", "n1@40"] and page["missing"] == ["n2", "n3"] and cluster.replays.unreadable == 1
+    assert told(page) == ["n1@10", "n1@40"] and page["missing"] == ["n2", "n3"] and cluster.counts["garbage"] == 1
 
 
 def test_a_page_has_no_more_bytes_than_a_message() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from broker.board import Board, merged_agents, merged_queues
 from broker.config.objects import ProxySettings
 from broker.errors import Code, Refusal
+from broker.ledger import Ledger
 from broker.messages import EVENTS, encode
 from broker.messages.kinds import AgentPart, InteractionPart, ReportingEvent
 from broker.messages.objects import STATES
@@ -62,7 +63,8 @@ class Proxy:
         self.asked: list[tuple[list[str], bytes, Callable[[float, Answers], None]]] = []
         self.replies: list[dict[str, Any] | Refusal] = []
         self.stream = MergeStream("p1", list(self.nodes), stall_timeout=2.0)
-        self.states = States(self.stream, self._ask, self.nodes, ProxySettings())
+        self.counts = Ledger()
+        self.states = States(self.stream, self._ask, self.nodes, ProxySettings(), self.counts)
         self.hear(*(node.beats(US) for node in self.nodes.values()))
 
     def _ask(self, nodes: list[str], payload: bytes, deadline: float, done: Callable[[float, Answers], None]) -> None:
@@ -201,7 +203,7 @@ def test_a_node_that_does_not_answer_is_missing() -> None:
         proxy.start()
         proxy.answer({"n1": one.state(US + 1), "n2": PackedReply(1, 0, 0, rubbish)})
     # Then what others have is shown, and that it is not all; the agent's speaking node may be the missing one
-    assert len(proxy.replies) == 6 and proxy.states.unreadable == 3
+    assert len(proxy.replies) == 6 and proxy.counts["garbage"] == 3
     for reply in proxy.replies:
         assert isinstance(reply, dict) and not reply["complete"] and reply["missing"] == ["n2"]
         assert [agent["agent_id"] for agent in reply["agents"]] == ["VICKY"]

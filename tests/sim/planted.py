@@ -15,6 +15,7 @@ from broker.wire import PackedReply, Rows
 from node import holdings
 from node.core import NodeCore
 from node.member import NodeMember
+from node.repetitions import keys_of
 from proxy.gather import Gather
 from proxy.merge import MERGES
 from proxy.recalls import Recalls
@@ -59,7 +60,7 @@ def _no_dedup() -> Any:
     """What was executed is executed again when it comes again."""
 
     def repeated(self: NodeCore, call: Any) -> bool:
-        call.keys = self._keys(call)
+        call.keys = keys_of(self, call)
         return False
 
     return patch.object(NodeCore, "_repeated", repeated)
@@ -118,7 +119,7 @@ def _timeout_is_absence() -> Any:
         due = [number for at, number in self._deadlines if at <= now]
         for number in due:
             ask = self._open.get(number)
-            if ask is not None and ask.client:
+            if ask is not None and ask.asker.client:
                 for node in [node for node in ask.nodes if node not in ask.answers]:
                     ask.answers[node] = _absent(number)
         tick(self, now)

@@ -327,6 +327,7 @@ def _kill(holder: Holder, wait_s: float = 1.0) -> bool:
 
 REPLACED: dict[str, dict[str, Any]] = {
     "broker.front": {"routed": _routed},
+    "node.housekeeping": {"time": _time, "FOLD_ROWS": 7},
     "node.member": {
         "time": _time,
         "os": _os,
@@ -335,7 +336,6 @@ REPLACED: dict[str, dict[str, Any]] = {
         "xpub": _xpub,
         "open_store": _open_store,
         "log": _Log(),
-        "FOLD_ROWS": 7,
         "STANDBY_HEARTBEAT_S": 0.4,
     },
     "node.orders": {"dealer": _dealer, "log": _Log()},

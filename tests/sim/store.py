@@ -8,15 +8,17 @@ of it with the database's lock in its hands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import TypeVar
 
 import msgspec
 
+from broker.config.objects import CustomProperty
 from broker.messages.objects import Interaction
 from broker.wire import PackedEvent, unpack_events
 from node.store import (
+    Arranged,
     Corrupt,
     DiskFailure,
     Fenced,
@@ -263,6 +265,11 @@ class SimStore:
     def fold(self, epoch: int, fold: Fold) -> None:
         self._require(epoch)
         self._write(lambda: self._fold_alone(epoch, fold))
+
+    def arrange(self, epoch: int, custom: Mapping[str, CustomProperty]) -> Arranged:
+        """Interactions are whole documents here: there are no columns to be made."""
+        self._require(epoch)
+        return Arranged(False, [])
 
     def _fold_alone(self, epoch: int, fold: Fold) -> None:
         self._require_epoch(epoch)

@@ -48,7 +48,7 @@ def test_whatever_happens_nothing_is_lost_doubled_or_owned_twice() -> None:
 def test_every_planted_bug_is_found() -> None:
     # given the product with one bug on purpose
     # when histories are played
-    played = simulate("--planted", "--histories", "60", "--seed", "6000", "--jobs", "2")
+    played = simulate("--planted", "--histories", "200", "--seed", "6000", "--jobs", "2")
     # then one of them shows it
     assert played.returncode == 0, played.stdout + played.stderr
 
