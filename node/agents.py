@@ -61,8 +61,9 @@ def login(node: NodeCore, call: Call) -> EventAck:
     known, yielding = _logged_in(node, request, place_id)
     if known is None:
         agent = _begin(node, call, place_id, reason, yielding)
-    elif known.vanished_us:
+    elif known.is_away:
         agent = states.resume(node, call, known, reason)
+        panics.back(node, known)
     else:
         agent = _join(node, call, known)
     capacity.introduce(node, agent)
@@ -133,8 +134,6 @@ def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
     Whether this node speaks for the agent is from now on as this request has it.
     """
     session_id = call.session.session_id
-    if agent.missing_us:
-        agent = replace(panics.back(node, agent), sessions=[])
     if session_id in agent.sessions:
         return agent
     others = [name for name in agent.sessions if name in node.sessions.by_id]
@@ -240,7 +239,9 @@ def returned(node: NodeCore, session: Session) -> None:
     for key in node.memory.agents.keys("session", session.session_id):
         agent = node.memory.agents.rows[key]
         if agent.missing_us:
-            agent = panics.back(node, agent)
+            node.memory.put(node.memory.agents, key, replace(agent, missing_us=0, panic=""))
+            panics.back(node, agent)
+            agent = node.memory.agents.rows[key]
         capacity.introduce(node, agent)
         if agent.vanished_us and not session.source[1]:
             back = replace(agent, vanished_us=0)

@@ -276,7 +276,7 @@ class NodeCore(Voice):
         self.now = now
         for payload in undelivered:
             attendance.undelivered(self, peer, refid_of(payload))
-        for source in list(self.sessions.clients_of.get(peer, ())):
+        for source in sorted(self.sessions.clients_of.get(peer, ())):  # a proxy itself first: the others end with it
             session = self.sessions.by_source.get(source)
             if session is not None:
                 sessions.end(self, session, "connection lost")

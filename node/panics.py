@@ -127,14 +127,11 @@ def _signal(node: NodeCore, name: str, proxy: str | None, keys: list[str]) -> No
         node.deadline(until, _over, key)
 
 
-def back(node: NodeCore, agent: AgentRow) -> AgentRow:
-    """A missing agent has a client again; what it was is what it is. :returns: its row now"""
-    found = replace(agent, missing_us=0, panic="")
-    node.memory.put(node.memory.agents, agent.key, found)
-    if agent.panic:
-        _count(node, agent, returned=1)
-        settle(node, agent)
-    return found
+def back(node: NodeCore, was: AgentRow) -> None:
+    """A missing agent has a client again. :param was: its row before that"""
+    if was.panic:
+        _count(node, was, returned=1)
+        settle(node, was)
 
 
 def _count(node: NodeCore, agent: AgentRow, agents: int = 0, returned: int = 0) -> None:

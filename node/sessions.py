@@ -178,6 +178,7 @@ def register(node: NodeCore, call: Call) -> EventAck:
     node.strategies.resumed(node, session)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
     if session.link and known is None:
+        _look_at_namesakes(node, session)
         node.deadline(node.now + LINK_LOOK_S, _look_at_link, session.session_id)
     return EventAck(
         server=node.name,
@@ -285,8 +286,20 @@ def _look_at_link(node: NodeCore, session_id: str) -> None:
     if link is None:
         return
     if node.now - link.heard > LINK_SILENCE_S:
-        node.outgoing.append((link.source, None, encode(node.pong()), 0))
+        _touch(node, link)
     node.deadline(node.now + LINK_LOOK_S, _look_at_link, session_id)
+
+
+def _look_at_namesakes(node: NodeCore, link: Session) -> None:
+    """A proxy has been started: if its earlier process is dead, that is to show before its clients log in again."""
+    for other in node.sessions.by_id.values():
+        if other.link and other.name == link.name and other is not link:
+            _touch(node, other)
+
+
+def _touch(node: NodeCore, link: Session) -> None:
+    """Tells a proxy something that it needs not; when it is dead, the shell says so (:meth:`NodeCore.lost`)."""
+    node.outgoing.append((link.source, None, encode(node.pong()), 0))
 
 
 def orphaned(node: NodeCore, session_id: str) -> None:

@@ -70,7 +70,6 @@ class RequestAgentLogout(AgentRequest):
         "EventRevoked",
         "EventAbandoned",
         "EventLicenceUsage",
-        "EventPanicEnded",
     )
     example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY", "reason": {"reason_system_name": "EndOfShift"}}
 

@@ -60,7 +60,6 @@ class RequestUnregisterClient(Request):
         "EventAbandoned",
         "EventLicenceUsage",
         "EventPanicSignal",
-        "EventPanicEnded",
     )
     example: ClassVar[dict[str, Any]] = {}
 
