@@ -107,7 +107,7 @@ def _begin(node: NodeCore, call: Call, place_id: str | None, reason: Document, y
     """A new agent session. :raises Refusal: no seat is left"""
     request: RequestAgentLogin = call.request
     seats = licences.of_media(request.media_list)
-    licences.check_login(node, seats, yielding)
+    licences.check_login(node, call, seats, yielding)
     for agent in yielding:
         log_out(node, agent, "another login")
     us = node.clock.next(node.now)

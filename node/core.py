@@ -91,7 +91,7 @@ class NodeCore(Voice):
         self.configuration = configuration
         self.configured_us = 0
         """When the configuration was read, or taken on while the node ran."""
-        self.licences = licences.Licences(configuration.nodes[name].licenses)
+        self.licences = licences.Licences(configuration.seats_of(name))
         self.epoch = 0
         self.rev = 0
         self.why = "starting"

@@ -190,6 +190,13 @@ class NodeSettings(Limits):
         int,
         Meta(ge=0, le=100_000, description="minutes an agent whose client vanished stays logged in; 0: not at all"),
     ] = 1440
+    licence_pool: Annotated[
+        Literal["node", "cluster"],
+        Meta(
+            description="`node`: each node has its own seats, and the lowest count is the cluster's (guide); `cluster`:"
+            " the seats of all nodes are one pool. The same on all nodes"
+        ),
+    ] = "node"
     panic_threshold: Annotated[
         int,
         Meta(
@@ -505,6 +512,17 @@ class Configuration(Options):
             if name in self.nodes:
                 names[name] = None
         return list(names)
+
+    def seats_of(self, node: str) -> dict[str, int]:
+        """The limits of licences that a node holds its agents to: its own, or with ``licence-pool = cluster`` the sums
+        over all nodes. A licence that is not there has no limit."""
+        if self.nodes[node].settings.licence_pool == "node":
+            return dict(self.nodes[node].licenses)
+        pool: dict[str, int] = {}
+        for one in self.nodes.values():
+            for licence, count in one.licenses.items():
+                pool[licence] = pool.get(licence, 0) + count
+        return pool
 
     def reached(self, proxy: str) -> list[str]:
         """Everything that the connections of ``proxy`` lead to: nodes, clusters, proxies and what these connect to.

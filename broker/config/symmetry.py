@@ -48,6 +48,8 @@ def compare(configuration: Configuration, findings: Findings) -> None:
                 findings.warn(_path(name, option), said)
     _pairs(configuration, findings)
     _esp_servers(configuration, findings)
+    if any(node.settings.licence_pool == "cluster" for node in configuration.nodes.values()):
+        return  # their sum counts, however they are spread
     for licence in LICENSES:
         _seats(licence, configuration, findings)
 
