@@ -226,15 +226,16 @@ class NodeCore(Voice):
         repetitions.keep(self, keys, error_payload(refusal, name), int(refusal.code))
 
     def takes_over(self, calls: dict[str, Call], key: str, call: Call) -> None:
-        """What a call waits for is asked again: the later one will have the reply, and the earlier one is told so.
-        What a proxy sends again is the same call.
-
-        :param calls: that wait, with this one under ``key``
-        """
+        """What a call waits for is asked again. :param calls: that wait, with this one under ``key``"""
         before = calls.get(key)
-        if before is not None and not call.is_again(before):
-            self.refuse(before, Refusal(Code.IN_PROGRESS, "it was asked again, and is answered there"))
+        if before is not None:
+            self.supersede(before, call)
         calls[key] = call
+
+    def supersede(self, before: Call, call: Call) -> None:
+        """The later call will have the reply, and the earlier one is told so. What a proxy sends again is the same."""
+        if not call.is_again(before):
+            self.refuse(before, Refusal(Code.IN_PROGRESS, "it was asked again, and is answered there"))
 
     def refuse(self, call: Call, refusal: Refusal) -> None:
         """The negative reply to a call."""

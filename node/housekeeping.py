@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 
+import structlog
+
 from broker.clock import to_us
+from broker.ledger import Ledger
 
 from .core import NodeCore
-from .store import Store
+from .store import Store, StoreFailure
 from .tenure import Tenure
 
 FOLD_ROWS = 200
@@ -18,19 +21,27 @@ round (a million rows are ten seconds of work) leaves the processor to others.""
 FOLD_AFTER_REVS = 2_000
 FOLD_IDLE_S = 0.5
 CUT_EVERY_S = 1.0
+RETRY_S = 1.0
+"""After a slice that the database did not do: nobody waits for it, so it is tried again in peace."""
 CHECKPOINT_PAGES = 1_000
 CUT_ROWS = 500
+
+
+log = structlog.get_logger("node")
 
 
 class Housekeeping:
     """The slices of one member.
 
     :param tenure: has the rounds (:class:`node.folding.Folding`) and the core
+    :param ledger: counts what the database did not do
     """
 
-    def __init__(self, store: Store, tenure: Tenure) -> None:
+    def __init__(self, store: Store, tenure: Tenure, ledger: Ledger) -> None:
         self._store = store
         self._tenure = tenure
+        self._ledger = ledger
+        self._failure = ""
         self._slice_at = self._round_at = self._cut_at = 0.0
 
     @property
@@ -39,7 +50,20 @@ class Housekeeping:
         return self._slice_at if self._tenure.folding.running else self._cut_at
 
     def turn(self, now: float) -> None:
-        """The slices that are due. :raises Fenced, StoreFailure: as the database says"""
+        """The slices that are due. What the database did not do is said, once, and tried again.
+
+        :raises Fenced: this member was replaced
+        """
+        try:
+            self._do(now)
+        except StoreFailure as fault:
+            self._slice_at = self._cut_at = now + RETRY_S
+            self._ledger["store failures"] += 1
+            if str(fault) != self._failure:
+                self._failure = str(fault)
+                log.error("the tables are not written, or the journal not cut", reason=str(fault), do=fault.remedy)
+
+    def _do(self, now: float) -> None:
         core = self._tenure.core
         if now >= self._slice_at:
             began = time.monotonic()
@@ -48,6 +72,7 @@ class Housekeeping:
                 self._store.checkpoint()
             took = time.monotonic() - began
             self._slice_at = now + took + FOLD_PAUSES * took
+            self._failure = ""
         if now >= self._cut_at:
             self._shorten_journal(now, core)
 

@@ -91,7 +91,7 @@ class NodeMember:
         self.outbox = Outbox(name, self.front, self.audience, max_packed_size(settings))
         self.tenure = Tenure(self.store, configuration, name, member, self.ledger)
         self.tenure.configured(to_us(time.time()), configuration)
-        self.housekeeping = Housekeeping(self.store, self.tenure)
+        self.housekeeping = Housekeeping(self.store, self.tenure, self.ledger)
         self.orders = Orders(self.context, configuration, name, member, file)
         self.lines = Lines(self.context, configuration, name, lambda: self.core)
         self.finished = False

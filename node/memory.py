@@ -149,10 +149,14 @@ class Memory:
             self.by_external_id.setdefault(interaction.external_id, set()).add(interaction.interaction_id)
         self._count(interaction, 1)
         self.views.enter(interaction)
-        self.contents.enter(interaction)
-        self.contents.moved(interaction.interaction_id, None, place_of(interaction))
-        self.counters.submit_seq = max(self.counters.submit_seq, interaction.submit_seq)
-        self.counters.place_seq = max(self.counters.place_seq, interaction.place_in_queue_seq)
+        if interaction.workbin is not None:
+            self.contents.enter(interaction)
+            self.contents.moved(interaction.interaction_id, None, place_of(interaction))
+        counters = self.counters
+        if interaction.submit_seq > counters.submit_seq:  # hot path of a start: max() takes longer
+            counters.submit_seq = interaction.submit_seq
+        if interaction.place_in_queue_seq > counters.place_seq:
+            counters.place_seq = interaction.place_in_queue_seq
         self.dirty[interaction.interaction_id] = None
 
     def _set(self, interaction: Interaction, fields: dict[str, Any]) -> None:
@@ -255,13 +259,13 @@ class Memory:
         self.invitations.touched.clear()
 
     def load(self, interactions: Iterable[Interaction]) -> None:
-        """All interactions from the tables, at a start; the memory is empty. Each index is built of all at once, which
-        takes half the time of :meth:`_insert`."""
+        """All interactions from the tables, at a start; the memory is empty. Views come last, by :meth:`fill`, when the
+        rest of the journal is applied: sorting once takes a fraction of the time of placing one by one."""
+        self.views.filled = False
         for interaction in interactions:
             self._share(interaction)
             self.interactions[interaction.interaction_id] = interaction
         known = self.interactions.values()
-        self.views.fill(known)
         self.counters.submit_seq = max(map(attrgetter("submit_seq"), known), default=0)
         self.counters.place_seq = max(map(attrgetter("place_in_queue_seq"), known), default=0)
         for (queue, state), number in Counter(map(attrgetter("queue", "interaction_state"), known)).items():
@@ -271,6 +275,11 @@ class Memory:
                 self.by_external_id.setdefault(interaction.external_id, set()).add(interaction.interaction_id)
             if interaction.workbin is not None:
                 self.contents.enter(interaction)
+
+    def fill(self) -> None:
+        """Ends a start: views have what waits. Nothing is done where they have it already."""
+        if not self.views.filled:
+            self.views.fill(self.interactions.values())
 
     def load_row(self, table: str, key: str, data: bytes) -> None:
         """A row from the tables, at start."""

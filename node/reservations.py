@@ -101,10 +101,12 @@ def check_free(node: NodeCore, agent: AgentRow, call: Call) -> None:
 
 
 def _is_waiting(node: NodeCore, call: Call, key: str) -> bool:
-    """Whether a request was sent again that is waiting already: whoever asked last is answered."""
+    """Whether a request was asked again that is waiting already; then it gets the reply, when there is one."""
+    keys = set(call.keys)
     for wish in node.wishes.get(key, ()):
-        if call.keys and wish.call.keys == call.keys:
-            wish.call = call
+        if not keys.isdisjoint(wish.call.keys):
+            before, wish.call = wish.call, call
+            node.supersede(before, call)
             return True
     return False
 
@@ -119,11 +121,18 @@ def _wait(node: NodeCore, call: Call, key: str, *, collecting: bool) -> None:
     waiting.append(wish)
     node.deadline(wish.until, _too_long, (key, wish))
     if collecting and len(waiting) == 1:
-        node.deadline(node.now + options.request_collection_time * MILLISECOND, _decide, key)
+        node.deadline(node.now + options.request_collection_time * MILLISECOND, _collected, (key, waiting))
+
+
+def _collected(node: NodeCore, what: tuple[str, list[Wish]]) -> None:
+    """A deadline: requests have been collected for as long as they are; if they were given back, others begin anew."""
+    key, waiting = what
+    if node.wishes.get(key) is waiting:
+        _decide(node, key)
 
 
 def _decide(node: NodeCore, key: str) -> None:
-    """A deadline, and whenever an agent is free again: the first of those that wait gets it."""
+    """Whenever an agent is free, or free again: the first of those that wait gets it."""
     agent, standing = node.memory.agents.get(key), _standing(node, key)
     waiting = node.wishes.pop(key, [])
     if agent is not None and standing is None:
@@ -154,11 +163,12 @@ def _serve(node: NodeCore, agent: AgentRow, waiting: list[Wish]) -> list[Wish]:
 def _grant(node: NodeCore, call: Call, agent: AgentRow) -> EventAgentReserved:
     """The engine has the agent to itself from now on."""
     longest = _options(node).reservation_time * MILLISECOND
-    until = node.now + min(call.request.timeout or longest, longest)
+    until_us = to_us(node.now + min(call.request.timeout or longest, longest))
     session = call.session
-    row = Reservation(session_id=session.session_id, client_name=session.name, until_us=to_us(until))
+    row = Reservation(session_id=session.session_id, client_name=session.name, until_us=until_us)
     node.memory.put(node.memory.reservations, agent.key, row)
     _watch(node, agent.key, row)
+    until = to_seconds(until_us)
     return EventAgentReserved(
         tenant_id=agent.tenant_id, agent_id=agent.agent_id, place_id=agent.place_id, reserved_until=until
     )
@@ -255,12 +265,12 @@ def forget(node: NodeCore, session_id: str) -> None:
 
 def _forget(node: NodeCore, key: str, session_id: str) -> None:
     """Whoever asked for an agent wants it no more."""
-    waiting = node.wishes.pop(key, [])
+    waiting = node.wishes.get(key, [])
     gone = [wish for wish in waiting if _is_of(wish, session_id)]
+    waiting[:] = [wish for wish in waiting if wish not in gone]
+    if not waiting:
+        node.wishes.pop(key, None)
     _refuse(node, gone, Refusal(Code.RESERVED, "given back before it was decided"))
-    left = [wish for wish in waiting if wish not in gone]
-    if left:
-        node.wishes[key] = left
 
 
 def _is_of(wish: Wish, session_id: str) -> bool:

@@ -146,6 +146,7 @@ class Tenure:
             except JournalCut:
                 log.warning("was away for too long, loading again")
                 self._forget()
+        self.core.memory.fill()
         self._follow_configuration()
         self._forget_folded()
 

@@ -265,12 +265,14 @@ class Views:
     """All views of a node, by name and by queue. ``touched`` collects those that changed in this batch.
 
     :param now: seconds; what is scheduled for later sleeps
+    :param filled: false while a member starts: nothing enters or leaves one by one, :meth:`fill` comes at the end
     """
 
     def __init__(self, configuration: Configuration) -> None:
         self.by_id: dict[str, View] = {}
         self.by_queue: dict[str, list[View]] = {}
         self.touched: set[str] = set()
+        self.filled = True
         self.now = 0.0
         self.asleep: dict[str, Interaction] = {}
         self._times: SortedList = SortedList()
@@ -344,7 +346,7 @@ class Views:
 
     def enter(self, interaction: Interaction) -> None:
         """Adds a waiting interaction to the views whose condition it matches; before its time it sleeps."""
-        if not waits(interaction, ignore_hold=True):
+        if not self.filled or not waits(interaction, ignore_hold=True):
             return
         if interaction.scheduled_at is not None and interaction.scheduled_at > self.now:
             self.asleep[interaction.interaction_id] = interaction
@@ -356,6 +358,7 @@ class Views:
 
     def fill(self, interactions: Iterable[Interaction]) -> None:
         """As :meth:`enter` of each, into empty views; much faster, as nothing is put in its place one by one."""
+        self.filled = True
         waiting: dict[str | None, list[Interaction]] = {}
         for interaction in interactions:
             if waits(interaction, ignore_hold=True):
@@ -371,6 +374,8 @@ class Views:
 
     def leave(self, interaction: Interaction) -> None:
         """Takes an interaction out of its queue's views; call it while it still has its old values."""
+        if not self.filled:
+            return
         if self.asleep and self.asleep.pop(interaction.interaction_id, None) is not None:
             self._times.remove((interaction.scheduled_at, interaction.interaction_id))
             return

@@ -35,7 +35,7 @@ from .arrears import Arrears, Doubt
 from .calls import Call
 from .change import Change, is_unaware, may_be_same, unsettled
 from .desk import Desk
-from .gather import Answers, Asker
+from .gather import Answers, Asker, says
 from .merge import lost
 from .roster import ALREADY, EFFECTS, UNSURE, Agent, Name, Roster, State, ids, names_of
 from .route import Nodes, checked_tenant
@@ -154,7 +154,8 @@ class Agents:
 
     def _ask(self, nodes: Sequence[str], change: Change, done: Step) -> None:
         """Asks nodes for a step of a change: the speaking node, or others, whose events are echoes."""
-        asker = Asker(change.session.client, 0 if change.speaking in nodes else ECHO)
+        flags = 0 if change.speaking in nodes else ECHO
+        asker = Asker(change.session.client, flags, says=says(change.request))
         self._gather.ask(nodes, change.payload, change.deadline, partial(done, change), asker)
 
     # -- a change goes on

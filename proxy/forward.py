@@ -14,7 +14,7 @@ from broker.wire import LISTED
 
 from .calls import Call
 from .desk import Desk
-from .gather import Answers, Asker
+from .gather import Answers, Asker, says
 from .merge import MERGES, Merger, Terms, lost
 from .route import Nodes, checked_tenant, no_servers
 
@@ -201,7 +201,8 @@ class Forward:
 
     def _ask(self, call: Call, nodes: Nodes, done: Callable[[Call, float, Answers], None]) -> None:
         flags = LISTED if len(nodes) > 1 and _lists(call.request) else 0
-        self._gather.ask(nodes, call.payload, call.deadline, partial(done, call), Asker(call.session.client, flags))
+        asker = Asker(call.session.client, flags, False, says(call.request))  # hot path: by position
+        self._gather.ask(nodes, call.payload, call.deadline, partial(done, call), asker)
 
     def merged(self, call: Call, now: float, answers: Answers) -> None:
         """The nodes' answers become the reply, as the request's Merge has it."""

@@ -8,6 +8,7 @@ never from inside :meth:`Gather.ask`, so who asks need not expect to be answered
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from msgspec import Struct
 from broker.errors import Code, Refusal
 from broker.ledger import Ledger, name_in
 from broker.messages import error_payload
+from broker.messages.kinds import Request
 from broker.wire import LISTED, PackedReply
 
 from .links import Links
@@ -35,11 +37,13 @@ class Asker(NamedTuple):
 
     :param client: 0 is the proxy itself; :param flags: as in packed requests
     :param reads: the answers are read, whatever they are, by who asks; else what is no message of a node is no answer
+    :param says: how a positive answer begins, where that is known
     """
 
     client: int
     flags: int = 0
     reads: bool = False
+    says: bytes = b'{"message":"Event'
 
 
 PROXY = Asker(0)
@@ -197,7 +201,7 @@ def _answers(asker: Asker, reply: PackedReply) -> bool:
         return bool(asker.flags & LISTED) and len(rows.marks) == len(rows.interactions)
     if asker.flags & LISTED and not reply.code:
         return False
-    return reply.payload.startswith(_REFUSED if reply.code else _SAID) and reply.payload.endswith(b"}")
+    return reply.payload.startswith(_REFUSED if reply.code else asker.says) and reply.payload.endswith(b"}")
 
 
 def whole(reply: PackedReply) -> bytes:
@@ -205,4 +209,10 @@ def whole(reply: PackedReply) -> bytes:
     return reply.payload if reply.code else reply.payload[:-1] + b',"complete":true}'
 
 
-_SAID, _REFUSED = b'{"message":"Event', b'{"message":"EventError"'
+@cache
+def says(request: type[Request]) -> bytes:
+    """How the positive reply to a request begins. (That of a service may be its fault.)"""
+    return b'{"message":"%b' % request.reply.removesuffix("Response").encode()
+
+
+_REFUSED = b'{"message":"EventError"'

@@ -21,7 +21,7 @@ from broker.wire import ECHO
 
 from .calls import Call
 from .desk import Desk
-from .gather import Answers, Asker
+from .gather import Answers, Asker, says
 from .merge import lost
 from .roster import UNSURE
 from .route import Nodes, checked_tenant
@@ -61,10 +61,12 @@ class Reservations:
         others = tuple(node for node in there if node != deciding)
         if call.request is RequestCancelAgentReservation:
             self._standing.pop(_key(call), None)
-            self._gather.ask(there, call.payload, call.deadline, partial(self._given_back, call), _echo(call))
+            asker = Asker(call.session.client, ECHO, says=says(call.request))
+            self._gather.ask(there, call.payload, call.deadline, partial(self._given_back, call), asker)
         else:
             done = partial(self._decided, call, deciding, others)
-            self._gather.ask([deciding], call.payload, call.deadline, done, Asker(call.session.client))
+            asker = Asker(call.session.client, says=says(call.request))
+            self._gather.ask([deciding], call.payload, call.deadline, done, asker)
 
     def _decided(self, call: Call, deciding: str, others: Nodes, now: float, answers: Answers) -> None:
         """The deciding node has answered, or not."""

@@ -26,7 +26,7 @@ from broker.messages.services import RequestServiceUndelivered, ServiceRequest, 
 
 from .calls import Call
 from .desk import Desk
-from .gather import Answers, Asker
+from .gather import Answers, Asker, says
 from .merge import lost, several_owners
 from .route import Nodes, checked_tenant
 from .sessions import Session, Sessions
@@ -109,8 +109,8 @@ class Services:
 
     def _ask(self, call: Call, nodes: Sequence[str]) -> None:
         """Asks the first; the others are for when it has no such server."""
-        done = partial(self._answered, call, nodes)
-        self._gather.ask(nodes[:1], call.payload, call.deadline, done, Asker(call.session.client))
+        done, asker = partial(self._answered, call, nodes), Asker(call.session.client, says=says(call.request))
+        self._gather.ask(nodes[:1], call.payload, call.deadline, done, asker)
 
     def _answered(self, call: Call, nodes: Sequence[str], now: float, answers: Answers) -> None:
         reply = answers[nodes[0]]

@@ -23,7 +23,7 @@ from broker.wire import LISTED, MARKED
 from .calls import Call
 from .desk import Desk
 from .forward import Forward
-from .gather import Answers, Asker
+from .gather import Answers, Asker, says
 from .merge import Part, parts_of, whole_id
 
 FIRST = 0.75
@@ -57,7 +57,7 @@ class Snapshots:
         """A client's RequestTakeSnapshot. :raises Refusal: no node serves it, too many calls"""
         nodes = self._forward.concerned(call)
         self._calls.begin(call)
-        asker = Asker(call.session.client, MARKED if len(nodes) > 1 else 0)
+        asker = Asker(call.session.client, MARKED if len(nodes) > 1 else 0, says=says(call.request))
         self._gather.ask(nodes, call.payload, self._until(call, FIRST), partial(self._taken, call), asker)
 
     def _until(self, call: Call, share: float = 0.5) -> float:

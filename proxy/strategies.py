@@ -22,7 +22,7 @@ from broker.messages.strategies import RequestLoadStrategy, RequestUnloadStrateg
 
 from .calls import Call
 from .desk import Desk
-from .gather import Answers, Asker
+from .gather import Answers, Asker, says
 from .merge import lost
 from .roster import UNSURE
 from .route import Nodes, checked_tenant
@@ -98,7 +98,8 @@ class Strategies:
         version = self._renew(wish)
         ready = [node for node in nodes if self._links.is_ready(node)]
         done = partial(self._changed, call, wish, (version, before))
-        self._gather.ask(ready or nodes, call.payload, call.deadline, done, Asker(session.client))
+        asker = Asker(session.client, says=says(call.request))
+        self._gather.ask(ready or nodes, call.payload, call.deadline, done, asker)
 
     def _changed(self, call: Call, wish: Wish, asked: tuple[int, bytes | None], now: float, answers: Answers) -> None:
         """The nodes that were there have answered, or not."""

@@ -11,6 +11,7 @@ from broker.client import Client
 from broker.errors import Code
 from broker.messages.explaining import RequestExplainInteraction
 from broker.messages.kinds import ClientType
+from broker.messages.objects import QUEUED
 from broker.messages.queues import RequestGetViewPosition
 
 from .interactions import as_time, state_of
@@ -70,7 +71,7 @@ def _print(explained: dict[str, Any]) -> None:
     for wait in explained["waits"]:
         click.echo(f"  {wait['text']}{_times(wait)}")
     for view in explained["views"]:
-        _print_view(view)
+        _print_view(view, waits=interaction.get("interaction_state", 0) == QUEUED)
 
 
 def _times(wait: dict[str, Any]) -> str:
@@ -78,9 +79,9 @@ def _times(wait: dict[str, Any]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _print_view(view: dict[str, Any]) -> None:
+def _print_view(view: dict[str, Any], waits: bool) -> None:
     condition = f"where {view['condition']}" if view["condition"] else "all of the queue"
-    click.echo(f"\n{view['view_id']}: {condition}, by {view['order']}\n  {_standing(view)}")
+    click.echo(f"\n{view['view_id']}: {condition}, by {view['order']}\n  {_standing(view, waits)}")
     if view["terms"]:
         made = table("", ("term", "value", "truth"))
         for term in view["terms"]:
@@ -96,11 +97,13 @@ def _value(term: dict[str, Any]) -> str:
     return "null" if value is None else as_time(value) if name.endswith("_at") else cell(value)
 
 
-def _standing(view: dict[str, Any]) -> str:
+def _standing(view: dict[str, Any], waits: bool) -> str:
+    """Where it stands in a view. :param waits: nobody has it"""
     if not view["matches"]:
         return "not in it: the condition is not true of it"
     if view["position"] is None:
-        return "its condition is true of it, but pulls do not see it now"
+        hidden = "pulls do not see it now" if waits else "it does not wait"
+        return f"its condition is true of it, but {hidden}"
     where = f"number {view['position']} of {view['depth']} at its node"
     if view["segment"] is not None:
         where = f"number {view['position']} of the segment {view['segment']} at its node, {view['depth']} in all"

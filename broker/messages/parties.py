@@ -53,6 +53,7 @@ class OfferRequest(InteractionRequest):
         Code.REJECTED,
         Code.EXPIRED,
         Code.WRONG_STATE,
+        Code.IN_PROGRESS,
     )
 
     visibility_mode: VisibilityMode = 0
@@ -88,6 +89,7 @@ class RequestIntrude(InteractionRequest):
         Code.REJECTED,
         Code.EXPIRED,
         Code.WRONG_STATE,
+        Code.IN_PROGRESS,
     )
     senders: ClassVar[frozenset[ClientType]] = AGENTS
     causes: ClassVar[tuple[str, ...]] = (

@@ -38,7 +38,7 @@ class RequestReserveAgent(ReservationRequest):
     """
 
     deferred: ClassVar[bool] = True
-    refuses: ClassVar[tuple[Code, ...]] = (Code.BAD_TARGET, Code.CAPACITY_FULL, Code.RESERVED)
+    refuses: ClassVar[tuple[Code, ...]] = (Code.BAD_TARGET, Code.CAPACITY_FULL, Code.RESERVED, Code.IN_PROGRESS)
     reply: ClassVar[str] = "EventAgentReserved"
     example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "agent_id": "VICKY", "media_type": "voice", "priority": 3}
 

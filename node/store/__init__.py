@@ -163,6 +163,12 @@ class Locked(StoreFailure):
     remedy = "end the process that holds the lock"
 
 
+class Altered(StoreFailure):
+    """The tables do not take what a node writes: somebody has put an index, a trigger or a view of his own there."""
+
+    remedy = "look at what was added to the tables, and remove it"
+
+
 class Refused(StoreFailure):
     """Trying again is of no use: an operator has to look at this database."""
 

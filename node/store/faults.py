@@ -5,7 +5,7 @@ from __future__ import annotations
 import apsw
 import msgspec
 
-from . import Corrupt, DiskFailure, DiskFull, Locked, StoreFailure
+from . import Altered, Corrupt, DiskFailure, DiskFull, Locked, StoreFailure
 from .writer import describe, writer
 
 _KINDS: tuple[tuple[tuple[type[apsw.Error], ...], type[StoreFailure], str], ...] = (
@@ -16,6 +16,7 @@ _KINDS: tuple[tuple[tuple[type[apsw.Error], ...], type[StoreFailure], str], ...]
         DiskFailure,
         "cannot be read or written",
     ),
+    ((apsw.ConstraintError, apsw.SQLError), Altered, "its tables refuse it"),
 )
 
 

@@ -37,8 +37,18 @@ def _tables(plain: Plain, core: NodeCore) -> dict[str, tuple[Any, Any]]:
     memory = core.memory
     return {
         "agents": (
-            {row.key: (row.media, row.donot_disturb, len(row.sessions)) for row in memory.agents.rows.values()},
-            {one.key: (one.media, one.donot_disturb, len(one.clients)) for one in plain.agents.values()},
+            {
+                row.key: (row.media, row.donot_disturb, len(row.sessions), bool(row.vanished_us), set(row.seats))
+                for row in memory.agents.rows.values()
+            },
+            {
+                one.key: (one.media, one.donot_disturb, len(one.clients) or 1, bool(one.vanished), one.seats)
+                for one in plain.agents.values()
+            },
+        ),
+        "reservations": (
+            {key: row.session_id for key, row in memory.reservations.rows.items()},
+            {key: one.session for key, one in plain.reserved.items()},
         ),
         "invitations": (
             {row.ticket_id: (row.interaction_id, row.agent) for row in memory.invitations.rows.values()},

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from broker.errors import Code
-from tests.model import engines, servers
+from tests.model import engines, reservations, servers
 from tests.model.plain import Plain
 from tests.model.things import Holding, Item, Pull
-from tests.model.world import ROUTING_S, SNAPSHOT_S
+from tests.model.world import LOGIN_SESSION_S, ROUTING_S, SNAPSHOT_S
 
 Due = tuple[float, Callable[[], None]]
 NEVER = float("inf")
@@ -33,6 +33,7 @@ def _dues(plain: Plain) -> Iterator[Due]:
         yield pull.due, lambda pull=pull: _hold_over(plain, pull)
     for service in plain.services.values():
         yield service.due, lambda service=service: servers.expire(plain, service)
+    yield from _of_agents(plain)
     for snapshot in plain.snapshots.values():
         since = max(snapshot.used, plain.active_since)
         yield since + SNAPSHOT_S, lambda snapshot=snapshot: plain.drop(snapshot)
@@ -42,6 +43,19 @@ def _dues(plain: Plain) -> Iterator[Due]:
         at = engines.next_at(plain, load)
         if at > plain.now:
             yield at, lambda: None  # it is sent something, if there is anything
+
+
+def _of_agents(plain: Plain) -> Iterator[Due]:
+    for agent in plain.agents.values():
+        if agent.vanished is not None:
+            yield agent.vanished[1] + LOGIN_SESSION_S, lambda agent=agent: plain.log_out(agent)
+    for key, at in plain.decisions.items():
+        yield at, lambda key=key: reservations.decide(plain, key)
+    for key, standing in plain.reserved.items():
+        yield standing.until, lambda key=key: reservations.release(plain, key)
+    for key, wishes in plain.wishes.items():
+        for wish in wishes:
+            yield wish.until, lambda key=key, wish=wish: plain.unwish(key, wish, Code.RESERVED)
 
 
 def _of_item(plain: Plain, item: Item) -> Iterator[Due]:

@@ -24,10 +24,13 @@ from tests.model.things import (
     Kept,
     Load,
     Pull,
+    Reservation,
     Server,
     Service,
     Snapshot,
     Topic,
+    Watched,
+    Wish,
 )
 from tests.model.world import BACKING, COMPLETED, DISABLED, GROUPS, OWNERS, WORLD
 
@@ -63,18 +66,27 @@ class Plain:
         self.told: set[tuple[str, Bin]] = set()
         self.topics: set[Topic] = set()
         self.pulls: list[Pull] = []
-        self.heads: dict[str, Document] = {}
+        self.heads: dict[str, Watched] = {}
         self.loads: dict[tuple[str, str], Load] = {}
         self.paces: dict[tuple[str, str | None], Pace] = {}
         """Of engines' sessions, and of configured strategies at these."""
         self.orphans: list[tuple[str, int]] = []
         self.servers: dict[str, Server] = {}
         self.services: dict[str, Service] = {}
+        self.freed: list[str] = []
+        """Agents whose reservation has ended with its engine."""
         self.unserved: list[tuple[str, str, bool]] = []
+        self.agent_loads: dict[str, Document] = {}
+        """What the proxy was told last of agents, by their keys."""
+        self.reserved: dict[str, Reservation] = {}
+        self.wishes: dict[str, list[Wish]] = {}
+        self.decisions: dict[str, float] = {}
+        """Reservations, requests for them, and when the first of these are decided on; by agents' keys."""
         self.late: dict[int, Document] = {}
         self.said: list[Document] = []
         """All reporting events."""
         self.kept: list[Kept] = []
+        self.logins = 0
         self._versions = count(1)
 
     # -- finding things
@@ -140,6 +152,7 @@ class Plain:
             or any(load.session == client.session for load in self.loads.values())
             or any(service.server == client.session for service in self.services.values())
             or bool(self.held_by(client.session))
+            or any(one.vanished and one.vanished[0] == client.session for one in self.agents.values())
         )
 
     # -- what happens to items
@@ -254,14 +267,28 @@ class Plain:
 
     # -- who goes
 
-    def log_out(self, agent: Agent) -> None:
-        """An agent goes; its invitations end first."""
+    def let_go(self, agent: Agent) -> None:
+        """All that an agent had or was offered; invitations end first."""
         for invitation in sorted(self.invitations.values(), key=lambda one: one.ticket):
             if invitation.agent == agent.key and invitation.ticket in self.invitations:
                 self.end(invitation, Code.BAD_TARGET)
         for item in sorted(self.held_by(agent.key), key=lambda item: item.ident):
             self.leave(item, agent.key)
+
+    def log_out(self, agent: Agent) -> None:
+        """An agent goes; nobody can have it to itself any more."""
+        self.let_go(agent)
         del self.agents[agent.key]
+        self.reserved.pop(agent.key, None)
+        for wish in list(self.wishes.get(agent.key, [])):
+            self.unwish(agent.key, wish, Code.NOT_LOGGED_IN)
+
+    def vanish(self, agent: Agent, session: str) -> None:
+        """An agent's last client is not there any more: the agent stays, ready for nothing."""
+        self.let_go(agent)
+        for name in [name for name, ready in agent.media.items() if ready]:
+            agent.media[name], agent.reasons[name] = 0, {"reason_system_name": "ConnectionLost"}
+        agent.vanished = session, self.now
 
     def abandon(self, session: str, strategy: str | None = None) -> None:
         """What an engine holds, of one strategy or at all, is taken from it."""
@@ -269,18 +296,21 @@ class Plain:
         tokens = [(item.ident, item.holding.token) for item in held if item.holding and item.holding.token]
         self.orphans += sorted(tokens, key=lambda one: one[1])
 
-    def end_session(self, client: Client) -> None:
-        """A client goes, with all that it had."""
+    def end_session(self, client: Client, *, vanished: bool = False) -> None:
+        """A client goes, with all that it had. :param vanished: without a word"""
         session = client.session
         client.here = False
         self.pulls = [pull for pull in self.pulls if pull.client != client.name]
         for agent in list(self.agents.values()):
             if client.name in agent.clients:
                 agent.clients.remove(client.name)
-                if not agent.clients:
+                if not agent.clients and vanished:
+                    self.vanish(agent, session)
+                elif not agent.clients:
                     self.log_out(agent)
         self.loads = {key: load for key, load in self.loads.items() if load.session != session}
         self.paces = {key: pace for key, pace in self.paces.items() if key[0] != session}
+        self.wanted_no_more(session)
         self.abandon(session)
         self.told = {one for one in self.told if one[0] != session}
         self.leave_server(session, got=True)
@@ -292,6 +322,27 @@ class Plain:
             if item.lock is not None and item.lock[0] == session:
                 item.lock = None
         del self.clients[client.name]
+
+    def returns_agent(self, client: Client) -> None:
+        """A client that is not the proxy's is back with its session, and its agent with it."""
+        for agent in self.agents.values():
+            if agent.vanished and agent.vanished[0] == client.session and not client.proxied:
+                agent.vanished, agent.clients = None, [client.name]
+
+    def wanted_no_more(self, session: str) -> None:
+        """An engine's reservations end with it."""
+        for key in [*self.wishes]:
+            for wish in [wish for wish in self.wishes[key] if wish.session == session]:
+                self.unwish(key, wish, Code.RESERVED)
+        self.freed += [key for key, standing in self.reserved.items() if standing.session == session]
+
+    def unwish(self, key: str, wish: Wish, *codes: Code) -> None:
+        """A request for an agent comes to nothing. Where it was the only one, the next begins to be collected anew."""
+        self.wishes[key].remove(wish)
+        if not self.wishes[key]:
+            self.decisions.pop(key, None)
+        self.answer(wish.ref, {"message": "EventError", "code": {int(code) for code in codes}})
+        self.keep(wish.request, None)
 
     def leave_server(self, key: str, *, got: bool, only: list[str] | None = None) -> None:
         """An ESP server is gone. :param only: of its requests these; None: all. :param got: it may have got them"""
@@ -314,6 +365,13 @@ class Plain:
         self.pulls.clear()
         self.late.clear()
         self.heads.clear()
+        self.agent_loads.clear()
+        self.decisions.clear()
+        for wish in [wish for wishes in self.wishes.values() for wish in wishes]:
+            self.keep(wish.request, None)
+        self.wishes.clear()
+        for agent in self.agents.values():
+            agent.elsewhere = None
         self.servers.clear()
         for waiting in (*self.invitations.values(), *self.services.values()):
             waiting.ref = waiting.ref if waiting.ref in resent else None

@@ -10,6 +10,7 @@ from typing import Any
 
 from broker.errors import Code
 from broker.messages import REQUESTS
+from broker.messages.kinds import ClientType
 from tests.model import dues, engines, servers, turns
 from tests.model.asked import Asked
 from tests.model.author import Author
@@ -17,8 +18,9 @@ from tests.model.differences import differences
 from tests.model.plain import Plain, Wrong
 from tests.model.requests import services
 from tests.model.requests.catalogue import DRAWN, OFTEN, SELDOM, likely
+from tests.model.requests.proxies import OF_CLIENTS
 from tests.model.served import Served, Turn
-from tests.model.things import Client, Document, Kept, Server
+from tests.model.things import Client, Document, Invitation, Kept, Server, Service, Wish
 from tests.model.told import Told
 from tests.model.world import AGENTS, CLIENTS, DEDUP_S, LISTED, MEDIA, PROXY, START, WORLDS
 
@@ -26,9 +28,10 @@ TICK_S = 0.01
 """Between two requests, so that no two things are due at the same time."""
 HAIR_S = 0.0001
 """How much later than something is due it is looked at: times are rounded on their way through the database."""
-READY = dict.fromkeys(MEDIA, 1)
+READY = {"desk1": dict.fromkeys(MEDIA, 1), "desk2": dict.fromkeys(MEDIA, 1), "desk3": {"voice": 1, "email": 1}}
 CHANGES_ALWAYS = frozenset({"RequestSubmit", "RequestPlaceInQueue", "RequestStopProcessing", "RequestHold"})
 """What always changes something when it is acked, so that its reply is kept."""
+OF_PROXIES = frozenset(name for name, kind in REQUESTS.items() if kind.senders == {ClientType.PROXY})
 KEPT_FOR_LONG_S = 10 * DEDUP_S
 
 
@@ -47,24 +50,26 @@ class Play:
             self._register(name)
         for name, (agent_id, place_id) in AGENTS.items():
             place = {"place_id": place_id} if place_id else {}
-            login = {"message": "RequestAgentLogin", "tenant_id": 101, "agent_id": agent_id, "media_list": READY}
+            login = {"message": "RequestAgentLogin", "tenant_id": 101, "agent_id": agent_id, "media_list": READY[name]}
             self._ask(self.plain.clients[name], login | place)
 
     # -- clients come and go
 
-    def _register(self, name: str) -> None:
-        """A client comes, with nothing; a proxy names its sessions."""
+    def _register(self, name: str, session: str = "") -> None:
+        """A client comes, with nothing, or perhaps still with a session; a proxy names its sessions."""
         kind, number = CLIENTS[name], 0
         if kind.proxied:
             number = next(self._numbers)
         source = (PROXY.encode() if kind.proxied else name.encode(), number)
-        client = Client(name, kind.client_type, source, f"{PROXY}.{number}" if kind.proxied or name == PROXY else "")
+        client = Client(
+            name, kind.client_type, source, f"{PROXY}.{number}" if kind.proxied or name == PROXY else session
+        )
         self._introduce(client)
 
     def _introduce(self, client: Client) -> None:
         """A client registers, with its session if it has one."""
         kind, known = CLIENTS[client.name], client.session
-        needed = client.name in self.plain.clients and self.plain.needs(client)
+        needed = bool(known) and self.plain.needs(client)
         request = {
             "message": "RequestRegisterClient",
             "client_name": client.name,
@@ -81,6 +86,7 @@ class Play:
         if needed and client.session != known:
             raise Wrong(f"{client} has lost what it had in {known}")
         self.plain.clients[client.name] = client
+        self.plain.returns_agent(client)
         engines.repeated(self.plain, client.session, turn)
         if kind.client_type == "ESPServer":
             server = Server(client.session, client.name, kind.application_type, kind.services)
@@ -98,11 +104,11 @@ class Play:
             self._ask(client, self._request(chance, client, name))
         else:
             turn = self.served.happens("lost", client.source[0])
-            self.plain.end_session(client)
+            self.plain.end_session(client, vanished=True)
             self._settle(turn)
         if client.name not in self.plain.clients:
             self.served.forget(client.source)
-            self._register(client.name)
+            self._register(client.name, client.session if chance.random() < 0.5 else "")
 
     def _clients(self) -> list[Client]:
         """All but the proxy itself."""
@@ -113,12 +119,13 @@ class Play:
     def ask(self, chance: Random) -> None:
         """Somebody asks for something."""
         name = chance.choice([*OFTEN, *sorted(DRAWN.keys() - SELDOM)])
-        allowed = [one for one in self._clients() if one.kind in REQUESTS[name].senders]
-        anyone = chance.random() < 0.03 or not allowed
-        client = chance.choice(allowed if not anyone else self._clients())
-        if not allowed and (client.proxied or chance.random() < 0.9):
-            client = self.plain.clients[PROXY]  # it does not pass on what is between it and the node
-        self._write(chance, client, name)
+        if chance.random() < 0.03:
+            allowed = self._clients()
+        elif name in OF_CLIENTS:
+            allowed = [one for one in self._clients() if one.proxied and one.kind in OF_CLIENTS[name]]
+        else:
+            allowed = [one for one in self._clients() if one.kind in REQUESTS[name].senders]
+        self._write(chance, chance.choice(allowed or [self.plain.clients[PROXY]]), name)
 
     def go_on(self, chance: Random) -> None:
         """Somebody goes on with what it has, or answers what it was offered; if nobody has, something is brought in."""
@@ -145,7 +152,7 @@ class Play:
         asked = Asked(plain, client, request, turn, turn.reply())
         if name != "RequestPing":
             client.asked = plain.now
-        if client.kind in REQUESTS[name].senders or client.kind == "Proxy":
+        if client.kind in REQUESTS[name].senders or client.kind == "Proxy" or (client.proxied and name in OF_PROXIES):
             DRAWN[name].judge(asked)
         else:
             asked.verdict({Code.ACCESS_DENIED})
@@ -194,10 +201,15 @@ class Play:
         if reply is not None:
             raise Wrong(f"{kept} is not answered yet, and was answered with {reply}")
         assert turn.ref is not None
-        for waiting in (*self.plain.invitations.values(), *self.plain.services.values()):
+        for waiting in self._waiting():
             if waiting.request is kept.request:
                 self.plain.answer(waiting.ref, {"message": "EventError", "code": int(Code.IN_PROGRESS)})
                 waiting.ref = kept.ref = turn.ref
+
+    def _waiting(self) -> list[Invitation | Service | Wish]:
+        """What keeps somebody waiting for a reply."""
+        wishes = [wish for wishes in self.plain.wishes.values() for wish in wishes]
+        return [*self.plain.invitations.values(), *self.plain.services.values(), *wishes]
 
     # -- time
 
@@ -310,7 +322,7 @@ class Play:
     def _ask_again(self, ref: int, source: tuple[bytes, int], request: Document, lost: Document | None) -> None:
         """The proxy sends a request again: it goes on waiting, or has the reply that is kept, or is done only now."""
         turn = self.served.ask(source, request, ref)
-        waits = any(one.ref == ref for one in (*self.plain.invitations.values(), *self.plain.services.values()))
+        waits = any(one.ref == ref for one in self._waiting())
         client = self.plain.at(source)
         assert client is not None
         if not waits and lost is None:

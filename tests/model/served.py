@@ -104,6 +104,7 @@ class Served:
             for row in rows:
                 self.core.apply(row.us, row.changes, row.events)
                 self.core.rev = row.rev
+        self.core.memory.fill()
         self.core.activate(self.now, self._epoch, "test")
         return self._batch()
 

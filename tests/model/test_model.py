@@ -22,14 +22,6 @@ WALKS = int(os.environ.get("IXN_MODEL_WALKS", "40"))
 STEPS = 400
 LEFT_OUT = {
     "RequestRegisterClient": "every client begins with it, and comes back with it after a crash",
-    "RequestSnapshotOrder": "a proxy's own",
-    "RequestArrangeSnapshot": "a proxy's own",
-    "RequestGetLedger": "what was dropped is no state",
-    "RequestReserveAgent": "not modelled: tests/node/test_reservations.py",
-    "RequestCancelAgentReservation": "not modelled: tests/node/test_reservations.py",
-    "RequestAgentLoad": "a proxy's own",
-    "RequestAlignAgent": "a proxy's own",
-    "RequestRecall": "a proxy's own",
 }
 """Requests that are not drawn, and why."""
 CHANCES = st.randoms(use_true_random=True)

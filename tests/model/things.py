@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from broker.rates import Pace
 
@@ -46,10 +46,32 @@ class Agent:
     donot_disturb: bool = False
     reasons: dict[str, Any] = field(default_factory=dict)
     reason: Any = None
+    seats: set[str] = field(default_factory=set)
+    login: int = 0
+    vanished: tuple[str, float] | None = None
+    elsewhere: dict[str, list[int]] | None = None
 
     @property
     def key(self) -> str:
         return f"101/{self.agent_id}@{self.place_id or ''}"
+
+
+@dataclass
+class Reservation:
+    """A routing engine has an agent to itself."""
+
+    session: str
+    until: float
+
+
+@dataclass
+class Wish:
+    """A request for an agent that is not decided on. :param until: when it has waited for too long"""
+
+    session: str
+    request: Document
+    ref: int
+    until: float
 
 
 @dataclass
@@ -142,12 +164,13 @@ class Invitation:
 
 @dataclass
 class Pin:
-    """An item as a snapshot has it."""
+    """An item as a snapshot has it. :param place: where it stands there"""
 
     ident: str
     version: int
     state: int
     workbin: Bin | None
+    place: int
 
 
 @dataclass
@@ -158,6 +181,13 @@ class Snapshot:
     session: str
     pins: list[Pin]
     used: float
+
+
+class Watched(NamedTuple):
+    """A view that the proxy watches. :param keys: how many of the first ones it wants to know; :param told: the last"""
+
+    keys: int
+    told: Document
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.model import engines, servers, topics
+from tests.model import capacity, engines, reservations, servers, topics
 from tests.model.plain import Plain, Wrong
 from tests.model.served import Said, Turn
 from tests.model.things import Document, Item
@@ -10,6 +10,9 @@ from tests.model.things import Document, Item
 
 def settle(plain: Plain, turn: Turn) -> None:
     """:raises Wrong: it said what it should not have, or has not said what it should"""
+    for key in plain.freed:
+        reservations.release(plain, key)
+    plain.freed.clear()
     engines.pass_on(plain, turn)
     servers.go_on(plain, turn)
     topics.judge(plain, turn)
@@ -19,10 +22,14 @@ def settle(plain: Plain, turn: Turn) -> None:
         elif said.document["message"] == "EventRouteRequest":
             engines.pushed(plain, said)
         elif said.document["message"] == "EventViewHead":
-            plain.heads[said.document["view_id"]] = said.document
-    for complaint in (_unanswered(plain), engines.waits_in_vain(plain), _pull_waits(plain), _head_untold(plain)):
-        if complaint:
-            raise Wrong(complaint)
+            watched = plain.heads[said.document["view_id"]]
+            plain.heads[said.document["view_id"]] = watched._replace(told=said.document)
+        elif said.document["message"] == "EventAgentLoad":
+            key = f"101/{said.document.get('agent_id', '')}@{said.document.get('place_id', '')}"
+            plain.agent_loads[key] = said.document.get("load", {})
+    complaints = [judge(plain) for judge in JUDGES]
+    if any(complaints):
+        raise Wrong("; ".join(filter(None, complaints)))
 
 
 def _late(plain: Plain, said: Said) -> None:
@@ -39,8 +46,10 @@ def _late(plain: Plain, said: Said) -> None:
 
 
 def fits(reply: Document, due: Document) -> bool:
-    """Whether a reply has what it has to have."""
-    return all(reply.get(name) == value for name, value in due.items())
+    """Whether a reply has what it has to have; where several values would do, one of them."""
+    return all(
+        reply.get(name) in value if isinstance(value, set) else reply.get(name) == value for name, value in due.items()
+    )
 
 
 def _served(plain: Plain, said: Said) -> None:
@@ -83,16 +92,22 @@ def _pull_waits(plain: Plain) -> str | None:
 
 
 def _head_untold(plain: Plain) -> str | None:
-    for view, told in plain.heads.items():
-        due = [_head(plain, view, ignore_hold=False), _head(plain, view, ignore_hold=True)]
-        head, any_head = told.get("head"), told.get("any_head") or told.get("head")
-        if head not in due[0] or any_head not in due[1]:
-            return f"the proxy was told {told}, and {view} has {due}"
+    for view, (reach, told) in plain.heads.items():
+        known = plain.world.views[view]
+        live, every = ([known.key(item) for item in plain.waiting(view, ignore_hold=hold)] for hold in (False, True))
+        line = [told["head"], *told.get("next", [])] if told.get("head") else []
+        right = line[1:] == [] and _may_be_first(line, live) if known.divided else line == live[:reach]
+        any_head = told.get("any_head") or told.get("head")
+        right &= _may_be_first([any_head] if any_head else [], every if known.divided else every[:1])
+        if not right or (line and (told["depth"] > len(line)) != (len(live) > len(line))):
+            return f"the proxy was told {told}, and {view} has {live}, with what is on hold {every}"
     return None
 
 
-def _head(plain: Plain, view: str, *, ignore_hold: bool) -> list[list[object] | None]:
-    """What may be told as the head of a view."""
-    known = plain.world.views[view]
-    keys = [known.key(item) for item in plain.waiting(view, ignore_hold=ignore_hold)]
-    return [*keys[: None if known.divided else 1]] or [None]
+def _may_be_first(line: list[list[object]], keys: list[list[object]]) -> bool:
+    """Whether the head that was told is one of these; none, when there are none."""
+    return line[0] in keys if line else not keys
+
+
+JUDGES = (_unanswered, engines.waits_in_vain, _pull_waits, _head_untold, capacity.untold)
+"""What has to be true whenever all is said; each complains in words."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from broker.config.objects import Addresses, Configuration, RoutingEngine, Strategy, View
+from broker.config.objects import Addresses, Agent, Configuration, RoutingEngine, Strategy, View
 from tests.node.conftest import make_configuration
 
 START = 1_790_000_000.0
 SETTINGS: dict[str, Any] = {
-    "login_session_timeout": 0,
+    "login_session_timeout": 1,
     "keepalive_interval": 3600.0,
     "delivering_timeout": 30.0,
     "default_max_submitted_per_router": 4,
@@ -21,9 +21,13 @@ SETTINGS: dict[str, Any] = {
 PULL_HOLD_S = 10.0
 DEDUP_S = 300.0
 ESP_S = 30.0
+LOGIN_SESSION_S = SETTINGS["login_session_timeout"] * 60.0
+COLLECTION_S = 100 * 0.001
+RESERVATION_S = 10_000 * 0.001
 SNAPSHOT_S = SETTINGS["snapshot_timeout"]
 ROUTING_S = SETTINGS["routing_timeout"] * 60.0
 
+GROUPS = {"Support": ("VICKY", "ANAT")}
 MOST_PER_ENGINE = SETTINGS["default_max_submitted_per_router"]
 BACKUP = Addresses(requests="tcp://127.0.0.1:4", events="tcp://127.0.0.1:5")
 
@@ -58,19 +62,34 @@ class Shown(NamedTuple):
 
 @dataclass
 class World:
-    """What a configuration says. :param paused: queues that are paused from the start"""
+    """What a configuration says.
+
+    :param paused: queues that are paused from the start
+    :param capacity: by agent, or by ``everybody`` or ``Support`` (its group): how many items of a media type
+    :param waits_for_agents: who wants to reserve an agent that is reserved waits for it, and is not refused
+    """
 
     views: dict[str, Shown]
     queues: tuple[str, ...] = ("Inbound", "Done", "Kept", "Fair", "Off", "Closed", "Later")
     paused: frozenset[str] = frozenset({"Later"})
     strategies: dict[str, Strategy] = field(default_factory=dict)
     engines: dict[str, RoutingEngine] = field(default_factory=dict)
+    capacity: dict[str, dict[str, int]] = field(default_factory=dict)
+    licences: dict[str, int] = field(default_factory=lambda: {"ics_multi_media_agent_seat": 3, "ics_chat_seat": 2})
+    waits_for_agents: bool = False
 
     def most_of(self, engine: str) -> int:
         """How many items a routing engine may have, over all strategies."""
         known = self.engines.get(engine)
         most = known.max_submitted_interactions if known else None
         return MOST_PER_ENGINE if most is None else most
+
+    def limits_of(self, agent_id: str) -> dict[str, int]:
+        """How many items of which media types an agent may have: its own, else its group's, else everybody's."""
+        limits = dict(self.capacity.get("everybody", {}))
+        if agent_id in GROUPS["Support"]:
+            limits |= self.capacity.get("Support", {})
+        return limits | self.capacity.get(agent_id, {})
 
     def configuration(self) -> Configuration:
         """The configuration that node tests have, with what is this world's own."""
@@ -81,6 +100,13 @@ class World:
         made.queues = {name: queue for name, queue in made.queues.items() if name in (*self.queues, "Shop")}
         for name, queue in made.queues.items():
             queue.paused = name in self.paused
+        made.nodes["n1"].licenses = dict(self.licences)
+        made.nodes["n1"].agent_reservation.reject_subsequent_request = not self.waits_for_agents
+        for media in made.tenants[101].media_types.items():
+            media[1].capacity = self.capacity.get("everybody", {}).get(media[0])
+        made.agent_groups["Support"].capacity = self.capacity.get("Support", {})
+        own = {name: limits for name, limits in self.capacity.items() if name not in ("everybody", "Support")}
+        made.agents = {name: Agent(capacity=limits) for name, limits in own.items()}
         made.strategies.update(self.strategies)
         made.routing_engines.update(self.engines)
         return made
@@ -101,6 +127,7 @@ WORLD = World(
         "Slow": Strategy(views=["Done/all", "Inbound/urgent"], max_submission_rate="10/minute"),
     },
     engines={"engine2": RoutingEngine(max_submitted_interactions=2, max_submission_rate="2/second")},
+    capacity={"everybody": {"email": 2}, "Support": {"voice": 2, "email": 3}, "VICKY": {"voice": 1}},
 )
 """As it is in the beginning."""
 
@@ -117,6 +144,9 @@ OTHER = World(
         "Slow": Strategy(views=["Done/all"], max_submission_rate="1/second"),
     },
     engines={"engine1": RoutingEngine(max_submitted_interactions=1)},
+    capacity={"ZOHAR": {"voice": 2, "chat": 0}},
+    licences={"ics_multi_media_agent_seat": 2},
+    waits_for_agents=True,
 )
 """Other orders, conditions, limits."""
 
@@ -138,7 +168,6 @@ IN_BINS = {
 """The orders of workbins."""
 BACKING = {"Drafts": "Kept"}
 OWNERS = {"Drafts": "agent_id", "Notes": "agent_id", "Team": "agent_group", "Desk": "place_id"}
-GROUPS = {"Support": ("VICKY", "ANAT")}
 DISABLED = frozenset({"Off"})
 QUEUES = WORLD.queues
 COMPLETED = frozenset({"Closed"})

@@ -41,11 +41,17 @@ class Member:
         self.commit()
 
     def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The reply to a message that is a batch of its own, a second after the last one."""
         self.now += 1
-        self.tenure.core.receive(self.now, (b"c", 0), b"1", json.dumps(message).encode())
-        return self.commit()
+        self.say(message)
+        return self.commit()[0]
 
-    def commit(self) -> dict[str, Any]:
+    def say(self, message: dict[str, Any], peer: bytes = b"c") -> None:
+        """A message of the batch."""
+        self.tenure.core.receive(self.now, (peer, 0), b"1", json.dumps(message).encode())
+
+    def commit(self) -> list[dict[str, Any]]:
+        """Closes the batch. :returns: its replies"""
         core = self.tenure.core
         batch = core.take(self.now)
         if batch.changes or batch.events.events:
@@ -53,7 +59,7 @@ class Member:
                 Row(core.rev + 1, core.epoch, batch.us, encode_changes(batch.changes), pack(batch.events))
             )
             core.rev += 1
-        return json.loads(batch.replies[0][2]) if batch.replies else {}
+        return [json.loads(reply[2]) for reply in batch.replies]
 
     def register(self) -> None:
         hello = {"message": "RequestRegisterClient", "client_name": "mail", "client_type": "MediaServer"}

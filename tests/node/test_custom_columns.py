@@ -18,7 +18,7 @@ from broker.config.objects import CustomProperty
 from broker.messages.objects import Interaction
 from node import reconfiguration
 from node.pair import Event
-from node.store import Fold, Holder, open_store
+from node.store import Altered, Fold, Holder, open_store
 from node.store.columns import COLUMNS
 from tests.broker.samples import CUSTOM, interactions
 from tests.node.conftest import make_configuration
@@ -265,6 +265,47 @@ def test_what_an_operator_does_to_columns(path: str, make: Make) -> None:
     assert asked(path, "SELECT count(*), count(class) FROM interactions INDEXED BY by_segment WHERE segment = 'b'") == [
         (2, 0)
     ]
+
+
+@pytest.mark.parametrize(
+    ("made", "unmade"),
+    [
+        ("CREATE UNIQUE INDEX own ON interactions (segment)", "DROP INDEX own"),
+        ("CREATE TRIGGER own AFTER INSERT ON interactions BEGIN INSERT INTO gone VALUES (1); END", "DROP TRIGGER own"),
+    ],
+    ids=["unique index", "trigger"],
+)
+def test_what_an_operator_must_not_do(path: str, make: Make, made: str, unmade: str) -> None:
+    """Given an operator's own index or trigger that does not let the node write a row; when folded; then it is a
+    failure of the database and no end of the process, requests are served, and it goes on when that is gone."""
+    first = make("primary", STRING)
+    submit(first, "a")
+    first.fold()
+    first.end()
+    with Tool(path) as operator:
+        operator.execute(made)
+    second = make("backup", STRING)
+    submit(second, "a")
+    with pytest.raises(Altered, match="its tables refuse it"):
+        second.fold()
+    submit(second, "b")
+    with Tool(path) as operator:
+        operator.execute(unmade)
+    for _ in range(2):  # the round that could not be written, and the next one
+        second.fold()
+    assert asked(path, VALUES) == ["a", "a", "b"]
+
+
+def test_a_column_with_an_index_takes_another_type(path: str, make: Make) -> None:
+    """Given an operator's index on a column; when the column's type changes; then the index stays with the old one."""
+    first = make("primary", STRING)
+    submit(first, "a")
+    first.fold()
+    first.end()
+    with Tool(path) as operator:
+        operator.execute("CREATE INDEX own ON interactions (segment)")
+    make("backup", NUMBER).fold()
+    assert asked(path, "SELECT name FROM pragma_index_info('own')") == ["segment_2"]
 
 
 def test_a_word_of_sql_may_be_the_name_of_a_column(path: str, make: Make) -> None:

@@ -48,13 +48,13 @@ def interactions(draw: st.DrawFn) -> list[Interaction]:
 
 
 def shape(view: View) -> dict[str, Any]:
-    """All that a view has; its segments in the order of their turns."""
+    """All that a view has; whose turn it is says no table."""
     return {
         "of": view.of,
         "held": view.held_ids,
         "segment": view.segment_of,
-        "live": [(segment, list(keys)) for segment, keys in view.live.by_value.items()],
-        "ignoring holds": [(segment, list(keys)) for segment, keys in view.held.by_value.items()],
+        "live": {segment: list(keys) for segment, keys in view.live.by_value.items()},
+        "ignoring holds": {segment: list(keys) for segment, keys in view.held.by_value.items()},
     }
 
 
@@ -64,26 +64,61 @@ def contents(memory: Memory) -> dict[str, Any]:
     return {
         "interactions": memory.interactions,
         "views": {name: shape(view) for name, view in views.by_id.items()},
-        "touched": views.touched,
         "asleep": (views.asleep, list(views._times)),
         "counts": {queue: counts for queue, counts in memory.queue_counts.items() if any(counts)},
         "external": memory.by_external_id,
-        "workbins": {where: list(ids) for where, ids in memory.contents.ids.items()},
+        "workbins": memory.contents.ids,
         "workbin views": {where: shape(view) for where, view in memory.contents.views.items()},
         "counters": memory.counters,
     }
 
 
-@given(interactions())
-def test_a_start_builds_what_one_by_one_would(those: list[Interaction]) -> None:
-    """Given interactions in any state; when loaded at once; then memory and indexes are as if each had come alone."""
-    one_by_one, at_once = Memory(CONFIGURATION), Memory(CONFIGURATION)
-    one_by_one.views.now = at_once.views.now = NOW
+@given(interactions(), st.data())
+def test_a_start_builds_what_one_by_one_would(those: list[Interaction], data: st.DataObject) -> None:
+    """Given interactions in any state, some of which change and go; when a part of them is loaded from tables of any
+    moment, and the journal is applied; then memory and indexes are as they were, and go on in the same way."""
+    before, after = Memory(CONFIGURATION), Memory(CONFIGURATION)
+    before.views.now = after.views.now = NOW
+    tables = {}
     for interaction in those:
-        one_by_one.add(copy(interaction))
-    at_once.load(iter([copy(interaction) for interaction in those]))
-    assert contents(at_once) == contents(one_by_one)
-    assert not at_once.dirty and not at_once.changes and not at_once.contents.moves, "nothing is to be written or told"
+        before.add(copy(interaction))
+        if data.draw(st.booleans()):
+            tables[interaction.interaction_id] = copy(interaction)
+        alter(before, before.interactions[interaction.interaction_id], data.draw(ALTERATIONS))
+    after.load(iter(tables.values()))
+    assert not after.dirty and not after.changes and not after.contents.moves, "nothing is to be written or told"
+    after.apply(before.take_changes())
+    after.fill()
+    assert contents(after) == contents(before)
+    for ident in list(before.interactions):
+        alteration = data.draw(ALTERATIONS)
+        alter(before, before.interactions[ident], alteration)
+        alter(after, after.interactions[ident], alteration)
+    assert contents(after) == contents(before)
+
+
+ALTERATIONS = st.sampled_from(
+    [
+        None,
+        {},
+        {"queue": "Fair", "place_in_queue_seq": 100},
+        {"is_held": 1},
+        {"is_locked": 1},
+        {"scheduled_at": NOW + 5},
+        {"interaction_state": 3},
+        {"external_id": "g"},
+        {"workbin": None},
+        {"priority": 7},
+    ]
+)
+"""New values of some fields, or None: it is removed."""
+
+
+def alter(memory: Memory, interaction: Interaction, fields: dict[str, Any] | None) -> None:
+    if fields is None:
+        memory.remove(interaction)
+    elif fields:
+        memory.update(interaction, **fields)
 
 
 def test_the_same_words_are_kept_once() -> None:
@@ -98,6 +133,7 @@ def test_the_same_words_are_kept_once() -> None:
 
     memory = Memory(CONFIGURATION)
     memory.load([made(1, "".join(["In", "bound"]))])
+    memory.fill()
     memory.add(made(2, "".join(["In", "bound"])))
     memory.add(made(3, "Kept"))
     memory.update(memory.interactions["3"], queue="".join(["In", "bound"]))

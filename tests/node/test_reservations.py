@@ -7,7 +7,7 @@ import json
 import pytest
 
 from broker.config.objects import AgentReservation
-from broker.wire import ECHO
+from broker.wire import ECHO, PackedRequest, PackedRequests
 
 VICKY = {"tenant_id": 101, "agent_id": "VICKY"}
 
@@ -170,6 +170,49 @@ def test_a_request_that_is_sent_again_is_the_same_request(contest):
     assert (first, contest.answer("one")) == (0, 0)
     changes = [row for _, row, _ in contest.driver.rows if b'"reservations"' in row]
     assert len(changes) == 1
+
+
+def test_a_request_that_is_asked_again_while_it_waits_is_answered_there(contest):
+    # given a request that waits
+    contest.want("one", dedup_id="mine")
+    earlier = contest.refs["one"]
+    contest.driver.wait(0.01)
+    # when it is asked again
+    contest.want("one", dedup_id="mine")
+    # then the earlier one is told so at once, and the later one is answered
+    assert contest.driver.late.pop(earlier)["code"] == 2004
+    contest.driver.wait(0.2)
+    assert contest.answer("one") == 0
+
+
+def test_through_a_proxy_too_whatever_its_number(driver):
+    # given an engine behind a proxy
+    driver.agent("VICKY", voice=1)
+    driver.client("p1", "Proxy", session_id="p1.boot")
+    register = {"message": "RequestRegisterClient", "client_name": "urs", "client_type": "RoutingEngine"}
+    wish = {"message": "RequestReserveAgent", "tenant_id": 101, "agent_id": "VICKY", "dedup_id": "d1"}
+    for number, request in ((1, {**register, "session_id": "p1.boot.3"}), (2, wish), (3, wish)):
+        packed = PackedRequests(1, [PackedRequest(number, 3, 0, json.dumps(request).encode())])
+        driver.core.receive_link(driver.now, b"p1", packed)
+        driver.settle()
+    # when its request comes twice
+    driver.wait(0.2)
+    # then it has the agent, by the later one
+    assert (driver.late[2]["code"], driver.late[3]["message"]) == (2004, "EventAgentReserved")
+
+
+def test_what_was_given_back_does_not_shorten_the_time_of_the_next(contest):
+    # given a request that is given back before it is decided, and another one
+    contest.want("one")
+    contest.driver.wait(0.06)
+    contest.engines["one"].ask("RequestCancelAgentReservation", **VICKY)
+    contest.want("two")
+    # when requests have been collected since the first one
+    contest.driver.wait(0.06)
+    contest.want("three", priority=7)
+    contest.driver.wait(0.06)
+    # then the second one has had its own time, and the third one has come within it
+    assert contest.answers() == {"one": 53, "two": 53, "three": 0}
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from broker.config.objects import (
     Tenant,
     View,
 )
-from broker.messages import encode
+from broker.messages import REQUESTS, encode
 from broker.messages.objects import Interaction
 from broker.wire import LISTED, PackedEvents, PackedReplies, PackedReply, PackedRequest, Rows
 from proxy.core import ProxyCore
@@ -118,7 +118,7 @@ class FakeNode:
             return {"message": "EventRecalled"}
         if message == "RequestSnapshotOrder":
             return {"message": "EventSnapshotOrder"}
-        return {"message": "EventAck"}
+        return {"message": REQUESTS[message].reply if message in REQUESTS else "EventAck"}
 
     def head(self, view_id: str) -> dict[str, Any]:
         """The head of a view, as a reply and as a push."""

@@ -15,8 +15,11 @@ from tests.proxy.table.play import judge, played
 from tests.proxy.table.rows import ROWS, Row
 from tests.proxy.table.rules import CIRCUMSTANCES, OF_ROUTE, WAYS, Circumstance, way_of
 
-RUBBISH = (b"", b"null", b"[]", b"{}", b'{"message":5}', b'{"message":"RequestPing"}', b'{"message":"EventAck"')
-"""What no node says."""
+RUBBISH = (
+    b"", b"null", b"[]", b"{}", b'{"message":5}', b'{"message":"RequestPing"}', b'{"message":"EventAck"',
+    b'{"message":"EventPong"}', b'{"message":"EventError","code":43}',
+)  # fmt: skip
+"""What no node says to that: all of it as a positive answer."""
 OF_EACH_WAY = list({row.way: row for row in reversed(ROWS) if row.way not in ("here", "proxies")}.values())
 
 

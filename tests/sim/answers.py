@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from broker.errors import Code
 from tests.sim.clients import EXPIRED, OK, REFUSED, Operation
 from tests.sim.model import PRINCIPAL, Document, Execution, NodeModel, Span, plain
+from tests.sim.orders import CONDITIONS, OF_VIEWS, ORDERS, waits
+from tests.sim.plan import VIEWS
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -16,6 +18,8 @@ Faults = Iterator[str]
 
 ONCE = {"RequestSubmit", *PRINCIPAL.values()}
 SETTLED = (OK, EXPIRED)
+AWARE_S = 0.1
+"""So long a proxy may take to hear of what has come in at a node."""
 
 
 def operations_were_done_once(world: World) -> Faults:
@@ -143,30 +147,63 @@ def _reading_faults(world: World, operation: Operation, began: float, ended: flo
     yield f"never was like that: {operation} {told}"
 
 
-CONDITIONS: dict[str, Callable[[Document], bool]] = {
-    "": lambda state: True,
-    "queue = 'Inbound'": lambda state: state.get("queue") == "Inbound",
-    "priority >= 2": lambda state: bool(state["priority"] >= 2),
-    "interaction_state = 0": lambda state: bool(state["interaction_state"] == 0),
-}
-
-
 def _finding_faults(world: World, operation: Operation, began: float, ended: float) -> Faults:
-    holds = CONDITIONS[operation.fields["condition"]]
-    found = {one["interaction_id"]: one for one in operation.reply["interactions"]}
-    if len(found) != len(operation.reply["interactions"]):
-        yield f"found twice: {operation} {sorted(one['interaction_id'] for one in operation.reply['interactions'])}"
+    """Everything that was there all the time is found, once, as it was, in the asked order; of a list that was cut at
+    its limit that holds for what comes before its last one."""
+    holds, key = CONDITIONS[operation.fields["condition"]], ORDERS[operation.fields["order"]]
+    told: list[Document] = operation.reply["interactions"]
+    found = {one["interaction_id"]: one for one in told}
+    if len(found) != len(told):
+        yield f"found twice: {operation} {sorted(one['interaction_id'] for one in told)}"
+    if list(map(key, told)) != sorted(map(key, told)):
+        yield f"found in another order: {operation} {list(map(key, told))}"
+    limit = operation.fields["count"]
+    if len(told) > limit:
+        yield f"found more than was asked for: {operation} {len(told)}"
     missing = operation.reply.get("missing") or []
+    if operation.reply.get("complete", True) == bool(missing):
+        yield f"complete or not: {operation} {operation.reply.get('complete')} {missing}"
     for node, model in world.asked_of(operation).items():
-        for ident in model.interactions.versions:
-            spans = list(model.interactions.spans(ident, began, ended))
-            always = all(span.state is not None and holds(span.state) for span in spans)
-            if always and ident not in found and node not in missing:
+        for ident in model.interactions.versions if node not in missing else ():
+            states = [span.state for span in model.interactions.spans(ident, began, ended)]
+            always = [state for state in states if state is not None and holds(state)]
+            due = len(told) < limit or all(key(state) < key(told[-1]) for state in always)
+            if len(always) == len(states) and due and ident not in found:
                 yield f"not found, and was there all the time: {ident} by {operation}"
     for ident, state in found.items():
         every = [span.state for spans in _spans(world, ident, began, ended) for span in spans if span.state is not None]
         if not any(holds(one) and plain(one) == plain(state) for one in every):
             yield f"found, and never was like that: {state} by {operation}"
+
+
+def pulls_were_in_order(world: World) -> Faults:
+    """Nothing is granted while something else that comes before it waits in the view all the time, at the same node;
+    and when all are well and ask one proxy that keeps the order of all nodes, at any node."""
+    plan = world.plan
+    strict = plan.proxies == 1 and not plan.faults and plan.proxy_settings["pull_order"] == "global"
+    for operation in world.operations():
+        queue = VIEWS.get(operation.fields.get("view_id", ""))
+        if operation.message == "RequestPull" and operation.outcome == OK and operation.reply["interactions"] and queue:
+            nodes = list(world.asked_of(operation).values()) if strict and not plan.direct else None
+            yield from _order_faults(world, operation, queue, nodes)
+
+
+def _order_faults(world: World, operation: Operation, queue: str, nodes: list[NodeModel] | None) -> Faults:
+    """:param nodes: all that count; None: of each grant the one that made it"""
+    key = ORDERS[OF_VIEWS]
+    granted = operation.reply["interactions"]
+    if nodes is not None and list(map(key, granted)) != sorted(map(key, granted)):
+        yield f"granted in another order: {operation} {list(map(key, granted))}"
+    for one in granted:
+        for model in nodes or world.models.values():
+            if nodes is None and one["interaction_id"] not in model.interactions.versions:
+                continue
+            for ident in model.interactions.versions:
+                spans = list(model.interactions.spans(ident, operation.invoked_at - AWARE_S, operation.ended_at))
+                if all(span.state is not None and waits(span.state, queue) for span in spans) and all(
+                    span.state is not None and key(span.state) < key(one) for span in spans
+                ):
+                    yield f"{one['interaction_id']} was granted, and {ident} waited before it: {operation}"
 
 
 def requests_were_answered_once(world: World) -> Faults:

@@ -23,6 +23,7 @@ CHECKERS: tuple[Callable[[World], memories.Faults], ...] = (
     answers.repeated_pulls_got_the_same,
     answers.grants_are_unique,
     answers.answers_are_true,
+    answers.pulls_were_in_order,
     answers.requests_were_answered_once,
     streams.streams_have_everything,
     streams.followers_have_everything,

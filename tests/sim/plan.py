@@ -19,6 +19,7 @@ from broker.config.objects import (
     View,
 )
 from tests.sim.network import Weather
+from tests.sim.orders import OF_VIEWS
 
 TENANT = 101
 QUEUES = ("Inbound", "Second")
@@ -82,6 +83,7 @@ class Plan:
     routers: int = 1
     agents: int = 2
     reporters: int = 1
+    searchers: int = 0
     requests: int = 12
     """Of each client, about."""
     dedup: float = 0.8
@@ -122,7 +124,7 @@ class Plan:
                 for number in range(1, self.proxies + 1)
             },
             queues={queue: Queue(tenant=TENANT) for queue in QUEUES},
-            views={view: View(queue=queue, order="priority desc, received_at") for view, queue in VIEWS.items()},
+            views={view: View(queue=queue, order=OF_VIEWS) for view, queue in VIEWS.items()},
         )
 
 
@@ -131,14 +133,18 @@ def addresses(process: str) -> Addresses:
     return Addresses(requests=f"sim://{process}/requests", events=f"sim://{process}/events")
 
 
-def draw(seed: int, faults: tuple[str, ...] = (), **wish: Any) -> Plan:
-    """The plan of a seed. :param faults: that it has besides its own; :param wish: fields that are to be like this"""
+def draw(seed: int, faults: tuple[str, ...] = (), *, calm: bool = False, **wish: Any) -> Plan:
+    """The plan of a seed.
+
+    :param faults: that it has besides its own; :param calm: it has none of its own
+    :param wish: fields that are to be like this
+    """
     random = Random(f"plan {seed}")
     plan = Plan(seed)
     plan.nodes = random.choices((1, 2, 3, 4), (1, 14, 3, 2))[0]
     plan.span_s = random.uniform(2.0, 5.0)
     own = random.sample(FAULTS, random.choice((0, 1, 1, 2, 2, 3, 4, 6)))
-    plan.faults = tuple(sorted({*own, *faults}))
+    plan.faults = tuple(sorted({*(() if calm else own), *faults}))
     plan.accidents = _accidents(random, plan)
     plan.weather = _weather(random, plan.faults)
     plan.hosts_apart = random.random() < 0.3
@@ -154,6 +160,7 @@ def draw(seed: int, faults: tuple[str, ...] = (), **wish: Any) -> Plan:
         plan.seats = random.choice((1, 2))
     plan.node_settings, plan.proxy_settings = _settings(random)
     plan.repeats = random.choice((0.0, 0.0, 0.3))
+    plan.searchers = random.choice((0, 0, 1))
     return replace(plan, **wish)
 
 

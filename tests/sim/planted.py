@@ -16,11 +16,14 @@ from node import holdings
 from node.core import NodeCore
 from node.member import NodeMember
 from node.repetitions import keys_of
+from proxy import merge
 from proxy.gather import Gather
+from proxy.lanes import NO_BOUND
 from proxy.merge import MERGES
 from proxy.recalls import Recalls
 from proxy.roster import Agent
 from proxy.stream import MergeStream
+from proxy.views import View
 from tests.sim.store import Disk, SimStore
 
 Bug = Callable[[], Any]
@@ -106,6 +109,27 @@ def _dropping(merge: Any) -> Any:
         return result
 
     return dropping
+
+
+def _list_of(change: Callable[[Any, Any, Any], tuple[Any, Any, Any]]) -> Bug:
+    """Every list put together of several nodes' is changed. :param change: interactions, more, missing -> the same"""
+
+    def planted() -> Any:
+        def spliced(request: Any, interactions: Any, more: Any, missing: Any) -> Any:
+            return SPLICED(request, *change(interactions, more, missing))
+
+        return patch.object(merge, "_spliced", spliced)
+
+    return planted
+
+
+def _any_head_is_first() -> Any:
+    """Pulls go to any node that has something, and whatever it has there."""
+
+    def first(self: View, is_ready: Any) -> str | None:
+        return max(self.offering(is_ready), default=None)
+
+    return _all(patch.object(View, "first", first), patch.object(View, "bound", lambda view, node: NO_BOUND))
 
 
 def _timeout_is_absence() -> Any:
@@ -210,6 +234,18 @@ def _words_are_not_heard() -> Any:
     return patch.object(Agent, "is_behind", lambda agent, node: node not in agent.said)
 
 
+SPLICED = merge._spliced
+LISTS = {"nodes": 4, "proxies": 3, "searchers": 2}
+HASTY = {
+    "keepalive_interval": 0.7,
+    "request_timeout": 0.4,
+    "stream_stall_timeout": 1.0,
+    "pull_hold_timeout": 1.0,
+    "pull_order": "global",
+}
+"""Of proxies that give up soon."""
+
+
 class Planted(NamedTuple):
     """A bug on purpose.
 
@@ -237,6 +273,17 @@ PLANTED: dict[str, Planted] = {
     "grants are forgotten": Planted(_grants_are_forgotten, {"faults": ("vanishing client",), "routers": 2}),
     "pulls are not recalled": Planted(_pulls_are_not_recalled, {"repeats": 1.0, "dedup": 1.0, "routers": 2}),
     "words are not heard": Planted(_words_are_not_heard, {"faults": ("sick database", "crash a member"), "agents": 3}),
+    "lists in another order": Planted(_list_of(lambda found, more, missing: (found[::-1], more, missing)), LISTS),
+    "lists are cut too early": Planted(
+        _list_of(lambda found, more, missing: (found[: -1 if more else None], more, missing)), LISTS
+    ),
+    "nobody is missing": Planted(
+        _list_of(lambda found, more, missing: (found, more, [])),
+        {"faults": ("partition", "freeze in a write", "sick database"), "searchers": 3, "proxy_settings": HASTY},
+    ),
+    "any head is first": Planted(
+        _any_head_is_first, {"nodes": 4, "proxies": 1, "calm": True, "direct": 0, "routers": 2}
+    ),
     "tables are behind": Planted(
         _tables_are_behind, {"faults": ("crash a member", "crash both members"), "requests": 20}
     ),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.sim.clients import OK, Client, Note, Script, Sleep
+from tests.sim.orders import CONDITIONS, ORDERS
 from tests.sim.plan import QUEUES, TENANT, VIEWS
 
 
@@ -64,7 +65,7 @@ class Media(Client):
         yield from self.ask("RequestPlaceInQueue", interaction_id=self._one(), queue=self._random.choice(QUEUES))
 
     def _find(self) -> Script:
-        condition = self._random.choice(("", "queue = 'Inbound'", "priority >= 2", "interaction_state = 0"))
+        condition = self._random.choice(list(CONDITIONS))
         yield from self.ask(
             "RequestFindInteractions", tenant_id=TENANT, condition=condition, order="priority desc", count=10_000
         )
@@ -185,6 +186,23 @@ class Agent(Client):
         elif choice < 0.9:
             queue = self._random.choice(QUEUES)
             yield from self.ask("RequestPlaceInQueue", interaction_id=ident, token=token, queue=queue)
+
+
+class Searcher(Client):
+    """A supervisor's application: looks for interactions, in orders of its own, and wants only the first of them."""
+
+    kind = "Monitor"
+
+    def script(self) -> Script:
+        for _ in range(2 * self.world.plan.requests):
+            yield from self.ask(
+                "RequestFindInteractions",
+                tenant_id=TENANT,
+                condition=self._random.choice(list(CONDITIONS)),
+                order=self._random.choice(list(ORDERS)),
+                count=self._random.choice((1, 2, 3, 5, 10_000)),
+            )
+            yield Sleep(self._moments())
 
 
 class Operator(Client):

@@ -30,7 +30,7 @@ from tests.sim.network import CALM, Frames, Network
 from tests.sim.plan import Plan
 from tests.sim.processes import Process
 from tests.sim.reporters import Reporter
-from tests.sim.scripts import Agent, LastWord, Media, Operator, Router
+from tests.sim.scripts import Agent, LastWord, Media, Operator, Router, Searcher
 from tests.sim.sockets import Port, Publisher
 from tests.sim.store import Disk
 
@@ -160,6 +160,8 @@ class World:
             yield Agent(self, f"agent{number}", proxies)
         for number in range(plan.reporters):
             yield Reporter(self, f"reporter{number}", proxies)
+        for number in range(plan.searchers):
+            yield Searcher(self, f"searcher{number}", proxies)
         yield Operator(self, "operator", proxies)
         yield LastWord(self, "lastword", proxies)
 

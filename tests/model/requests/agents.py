@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from broker.errors import Code
-from tests.model.asked import Asked
+from tests.model import capacity
+from tests.model.asked import Asked, Faults
 from tests.model.author import Author
 from tests.model.plain import Plain, Wrong
 from tests.model.requests.entries import Entry, Next, no_fields, same
@@ -27,21 +28,46 @@ def write_login(author: Author) -> Document:
 
 
 def login(asked: Asked) -> None:
-    plain, faults = asked.plain, set[Code]()
-    agent_id, place_id = asked["agent_id"], asked["place_id"]
-    at_place = next((one for one in plain.agents.values() if place_id and one.place_id == place_id), None)
-    known = next((one for one in plain.agents.values() if one.agent_id == agent_id), None)
-    if at_place is not None and at_place is not known:
-        faults.add(Code.PLACE_OCCUPIED)
-    if known is not None and known.place_id != place_id:
-        faults.add(Code.AGENT_ELSEWHERE)
+    log_in(asked, set[Code]())
+
+
+def log_in(asked: Asked, faults: Faults) -> Agent | None:
+    """The agent, if nothing speaks against it."""
+    plain, seats = asked.plain, capacity.seats_of(asked["media_list"])
+    known, yielding = _in_the_way(asked, faults)
+    if known is None and capacity.taken(plain, {capacity.AGENT_SEAT, *seats}, yielding):
+        faults.add(Code.LICENCE_LIMIT)
+    if known is not None and known.vanished and capacity.taken(plain, seats - known.seats):
+        faults.add(Code.LICENCE_LIMIT)
     if not asked.verdict(faults):
-        return
+        return None
+    for other in yielding:
+        plain.log_out(other)
     if known is None:
-        known = Agent(agent_id, place_id, dict(asked["media_list"]), [])
+        plain.logins += 1
+        known = Agent(asked["agent_id"], asked["place_id"], {}, [], login=plain.logins)
         plain.agents[known.key] = known
+    if known.vanished or not known.clients:
+        known.vanished, known.clients, known.media = None, [], dict(asked["media_list"])
+        known.reasons, known.reason, known.donot_disturb = {}, asked["reason"], False
+        known.seats |= seats
     if asked.client.name not in known.clients:
         known.clients.append(asked.client.name)
+    return known
+
+
+def _in_the_way(asked: Asked, faults: Faults) -> tuple[Agent | None, list[Agent]]:
+    """The same agent at the same place, and those that yield to it, as their clients have vanished."""
+    agent_id, place_id, yielding = asked["agent_id"], asked["place_id"], []
+    known = None
+    for agent in asked.plain.agents.values():
+        if (agent.agent_id, agent.place_id) == (agent_id, place_id):
+            known = agent
+        elif agent.agent_id == agent_id or (place_id and agent.place_id == place_id):
+            yielding.append(agent)
+            if not agent.vanished:
+                faults.add(Code.AGENT_ELSEWHERE if agent.agent_id == agent_id else Code.PLACE_OCCUPIED)
+    return known, yielding
 
 
 def logout(asked: Asked) -> None:
@@ -73,21 +99,32 @@ def media(asked: Asked) -> None:
     faults, name, kind = set[Code](), asked["media_type"], asked["message"]
     agent = asked.own(faults)
     if agent is not None:
-        if kind == "RequestAddMedia" and name in agent.media:
-            faults.add(Code.MEDIA_PRESENT)
-        elif kind != "RequestAddMedia" and name not in agent.media:
-            faults.add(Code.MEDIA_ABSENT)
-        elif agent.media.get(name) == {"RequestNotReadyForMedia": 0, "RequestCancelNotReadyForMedia": 1}.get(kind, -1):
-            faults.add(Code.SAME_STATE)
-    if asked.verdict(faults) and agent:
-        agent.reasons.pop(name, None)
-        if kind == "RequestRemoveMedia":
-            del agent.media[name]
-            return
-        if kind != "RequestChangeMediaStateReason":
-            agent.media[name] = 0 if kind == "RequestNotReadyForMedia" else 1
-        if asked["reason"] is not None:
-            agent.reasons[name] = asked["reason"]
+        faults |= _media_faults(asked, agent)
+    if not asked.verdict(faults) or agent is None:
+        return
+    agent.reasons.pop(name, None)
+    if kind == "RequestRemoveMedia":
+        del agent.media[name]
+        return
+    if kind == "RequestAddMedia":
+        agent.seats |= capacity.seats_of([name])
+    if kind != "RequestChangeMediaStateReason":
+        agent.media[name] = 0 if kind == "RequestNotReadyForMedia" else 1
+    if asked["reason"] is not None:
+        agent.reasons[name] = asked["reason"]
+
+
+def _media_faults(asked: Asked, agent: Agent) -> Faults:
+    name, kind = asked["media_type"], asked["message"]
+    if kind == "RequestAddMedia":
+        faults = {Code.MEDIA_PRESENT} if name in agent.media else set()
+        if capacity.taken(asked.plain, capacity.seats_of([name]) - agent.seats):
+            faults.add(Code.LICENCE_LIMIT)
+        return faults
+    if name not in agent.media:
+        return {Code.MEDIA_ABSENT}
+    same = {"RequestNotReadyForMedia": 0, "RequestCancelNotReadyForMedia": 1}.get(kind) == agent.media[name]
+    return {Code.SAME_STATE} if same else set()
 
 
 def disturb(asked: Asked) -> None:
@@ -137,6 +174,8 @@ def agent_state(asked: Asked) -> None:
 def likely(plain: Plain) -> Iterator[Next]:
     """Agents make themselves ready again."""
     for agent in plain.agents.values():
+        if agent.vanished:
+            yield from ((plain.clients[name], "RequestAgentLogin") for name in AGENTS)
         for client in [plain.clients[name] for name in agent.clients]:
             if agent.donot_disturb:
                 yield client, "RequestDoNotDisturbOff"

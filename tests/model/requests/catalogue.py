@@ -10,9 +10,11 @@ from tests.model.requests import (
     invitations,
     operations,
     parties,
+    proxies,
     pulls,
     queues,
     reporting,
+    reservations,
     services,
     sessions,
     snapshots,
@@ -36,6 +38,8 @@ _MODULES = (
     reporting,
     strategies,
     services,
+    reservations,
+    proxies,
 )
 DRAWN: dict[str, Entry] = {}
 for _module in _MODULES:

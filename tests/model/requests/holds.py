@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from broker.errors import Code
+from tests.model import capacity
 from tests.model.asked import Asked
 from tests.model.author import Author
 from tests.model.plain import Plain
 from tests.model.requests.entries import Entry, Next
-from tests.model.things import QUEUED, Document
+from tests.model.things import QUEUED, Agent, Document, Item
 
 
 def hold(asked: Asked) -> None:
@@ -20,8 +21,18 @@ def hold(asked: Asked) -> None:
             asked.allowed(item, faults)
         if item.held is held:
             faults.add(Code.SAME_STATE)
+        if not held and any(
+            capacity.is_full(asked.plain, agent, item.media) for agent in _concerned(asked.plain, item)
+        ):
+            faults.add(Code.CAPACITY_FULL)
     if asked.verdict(faults) and item:
         item.held_at = asked.plain.now if held else None
+
+
+def _concerned(plain: Plain, item: Item) -> list[Agent]:
+    """The agents that handle it or are invited to it."""
+    keys = [*(item.holding.holders if item.holding else []), *(one.agent for one in plain.invited(item.ident))]
+    return [plain.agents[key] for key in keys if key in plain.agents]
 
 
 def write_resume(author: Author) -> Document:

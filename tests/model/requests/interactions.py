@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from broker.errors import Code
 from broker.messages.objects import SETTABLE
+from tests.model import capacity
 from tests.model.asked import Asked
 from tests.model.author import Author
 from tests.model.plain import Wrong
@@ -50,6 +51,8 @@ def submit(asked: Asked) -> None:
         faults.add(Code.WRONG_VALUE)
     if plain.drained and asked.client.proxied:
         faults.add(Code.DRAINED)
+    if agent is not None and capacity.is_full(plain, agent, asked["media_type"]):
+        faults.add(Code.CAPACITY_FULL)
     if asked["interaction_id"] in plain.items:
         faults.add(Code.DUPLICATE_INTERACTION)
     if not asked.verdict(faults):

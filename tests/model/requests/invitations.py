@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from broker.errors import Code
+from tests.model import capacity
 from tests.model.asked import Asked, Faults
 from tests.model.author import Author
 from tests.model.plain import Plain
@@ -33,6 +34,8 @@ def _answered(asked: Asked, faults: Faults) -> tuple[Item | None, Invitation | N
         held = item.holding is not None and bool(item.holding.holders)
         accepted = held and item.holding is not None and item.holding.token == asked["ticket_id"]
         faults.add(Code.ALREADY_ACCEPTED if accepted else Code.BAD_TICKET)
+    elif asked["message"] == "RequestAccept" and capacity.is_full_to_accept(asked.plain, agent, item):
+        faults.add(Code.CAPACITY_FULL)
     return item, invitation
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from broker.errors import Code
+from tests.model import capacity
 from tests.model.asked import Asked
 from tests.model.author import Author
 from tests.model.plain import Plain, Wrong
@@ -33,6 +34,14 @@ def status(asked: Asked) -> None:
         raise Wrong(f"{shown} is not {known}")
 
 
+def ledger(asked: Asked) -> None:
+    """What was dropped is no part of the node's state; only that it is told is looked at here."""
+    if asked.verdict(() if asked["node"] == "n1" else {Code.WRONG_VALUE}) and asked.reply:
+        counted = sum(number for reasons in asked.reply.get("peers", {}).values() for number in reasons.values())
+        if counted != asked.reply["dropped"]:
+            raise Wrong(f"{asked.reply} does not add up")
+
+
 def write_node(author: Author) -> Document:
     return {"node": "n2" if author.seldom() else "n1"}
 
@@ -59,6 +68,7 @@ def reconfigure(asked: Asked) -> None:
     if world == plain.world:
         return
     plain.world = world
+    capacity.log_out_surplus(plain)
     plain.paces_begin()
     plain.ordered = {queue: paused for queue, paused in plain.ordered.items() if queue in world.queues}
     for pull in [pull for pull in plain.pulls if pull.view not in world.views]:
@@ -76,6 +86,7 @@ def likely(plain: Plain) -> Iterator[Next]:
 REQUESTS = {
     "RequestGetStatus": Entry(no_fields, status),
     **same(("RequestDrain", "RequestUndrain"), Entry(write_node, drain)),
+    "RequestGetLedger": Entry(write_node, ledger),
     "RequestSwitchover": Entry(write_node, switchover),
     "RequestReconfigure": Entry(no_fields, reconfigure),
 }

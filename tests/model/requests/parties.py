@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from broker.errors import Code
+from tests.model import capacity, reservations
 from tests.model.asked import Asked, Faults
 from tests.model.author import Author
 from tests.model.plain import Plain, Wrong
@@ -33,6 +34,8 @@ def _invitable(asked: Asked, item: Item, faults: Faults, agent: Agent | None) ->
         or agent.key in holders
     ):
         faults.add(Code.BAD_TARGET)
+    if agent is not None and not item.held and capacity.is_full(asked.plain, agent, item.media):
+        faults.add(Code.CAPACITY_FULL)
 
 
 def _named(asked: Asked) -> Agent | None:
@@ -70,10 +73,14 @@ def deliver(asked: Asked) -> None:
         if item.holding is None or not item.holding.holders:
             faults.add(Code.WRONG_STATE)
         _invitable(asked, item, faults, agent)
+        if agent is not None and reservations.is_taken(asked.plain, agent, asked.client.session):
+            faults.add(Code.RESERVED)
     if asked.verdict(faults) and item and item.holding and agent:
         invitation = _invite(asked, item, agent, "deliver", item.holding.holders[0])
         item.holding.holders = []
         item.holding.token = invitation.ticket
+        if agent.key in asked.plain.reserved:
+            reservations.release(asked.plain, agent.key)
 
 
 def offer(asked: Asked) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from broker.errors import Code
+from tests.model import capacity
 from tests.model.asked import Asked, Faults
 from tests.model.author import Author
-from tests.model.plain import Wrong
-from tests.model.requests.entries import Entry
-from tests.model.things import QUEUED, Document, Item, Pull
+from tests.model.plain import Plain, Wrong
+from tests.model.requests.entries import Entry, Next
+from tests.model.things import QUEUED, Agent, Document, Item, Pull, Watched
 from tests.model.turns import are_first
-from tests.model.world import IN_BINS, PULL_HOLD_S, WORKBINS
+from tests.model.world import IN_BINS, PROXY, PULL_HOLD_S, WORKBINS
 
 HOLD = {"pull-for-strategy": 1}
 
@@ -42,17 +45,47 @@ def pull(asked: Asked) -> None:
     if asked.client.kind == "AgentApplication":
         asked.own(faults)
     there = _there(asked, faults)
-    holds = bool(asked["extension"]) and asked.client.kind == "RoutingEngine" and _private(asked) is None
-    if not asked.verdict(faults, later=holds and not there):
-        return
+    view, agent = asked["view_id"] if _private(asked) is None else None, asked.plain.agent_of(asked.client)
+    divided = view is not None and asked.plain.world.views[view].divided
+    if agent is not None and not faults and not divided:
+        fit = capacity.fitting(asked.plain, agent, there)
+        if there and not fit:
+            faults.add(Code.CAPACITY_FULL)
+        there = fit
+    holds = bool(asked["extension"]) and asked.client.kind == "RoutingEngine" and view is not None
+    if divided and agent is not None:
+        _divided(asked, agent, there, faults)
+    elif asked.verdict(faults, later=holds and not there):
+        _pulled(asked, view, there)
+
+
+def _pulled(asked: Asked, view: str | None, there: list[Item]) -> None:
+    """It has got the first ones, or waits for some."""
     if asked.reply is None:
         _wait(asked)
         return
     granted = asked.reply["interactions"]
-    view = asked["view_id"] if _private(asked) is None else None
     if not are_first(asked.plain, [one["interaction_id"] for one in granted], view, there, asked["count"]):
         raise Wrong(f"pulled {granted}, not {there}")
     _grant(asked, granted)
+
+
+def _divided(asked: Asked, agent: Agent, there: list[Item], faults: Faults) -> None:
+    """An agent has got some of a view with segments: no more than fit, and all unless the next does not."""
+    unfit = any(not item.held and capacity.is_full(asked.plain, agent, item.media) for item in there)
+    if unfit and asked.reply is not None and asked.reply.get("code") == Code.CAPACITY_FULL:
+        return
+    if not asked.verdict(faults) or asked.reply is None:
+        return
+    granted = asked.reply["interactions"]
+    items = [asked.plain.items[one["interaction_id"]] for one in granted]
+    if any(item not in there for item in items) or capacity.fitting(asked.plain, agent, items) != items:
+        raise Wrong(f"pulled {granted} of {there}, for {agent}")
+    _grant(asked, granted)
+    rest = [item for item in there if item not in items]
+    full = any(not item.held and capacity.is_full(asked.plain, agent, item.media) for item in rest)
+    if len(items) < min(asked["count"], len(there)) and not full:
+        raise Wrong(f"pulled only {granted} of {there}")
 
 
 def _private(asked: Asked) -> str | None:
@@ -98,7 +131,10 @@ def _pull_ids(asked: Asked) -> None:
     faults = set[Code]()
     if asked.client.kind == "AgentApplication":
         asked.own(faults)
-    untaken = {ident: _untakeable(asked, ident) for ident in asked["pull_parameters"]["interaction_ids"]}
+    untaken: dict[str, Code | None] = {}
+    for ident in asked["pull_parameters"]["interaction_ids"]:
+        fits = [asked.plain.items[one] for one, code in untaken.items() if code is None]
+        untaken[ident] = _untakeable(asked, ident, fits)
     if len(untaken) == 1:
         faults |= {code for code in untaken.values() if code is not None}
     if not asked.verdict(faults):
@@ -113,7 +149,8 @@ def _pull_ids(asked: Asked) -> None:
     _grant(asked, asked.reply["interactions"])
 
 
-def _untakeable(asked: Asked, ident: str) -> Code | None:
+def _untakeable(asked: Asked, ident: str, before: list[Item]) -> Code | None:
+    """What speaks against it, for who takes others before."""
     item = asked.plain.items.get(ident)
     agent = asked.plain.agent_of(asked.client)
     if item is None:
@@ -124,17 +161,28 @@ def _untakeable(asked: Asked, ident: str) -> Code | None:
         return Code.WRONG_STATE
     if item.workbin is not None and not (agent and asked.plain.uses(agent, item.workbin)):
         return Code.WRONG_STATE
+    if agent and item not in capacity.fitting(asked.plain, agent, [*before, item]):
+        return Code.CAPACITY_FULL
     return None
 
 
 def write_watch(author: Author) -> Document:
-    return {"view_id": author.one(*author.plain.world.views, *["None/all"] * author.seldom())}
+    views, watched = author.plain.world.views, author.plain.heads
+    unwatched = [view for view in views if view not in watched]
+    view = author.one(*(unwatched or views), *["None/all"] * author.seldom())
+    return {"view_id": view, "keys": author.one(1, 2, 4, 64)}
 
 
 def watch(asked: Asked) -> None:
     faults = {Code.UNKNOWN_VIEW} if asked["view_id"] not in asked.plain.world.views else set()
     if asked.verdict(faults) and asked.reply:
-        asked.plain.heads[asked["view_id"]] = asked.reply
+        asked.plain.heads[asked["view_id"]] = Watched(asked["keys"], asked.reply)
+
+
+def likely(plain: Plain) -> Iterator[Next]:
+    """The proxy watches views again, after a failure of the node for one."""
+    if plain.heads.keys() != plain.world.views.keys():
+        yield plain.clients[PROXY], "RequestWatchView"
 
 
 REQUESTS = {"RequestPull": Entry(write_pull, pull), "RequestWatchView": Entry(write_watch, watch)}
