@@ -100,7 +100,8 @@ class NodeModel:
         self.name = name
         self.interactions = Things()
         self.holdings = Things()
-        self.tables: dict[str, dict[str, Document]] = {"agents": {}, "holdings": {}, "invitations": {}, "answers": {}}
+        names = ("agents", "holdings", "invitations", "answers", "panics")
+        self.tables: dict[str, dict[str, Document]] = {name: {} for name in names}
         self.events: list[Said] = []
         self.executions: dict[str, list[Execution]] = {}
         self.promised: tuple[int, int] = (0, 0)
