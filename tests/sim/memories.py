@@ -137,7 +137,7 @@ def nobody_holds_for_nobody(world: World) -> Faults:
         for key, agent in memory.agents.rows.items():
             if agent.vanished_us and (memory.holdings.keys("holder", key) or any(agent.media.values())):
                 yield f"{node}: agent {key} has vanished, and is ready or holds something"
-            if not agent.vanished_us and not any(session in sessions for session in agent.sessions):
+            if not agent.is_away and not any(session in sessions for session in agent.sessions):
                 yield f"{node}: agent {key} has no session that lives: {agent.sessions}"
         for ident, holding in memory.holdings.rows.items():
             if not holding.holders and memory.invitations.one("interaction", ident) is None:
@@ -153,7 +153,7 @@ def agents_are_everywhere_or_nowhere(world: World) -> Faults:
     rows: dict[str, dict[str, Document]] = {}
     for node, model in world.models.items():
         for row in model.tables["agents"].values():
-            if not row.get("vanished_us"):
+            if not (row.get("vanished_us") or row.get("missing_us")):
                 rows.setdefault(row["agent_id"], {})[node] = row
     for agent, by_node in rows.items():
         if len(by_node) != len(world.models):

@@ -136,7 +136,7 @@ class NodeModel:
         self.holdings = Things()
         self.agents = Things()
         self.tables: dict[str, dict[str, Document]] = {
-            table: {} for table in ("agents", "holdings", "invitations", "loads", "answers")
+            table: {} for table in ("agents", "holdings", "invitations", "loads", "answers", "panics")
         }
         self.events: list[Said] = []
         self.executions: dict[str, list[Execution]] = {}
