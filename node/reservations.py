@@ -163,11 +163,12 @@ def _serve(node: NodeCore, agent: AgentRow, waiting: list[Wish]) -> list[Wish]:
 def _grant(node: NodeCore, call: Call, agent: AgentRow) -> EventAgentReserved:
     """The engine has the agent to itself from now on."""
     longest = _options(node).reservation_time * MILLISECOND
-    until = node.now + min(call.request.timeout or longest, longest)
+    until_us = to_us(node.now + min(call.request.timeout or longest, longest))
     session = call.session
-    row = Reservation(session_id=session.session_id, client_name=session.name, until_us=to_us(until))
+    row = Reservation(session_id=session.session_id, client_name=session.name, until_us=until_us)
     node.memory.put(node.memory.reservations, agent.key, row)
     _watch(node, agent.key, row)
+    until = to_seconds(until_us)
     return EventAgentReserved(
         tenant_id=agent.tenant_id, agent_id=agent.agent_id, place_id=agent.place_id, reserved_until=until
     )

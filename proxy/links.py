@@ -94,6 +94,10 @@ class Links:
         """Whether requests to the node go out at once."""
         return self.links[node].state is READY
 
+    def is_coming(self, node: str) -> bool:
+        """Whether a member serves it that has not acknowledged the hello yet."""
+        return self.links[node].state is GREETING
+
     def gone(self, now: float, nodes: Iterable[str]) -> list[str]:
         """Those of the nodes that are not waited for: away for longer than the patience."""
         if self._linked.issuperset(nodes):  # hot path

@@ -236,16 +236,20 @@ class Pulls:
         self._touched[view.name] = view
 
     def ready(self, node: str) -> None:
-        """A node is back: its heads are asked for."""
+        """A node is back: its heads are asked for, and waited for a moment, as something of it may come first."""
         for view in self._views.values():
             if view.watched and node in view.nodes:
+                self._wait_for(view, {node})
                 self._ask_head(view, node, self._gather.now + WATCH_S)
 
     def went(self, node: str) -> None:
-        """A node is away: its heads are not known any more, the others serve."""
+        """A node is away: its heads are not known any more, the others serve. If another member of it serves already,
+        that is waited for a moment."""
         for view in self._views.values():
             if node in view.nodes:
                 view.leave(node)
+                if view.watched and self._links.is_coming(node):
+                    self._wait_for(view, {node})
                 self._touched[view.name] = view
 
     # -- serving

@@ -28,8 +28,8 @@ def is_taken(plain: Plain, agent: Agent, session: str) -> bool:
 
 def grant(plain: Plain, agent: Agent, session: str, request: Document) -> Document:
     """An engine has the agent. :returns: the reply"""
-    until = plain.now + min(request.get("timeout") or RESERVATION_S, RESERVATION_S)
-    plain.reserved[agent.key] = Reservation(session, to_seconds(to_us(until)))  # as a row has it
+    until = to_seconds(to_us(plain.now + min(request.get("timeout") or RESERVATION_S, RESERVATION_S)))
+    plain.reserved[agent.key] = Reservation(session, until)
     return {"message": "EventAgentReserved", "agent_id": agent.agent_id, "reserved_until": until}
 
 

@@ -133,6 +133,10 @@ def executed_again(original: Any, self: Any, entry: PackedRequest) -> None:
     original(self, entry)
 
 
+def under_another_number(original: Any, self: Any, entry: PackedRequest) -> None:
+    self.outgoing.append(PackedRequest(entry.number + 1_000_000, entry.client, entry.flags, entry.payload))
+
+
 class Fault(NamedTuple):
     """A fault. :param plant: the patch; :param row, circumstance: a cell that fails by it"""
 
@@ -176,6 +180,7 @@ FAULTS = [
     Fault("not the holder is asked first", patch.object(services, "_from", lambda first, nodes: [*nodes[::-1]]),
           "3rdServer about an interaction", "its lost"),
     Fault("a replay misses nobody", instead(replays.Replays, "_read", nobody_missing), "ReplayEvents", "its garbage"),
+    Fault("sent again, it is another one", instead(links.Link, "resend", under_another_number), "Submit", "its late"),
     Fault("a request goes out twice", instead(links.Link, "put", executed_again), "Submit", "well"),
 ]  # fmt: skip
 

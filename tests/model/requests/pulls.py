@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from broker.errors import Code
 from tests.model import capacity
 from tests.model.asked import Asked, Faults
 from tests.model.author import Author
-from tests.model.plain import Wrong
-from tests.model.requests.entries import Entry
+from tests.model.plain import Plain, Wrong
+from tests.model.requests.entries import Entry, Next
 from tests.model.things import QUEUED, Agent, Document, Item, Pull, Watched
 from tests.model.turns import are_first
-from tests.model.world import IN_BINS, OWNERS, PULL_HOLD_S, WORKBINS
+from tests.model.world import IN_BINS, OWNERS, PROXY, PULL_HOLD_S, WORKBINS
 
 HOLD = {"pull-for-strategy": 1}
 
@@ -173,7 +175,9 @@ def _untakeable(asked: Asked, ident: str, before: list[Item]) -> Code | None:
 
 
 def write_watch(author: Author) -> Document:
-    view = author.one(*author.plain.world.views, *["None/all"] * author.seldom())
+    views, watched = author.plain.world.views, author.plain.heads
+    unwatched = [view for view in views if view not in watched]
+    view = author.one(*(unwatched or views), *["None/all"] * author.seldom())
     return {"view_id": view, "keys": author.one(1, 2, 4, 64)}
 
 
@@ -181,6 +185,12 @@ def watch(asked: Asked) -> None:
     faults = {Code.UNKNOWN_VIEW} if asked["view_id"] not in asked.plain.world.views else set()
     if asked.verdict(faults) and asked.reply:
         asked.plain.heads[asked["view_id"]] = Watched(asked["keys"], asked.reply)
+
+
+def likely(plain: Plain) -> Iterator[Next]:
+    """The proxy watches views again, after a failure of the node for one."""
+    if plain.heads.keys() != plain.world.views.keys():
+        yield plain.clients[PROXY], "RequestWatchView"
 
 
 REQUESTS = {"RequestPull": Entry(write_pull, pull), "RequestWatchView": Entry(write_watch, watch)}

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from broker.errors import Code
 from broker.ids import make_id, node_code
-from tests.proxy.table.disturbed import STEP_S, Disturbance
+from tests.proxy.table.disturbed import STEP_S, Disturbance, read
 from tests.proxy.table.rest import leftovers
 from tests.proxy.table.right import assert_right
 from tests.proxy.table.rows import NODES, Row, Scene, ident
@@ -17,7 +17,11 @@ GARBAGE = b"\xff\x00 not an answer"
 OF_NODE = {"n1": ident("n1", 3), "n2": ident("n2", 1), "n3": ident("n3", 2)}
 """An interaction of each node."""
 REST_S = 4.0
+BACK_S = 0.4
+"""A take-over."""
 AWAY_S = 3 * TIMEOUT_S
+ASKED_ONCE = frozenset({"holder", "any holder", "named", "one of them", "home"})
+"""Ways of which nothing follows that would be done besides when the answer does not come."""
 SPEAKS_LAST = frozenset({"RequestAgentLogout"})
 """*Its* node is the last of these that is asked: a logout comes to the speaking node last."""
 NEEDS_ALL = frozenset(
@@ -26,15 +30,13 @@ NEEDS_ALL = frozenset(
 """Ways on which every node is asked, so that all of them are missing when none answers."""
 ENDS_SESSION = frozenset({"RequestUnregisterClient", "RequestRegisterClient"})
 """What ends the session that it comes from; that of registering again under another name, too."""
-
-
 WELL = Circumstance("", "well")
 
 
 class Played(NamedTuple):
     """A cell that was played.
 
-    :param number: of the request; :param since: when it came; :param sick: the nodes that are lost or disturbed
+    :param number: of the request; :param since: when it came; :param sick: the nodes that the circumstance is about
     """
 
     scene: Scene
@@ -57,10 +59,14 @@ def played(row: Row, circumstance: Circumstance, garbage: bytes = GARBAGE) -> Pl
     if row.way != "here":
         scene.world.watch((row.name, *row.on), row.on or (row.name,))
     _make(scene, circumstance.what, sick, garbage)
-    since = scene.world.now
+    since = scene.asked_at = scene.world.now
     number = scene.client.send(row.name, **scene.fields)
     scene.world.settle()
     _assert_others_are_served(scene)
+    if circumstance.what == "back":
+        scene.world.run(BACK_S)
+        for node in sick:
+            scene.world.take_over(node)
     while not scene.client.answers[number] and scene.world.now < since + scene.patience_s + TIMEOUT_S:
         scene.help()
         scene.world.run(STEP_S)
@@ -69,7 +75,7 @@ def played(row: Row, circumstance: Circumstance, garbage: bytes = GARBAGE) -> Pl
 
 def sick_nodes(row: Row, circumstance: Circumstance) -> tuple[str, ...]:
     """The nodes that a circumstance is about."""
-    asked = _asked(row) or ("n1",)
+    asked = _well(row).asked or ("n1",)
     if row.name in SPEAKS_LAST:
         asked = asked[::-1]
     if circumstance.whom == "its":
@@ -79,16 +85,36 @@ def sick_nodes(row: Row, circumstance: Circumstance) -> tuple[str, ...]:
     return NODES if circumstance.whom == "all" else ()
 
 
-_ASKED: dict[str, tuple[str, ...]] = {}
+class Well(NamedTuple):
+    """A row when all is well.
+
+    :param asked: the nodes that are asked, in their order; :param done: the events that come of it
+    """
+
+    asked: tuple[str, ...] = ()
+    done: tuple[str, ...] = ()
 
 
-def _asked(row: Row) -> tuple[str, ...]:
-    """The nodes that are asked when all is well, in their order."""
-    if str(row) not in _ASKED:
-        _ASKED[str(row)] = ()
-        well = played(row, WELL)
-        _ASKED[str(row)] = tuple(dict.fromkeys(node for node, _ in well.scene.world.asked))
-    return _ASKED[str(row)]
+_WELL: dict[str, Well] = {}
+
+
+def _well(row: Row) -> Well:
+    """How a row goes when all is well."""
+    if str(row) not in _WELL:
+        _WELL[str(row)] = Well()
+        cell = played(row, WELL)
+        asked = tuple(dict.fromkeys(node for node, _ in cell.scene.world.asked))
+        _WELL[str(row)] = Well(asked, _done(cell.scene))
+    return _WELL[str(row)]
+
+
+def _done(scene: Scene) -> tuple[str, ...]:
+    """The events at all nodes that the request has caused, in no order."""
+    done: list[str] = []
+    for pair in scene.world.pairs.values():
+        events = [read(event.payload) for event in pair.journal.events(int(scene.asked_at * 1e6) - 1, 10_000).events]
+        done += [event["message"] for event in events if event.get("cause") == scene.row.name]
+    return tuple(sorted(done))
 
 
 def _make(scene: Scene, what: str, sick: tuple[str, ...], garbage: bytes) -> None:
@@ -101,7 +127,7 @@ def _make(scene: Scene, what: str, sick: tuple[str, ...], garbage: bytes) -> Non
     }
     if what in disturbances:
         scene.world.disturbances = dict.fromkeys(sick, disturbances[what])
-    for node in sick if what in ("lost", "away") else ():
+    for node in sick if what in ("lost", "back", "away") else ():
         scene.world.lose(node)
     scene.world.run(AWAY_S if what == "away" else 0.0)
 
@@ -135,8 +161,9 @@ def assert_answered(cell: Played, expected: str) -> None:
     scene, (answer,) = cell.scene, cell.answers
     took_s = scene.world.answered_at[cell.number] - cell.since
     assert took_s <= _patience_s(cell) + STEP_S + 1e-6, f"answered after {took_s:.1f} s"
+    _assert_done_once(cell)
     if expected == "ok":
-        assert_right(scene, answer, NODES if scene.row.way != "any of them" else NODES)
+        assert_right(scene, answer, NODES)
         assert answer.get("complete", True) is True
         assert "missing" not in answer
     elif expected == "part":
@@ -145,6 +172,16 @@ def assert_answered(cell: Played, expected: str) -> None:
         assert (inner.get("complete"), inner.get("missing")) == (False, list(cell.sick))
     else:
         _assert_refused(cell, Code(int(expected)), answer)
+
+
+def _assert_done_once(cell: Played) -> None:
+    """What was asked is done once, though it was sent or answered again; what nobody answered in time is not done twice
+    either."""
+    done, well, what = _done(cell.scene), _well(cell.scene.row).done, cell.circumstance.what
+    if what in ("slow", "back", "doubled"):
+        assert done == well
+    elif what == "late" and cell.scene.row.way in ASKED_ONCE:
+        assert done in (well, ())
 
 
 def _patience_s(cell: Played) -> float:
