@@ -76,7 +76,7 @@ PLANTED = {
         "asked = (invitation and invitation.agent, interaction.interaction_id)",
     ),
     "a revoked agent is not told": Bug(holdings.report_revoked, "node.tell_agent(agent.key, note)", "pass"),
-    "an agent's silence is not noticed": Bug(overdue.look, "if due <= node.now:", "if due > node.now:"),
+    "an agent's silence is not noticed": Bug(overdue._heard_at, "heard.append(session.asked)", "heard.append(node.now)"),
     "nobody's time runs after a failure": Bug(resumption.resume, "overdue.watch(node, holding)", "pass"),
     "reservations stand for ever after a failure": Bug(resumption.resume, "reservations.resume(node)", "pass"),
     "the last to want an agent has it": Bug(
