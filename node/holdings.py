@@ -67,7 +67,7 @@ def authorise(node: NodeCore, call: Call, interaction: Interaction) -> Holding |
     lock = node.memory.locks.get(interaction.interaction_id)
     if holding is None and lock is not None and lock.session_id == call.session.session_id:
         return None
-    raise Refusal(Code.ACCESS_DENIED, "this client does not hold the interaction")
+    raise Refusal(Code.ACCESS_DENIED, f"{_asker(call)} does not hold {interaction.interaction_id}")
 
 
 def holder_of(node: NodeCore, call: Call, holding: Holding) -> Holder | None:
@@ -99,6 +99,13 @@ def _asks(node: NodeCore, call: Call, agent: str) -> bool:
     agent_id, place_id = getattr(request, "agent_id", None), getattr(request, "place_id", None)
     row = node.memory.agents.get(agent)
     return row is None or agents.is_named(node, row, agent_id, place_id)
+
+
+def _asker(call: Call) -> str:
+    """Who asks, in words: the agent that the request names as the one, or its client."""
+    request = call.request
+    named = None if getattr(request, "names_target", False) else request.agent_id or request.place_id
+    return str(named or "this client")
 
 
 def grant(

@@ -97,7 +97,9 @@ def _check_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow | None
     if agent is not None:
         _check_agents_submit(node, request, agent)
     if request.queue is None and request.workbin is None:
-        raise Refusal(Code.MISSING_ATTRIBUTE, "a queue or a workbin", field="queue")
+        raise Refusal(
+            Code.MISSING_ATTRIBUTE, "an interaction waits in a queue or a workbin: one has to be given", field="queue"
+        )
     attributes.check_types(node, request.tenant_id, request.interaction_type, request.interaction_subtype)
     if request.queue is not None:
         known_queue(node, request.tenant_id, request.queue)
@@ -111,7 +113,8 @@ def _check_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow | None
 def _check_agents_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow) -> None:
     """What an agent may not submit, though a media server may. :raises Refusal: a disabled media type; no capacity"""
     if not node.configuration.tenants[request.tenant_id].media_types[request.media_type].enabled:
-        raise Refusal(Code.MEDIA_DISABLED, request.media_type, field="media_type")
+        text = f"media type {request.media_type} is disabled in the configuration"
+        raise Refusal(Code.MEDIA_DISABLED, text, field="media_type")
     capacity.check(node, agent, request.media_type)
 
 

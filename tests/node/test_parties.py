@@ -203,7 +203,7 @@ def test_of_a_sessions_agents_the_one_that_is_named_asks(driver):
     ident = server.ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound")["interaction_id"]
     desk.ask("RequestPull", tenant_id=101, view_id="Inbound/all", agent_id="VICKY")
     denied = desk.ask("RequestUpdateActivity", interaction_id=ident, agent_id="ANAT")
-    assert denied["code"] == 40
+    assert (denied["code"], denied["detail"]) == (40, f"ANAT does not hold {ident}")
     driver.ask(desk.source, {"message": "RequestConference", "interaction_id": ident, "agent_id": "ANAT"})
     ticket = next(note for note in desk.notes if note["message"] == "EventInvite")["ticket_id"]
     desk.ask("RequestAccept", interaction_id=ident, agent_id="ANAT", ticket_id=ticket)
