@@ -1,10 +1,13 @@
 """Agents and places: login, logout, and clients that vanish.
 
 An agent is known by its id, its place, or both. Its session goes on as long as one of its clients lives; when the last
-one vanishes, what it handles goes back, it takes nothing new, and it stays logged in for ``login-session-timeout``::
+one has vanished, what it handles goes back, it takes nothing new, and it stays logged in for
+``login-session-timeout``::
 
     logged in ──the last client unregisters, or the agent logs out──▶ logged out
-    logged in ──the last client vanishes──▶ vanished      media types not ready, interactions and invitations go back
+    logged in ──the last client vanishes──▶ missing       all stays as it is (node.panics says for how long)
+    missing   ──it logs in again, or its client comes back with its session──▶ logged in
+    missing   ──its time is over──▶ vanished              media types not ready, interactions and invitations go back
     vanished  ──it logs in again, or its client comes back with its session──▶ logged in
     vanished  ──login-session-timeout; somebody logs in at its place; the agent logs in at another──▶ logged out
 
@@ -32,7 +35,7 @@ from broker.messages.agents import (
 from broker.messages.connection import EventAck
 from broker.messages.kinds import Document
 
-from . import capacity, holdings, invitations, licences, reservations, states
+from . import capacity, holdings, invitations, licences, panics, reservations, states
 from .calls import Call, Cause
 from .records import AgentRow
 
@@ -58,8 +61,9 @@ def login(node: NodeCore, call: Call) -> EventAck:
     known, yielding = _logged_in(node, request, place_id)
     if known is None:
         agent = _begin(node, call, place_id, reason, yielding)
-    elif known.vanished_us:
+    elif known.is_away:
         agent = states.resume(node, call, known, reason)
+        panics.back(node, known)
     else:
         agent = _join(node, call, known)
     capacity.introduce(node, agent)
@@ -86,12 +90,12 @@ def _logged_in(
     agent = table.one("agent", (request.tenant_id, request.agent_id)) if request.agent_id else None
     yielding = []
     if occupant is not None and occupant.agent_id != request.agent_id:
-        if not occupant.vanished_us:
+        if not occupant.is_away:
             raise Refusal(Code.PLACE_OCCUPIED, f"place {place_id} is occupied by {occupant.agent_id or 'a login'}")
         yielding.append(occupant)
         occupant = None
     if agent is not None and agent.place_id != place_id:
-        if not agent.vanished_us:
+        if not agent.is_away:
             where = agent.place_id or "no place"
             raise Refusal(Code.AGENT_ELSEWHERE, f"agent {request.agent_id} is logged in at {where}")
         yielding.append(agent)
@@ -103,7 +107,7 @@ def _begin(node: NodeCore, call: Call, place_id: str | None, reason: Document, y
     """A new agent session. :raises Refusal: no seat is left"""
     request: RequestAgentLogin = call.request
     seats = licences.of_media(request.media_list)
-    licences.check_login(node, seats, yielding)
+    licences.check_login(node, call, seats, yielding)
     for agent in yielding:
         log_out(node, agent, "another login")
     us = node.clock.next(node.now)
@@ -135,6 +139,7 @@ def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
     others = [name for name in agent.sessions if name in node.sessions.by_id]
     rule = node.settings.allow_multiple_agent_connections
     if others and rule == "false":
+        node.tell_agent(agent.key, states.status_of(node, agent))  # a connection that is lost shows when it is used
         raise Refusal(Code.CONNECTION_REFUSED, f"agent {agent.agent_id or agent.place_id} has a connection already")
     sessions = [*agent.sessions, session_id]
     if others and rule == "force-logout":
@@ -171,6 +176,7 @@ def log_out(node: NodeCore, agent: AgentRow, why: str, call: Call | None = None)
     node.capacity.touched.add(agent.key)
     reservations.left(node, agent.key)
     report(node, EventAgentLogout, agent, call or why)
+    panics.settle(node, agent)
     for other in agent.sessions:
         if call is None or other != call.session.session_id:
             node.tell(other, _closed(agent, why))
@@ -179,30 +185,39 @@ def log_out(node: NodeCore, agent: AgentRow, why: str, call: Call | None = None)
 # -- the end and the return of a client
 
 
-def disconnect(node: NodeCore, session_id: str, why: str, *, vanished: bool) -> None:
+def disconnect(node: NodeCore, session_id: str, why: str, *, vanished: bool, proxy: str | None = None) -> None:
     """A client session has ended: agents that have no other connection are logged out, or wait for it to come back.
 
-    :param vanished: the client has not said that it goes
+    :param vanished: the client has not said that it goes; :param proxy: it came through this one, which is lost
     """
     for key in node.memory.agents.keys("session", session_id):
         agent = node.memory.agents.rows[key]
         left = [name for name in agent.sessions if name != session_id]
-        if agent.vanished_us and vanished:
+        if agent.is_away and vanished:
             continue
         if left:
             node.memory.put(node.memory.agents, key, replace(agent, sessions=left))
             node.capacity.touched.add(key)
-        elif vanished and node.settings.login_session_timeout:
-            _vanish(node, agent, why)
+        elif vanished:
+            panics.miss(node, agent, why, proxy)
         else:
             log_out(node, agent, why)
 
 
+def give_up(node: NodeCore, agent: AgentRow, why: str) -> None:
+    """An agent has no client any more, and is not waited for: it vanishes, or is logged out."""
+    if node.settings.login_session_timeout:
+        _vanish(node, agent, why)
+    else:
+        log_out(node, agent, why)
+
+
 def _vanish(node: NodeCore, agent: AgentRow, why: str) -> None:
-    """An agent has no client any more: it keeps its session and its seats, but nothing of what it was doing."""
+    """It keeps its session and its seats, but nothing of what it was doing."""
     invitations.leaving(node, agent.key, why)
     holdings.give_back(node, agent.key, why)
-    states.unready(node, replace(agent, vanished_us=node.clock.next(node.now)))
+    gone = replace(agent, vanished_us=node.clock.next(node.now), missing_us=0, panic="")
+    states.unready(node, gone, why if agent.panic else "ConnectionLost")
     _wait_for(node, node.memory.agents.rows[agent.key])
 
 
@@ -223,6 +238,10 @@ def returned(node: NodeCore, session: Session) -> None:
     """A client has come back with its session. A proxy's client logs its agents in again; another one's are here."""
     for key in node.memory.agents.keys("session", session.session_id):
         agent = node.memory.agents.rows[key]
+        if agent.missing_us:
+            node.memory.put(node.memory.agents, key, replace(agent, missing_us=0, panic=""))
+            panics.back(node, agent)
+            agent = node.memory.agents.rows[key]
         capacity.introduce(node, agent)
         if agent.vanished_us and not session.source[1]:
             back = replace(agent, vanished_us=0)

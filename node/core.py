@@ -40,6 +40,7 @@ from . import (
     invitations,
     licences,
     overdue,
+    panics,
     pulls,
     repetitions,
     reservations,
@@ -91,7 +92,7 @@ class NodeCore(Voice):
         self.configuration = configuration
         self.configured_us = 0
         """When the configuration was read, or taken on while the node ran."""
-        self.licences = licences.Licences(configuration.nodes[name].licenses)
+        self.licences = licences.Licences(configuration.seats_of(name))
         self.epoch = 0
         self.rev = 0
         self.why = "starting"
@@ -279,7 +280,7 @@ class NodeCore(Voice):
         self.now = now
         for payload in undelivered:
             attendance.undelivered(self, peer, refid_of(payload))
-        for source in list(self.sessions.clients_of.get(peer, ())):
+        for source in sorted(self.sessions.clients_of.get(peer, ())):  # a proxy itself first: the others end with it
             session = self.sessions.by_source.get(source)
             if session is not None:
                 sessions.end(self, session, "connection lost")
@@ -356,6 +357,7 @@ class NodeCore(Voice):
         self.orphans: set[str] = set()
         """Sessions that are kept for clients which have not come back yet."""
         self.pulls = pulls.Pulls()
+        self.panics = panics.Panics()
         self.strategies = strategies.Strategies()
         self.services = servers.Services()
         self.capacity = capacity.Capacity(self.configuration)

@@ -81,6 +81,8 @@ def target(node: NodeCore, call: Call, interaction: Interaction) -> AgentRow:
 def check_invitable(node: NodeCore, agent: AgentRow, interaction: Interaction) -> None:
     """:raises Refusal: ``BAD_TARGET``: not ready, not to be disturbed, or already asked; ``CAPACITY_FULL``"""
     name = agent.agent_id or agent.place_id
+    if agent.missing_us:
+        raise Refusal(Code.BAD_TARGET, f"{name} is waited for: its client is gone", field="agent_id")
     if agent.donot_disturb:
         raise Refusal(Code.BAD_TARGET, f"{name} has do-not-disturb on", field="agent_id")
     if not agent.media.get(interaction.media_type):

@@ -1,6 +1,7 @@
-"""Licences: seats per node, for agents and for media types.
+"""Licences: seats for agents and for media types, of the node or (``licence-pool = cluster``) of all nodes together.
 
-An agent takes its agent seat at login, and the seat of a media type when it first has it; all are free again at its
+A pool is held without a book of its own: every agent is at every node, so each of them counts the whole cluster's. An
+agent takes its agent seat at login, and the seat of a media type when it first has it; all are free again at its
 logout, however long ago a media type was removed. When a limit is lowered while more seats are in use, those who came
 last are logged out (guide, "Licensing").
 """
@@ -19,7 +20,7 @@ from broker.messages import encode
 from broker.messages.licences import EventLicenceUsage
 
 from . import agents
-from .calls import UNASKED
+from .calls import UNASKED, Call
 from .records import AgentRow
 
 if TYPE_CHECKING:
@@ -27,11 +28,16 @@ if TYPE_CHECKING:
 
 
 class Licences:
-    """The limits in force, and which of them are reached. :param limits: licence -> seats; absent: any number"""
+    """The limits in force, and which of them are reached.
+
+    :param limits: licence -> seats; absent: any number
+    :param echo: another node speaks for all agents here, and of a pool's use, too
+    """
 
     def __init__(self, limits: dict[str, int]) -> None:
         self.limits = dict(limits)
         self.reached: set[str] = set()
+        self.echo = False
 
 
 def of_media(media: Iterable[str]) -> list[str]:
@@ -39,8 +45,16 @@ def of_media(media: Iterable[str]) -> list[str]:
     return sorted({MEDIA_SEATS.get(name, OPEN_MEDIA_SEAT) for name in media})
 
 
-def check_login(node: NodeCore, seats: Iterable[str], leaving: Iterable[AgentRow]) -> None:
-    """:raises Refusal: ``LICENCE_LIMIT``: no agent seat, or none of a media type, is left when these agents are gone"""
+def is_pooled(node: NodeCore) -> bool:
+    """Whether the seats are those of several nodes."""
+    return node.settings.licence_pool == "cluster" and len(node.configuration.nodes) > 1
+
+
+def check_login(node: NodeCore, call: Call, seats: Iterable[str], leaving: Iterable[AgentRow]) -> None:
+    """:raises Refusal: ``LICENCE_LIMIT``: no agent seat, or none of a media type, is left when these agents are gone;
+    or the seats are the cluster's, and no other node would know of one that is taken here"""
+    if is_pooled(node) and not call.source[1]:
+        raise Refusal(Code.LICENCE_LIMIT, "the seats of the cluster's pool are taken through a proxy")
     freed = Counter(seat for agent in leaving for seat in (AGENT_SEAT, *agent.seats))
     _check(node, (AGENT_SEAT, *seats), freed)
 
@@ -49,7 +63,8 @@ def _check(node: NodeCore, seats: Iterable[str], freed: Mapping[str, int]) -> No
     for seat in seats:
         limit = node.licences.limits.get(seat)
         if limit is not None and used(node, seat) - freed.get(seat, 0) >= limit:
-            raise Refusal(Code.LICENCE_LIMIT, f"all {limit} seats of {seat} on {node.name} are taken")
+            whose = "of the cluster" if is_pooled(node) else f"on {node.name}"
+            raise Refusal(Code.LICENCE_LIMIT, f"all {limit} seats of {seat} {whose} are taken")
 
 
 def check_media(node: NodeCore, agent: AgentRow, media: Iterable[str]) -> list[str]:
@@ -90,7 +105,7 @@ def settle(node: NodeCore) -> None:
 def resume(node: NodeCore) -> None:
     """This member begins to serve: limits that are reached were said to be; those that its configuration has lowered
     hold."""
-    limits = dict(node.configuration.nodes[node.name].licenses)
+    limits = node.configuration.seats_of(node.name)
     reached = {licence for licence, limit in limits.items() if used(node, licence) >= limit}
     node.licences.limits, node.licences.reached = limits, reached
     _log_out_surplus(node)
@@ -99,7 +114,7 @@ def resume(node: NodeCore) -> None:
 def reconfigured(node: NodeCore) -> None:
     """The active member's ``node.configuration`` is another one: its limits hold from now on."""
     state = node.licences
-    old, state.limits = state.limits, dict(node.configuration.nodes[node.name].licenses)
+    old, state.limits = state.limits, node.configuration.seats_of(node.name)
     state.reached &= state.limits.keys()
     for licence in sorted({*old, *state.limits}):
         if old.get(licence) != state.limits.get(licence):
@@ -122,10 +137,14 @@ def _last_come(node: NodeCore, licence: str) -> list[AgentRow]:
 
 
 def _say(node: NodeCore, licence: str, why: str) -> None:
+    """What is said of a pool is the same at all nodes: those that speak for no agent say it as an echo."""
+    rows = node.memory.agents.rows.values()
+    if rows:
+        node.licences.echo = is_pooled(node) and all(agent.echo for agent in rows)
     body: dict[str, Any] = {
         "licence": licence,
         "used": used(node, licence),
         "limit": node.licences.limits.get(licence),
         "why": why,
     }
-    node.system_event(EventLicenceUsage, UNASKED, Raw(encode(body)))
+    node.system_event(EventLicenceUsage, UNASKED, Raw(encode(body)), echo=node.licences.echo)

@@ -34,6 +34,7 @@ from .records import (
     Lock,
     Move,
     Page,
+    Panic,
     QueueRow,
     Reservation,
     ServiceCall,
@@ -70,6 +71,7 @@ class Memory:
         self.agents: Table[AgentRow] = self.tables["agents"]
         self.reservations: Table[Reservation] = self.tables["reservations"]
         self.holdings: Taken = cast("Taken", self.tables["holdings"])
+        self.panics: Table[Panic] = self.tables["panics"]
         self.loads: Table[Load] = self.tables["loads"]
         self.invitations: Watched[Invitation] = cast("Watched[Invitation]", self.tables["invitations"])
         self.queues: Table[QueueRow] = self.tables["queues"]

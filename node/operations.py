@@ -69,6 +69,7 @@ def figures(node: NodeCore) -> dict[str, Any]:
         "refused": node.counts["refused"],
         "dropped": node.counts.dropped,
         "licences": licences.usage(node),
+        "licence_pool": node.settings.licence_pool,
         "drained_since": to_seconds(drain.since_us) if drain is not None else None,
         "paused": sorted(name for name, queue in known.items() if queues.is_paused(node, name, queue)),
     }

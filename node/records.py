@@ -24,6 +24,8 @@ class AgentRow(Record):
     :param state_reason: the reason of its state as a whole
     :param seats: the licences of media types that it has taken since its login, besides its agent seat
     :param vanished_us: since when it has no client, 0 while it has one
+    :param missing_us: since when its client is gone while it is waited for (:mod:`node.panics`), else 0; ``panic``: the
+        panic that it belongs to
     :param echo: another node speaks for this agent; changes made by this server itself are echoes
     :param returned: it has come back when another node speaks for it, but the stream's last word is this node's: what
         brings it to the other node's state is said by this one
@@ -42,7 +44,14 @@ class AgentRow(Record):
     echo: bool = False
     login_us: int = 0
     vanished_us: int = 0
+    missing_us: int = 0
+    panic: str = ""
     returned: bool = False
+
+    @property
+    def is_away(self) -> bool:
+        """It has no client: one that is logged in makes room for others."""
+        return bool(self.vanished_us or self.missing_us)
 
     @property
     def key(self) -> str:
@@ -70,6 +79,23 @@ class AgentRow(Record):
     def party(self) -> Party:
         """The agent as a party of an interaction."""
         return Party(type=AGENT, agent_id=self.agent_id, place_id=self.place_id)
+
+
+class Panic(Record):
+    """Agents whose clients are gone at once are waited for.
+
+    :param name: of the lost proxy, else `agents`
+    :param until_us: so long
+    :param agents: how many belong to it; ``returned``: of these
+    :param echo: another node speaks for it
+    """
+
+    tenant_id: int
+    name: str
+    until_us: int
+    agents: int
+    returned: int = 0
+    echo: bool = False
 
 
 class Holder(Record):
@@ -360,8 +386,10 @@ TABLES: dict[str, Kind[Any]] = {
             "session": lambda row: row.sessions,
             "seat": lambda row: row.seats,
             "vanished": lambda row: [True] if row.vanished_us else [],
+            "panic": lambda row: [(row.tenant_id, row.panic)] if row.panic else [],
         },
     ),
+    "panics": Kind(Panic),
     "reservations": Kind(Reservation, {"session": lambda row: [row.session_id]}),
     "holdings": Kind(
         Holding,

@@ -13,6 +13,7 @@ from . import (
     invitations,
     moves,
     overdue,
+    panics,
     reconfiguration,
     repetitions,
     reservations,
@@ -33,6 +34,7 @@ def resume(node: NodeCore) -> None:
     node.memory.views.touched.clear()
     node.memory.forget_touched()
     agents.resume(node)
+    panics.resume(node)
     reservations.resume(node)
     invitations.resume(node)
     node.strategies.restore(node)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET
 
 from broker.errors import Code, Refusal
+from broker.messages import encode
 from broker.messages.connection import (
     EventAck,
     EventForcedDisconnect,
@@ -22,13 +23,26 @@ from broker.messages.connection import (
 )
 from broker.messages.kinds import ClientType
 
-from . import agents, attendance, holdings, invitations, repetitions, reservations, snapshots, topics, workbins
+from . import (
+    agents,
+    attendance,
+    holdings,
+    invitations,
+    panics,
+    repetitions,
+    reservations,
+    snapshots,
+    topics,
+    workbins,
+)
 from .calls import Call, Source
 
 if TYPE_CHECKING:
     from .core import NodeCore
 
 PROTOCOL = 1
+LINK_SILENCE_S, LINK_LOOK_S = 3.0, 1.0
+"""A proxy that was silent for so long is looked at so often."""
 KIND = "Interaction Server"
 
 
@@ -163,6 +177,9 @@ def register(node: NodeCore, call: Call) -> EventAck:
     attendance.joined(node, session, request)
     node.strategies.resumed(node, session)
     node.deadline(node.now + 3 * node.settings.keepalive_interval, silent, session.session_id)
+    if session.link and known is None:
+        _look_at_namesakes(node, session)
+        node.deadline(node.now + LINK_LOOK_S, _look_at_link, session.session_id)
     return EventAck(
         server=node.name,
         kind=KIND,
@@ -211,6 +228,8 @@ def end(node: NodeCore, session: Session, why: str, *, vanished: bool = True) ->
 
     :param vanished: the client has not said itself that it goes; those behind a link never have
     """
+    if vanished and session.type is ClientType.PROXY:
+        panics.proxy_lost(node, session.name, _through(node, session), why)
     node.sessions.discard(session)
     node.counts[f"session ended: {why}"] += 1
     if session.link:
@@ -221,6 +240,14 @@ def end(node: NodeCore, session: Session, why: str, *, vanished: bool = True) ->
                 end(node, client, why)
     node.pulls.forget(node, session)
     release(node, session.session_id, why, vanished=vanished)
+
+
+def _through(node: NodeCore, session: Session) -> list[str]:
+    """The sessions that end with a proxy's, or with that of a client that speaks for several agents."""
+    if not session.link:
+        return [session.session_id]
+    sources = node.sessions.clients_of.get(session.source[0], ())
+    return [one.session_id for source in sorted(sources) if (one := node.sessions.by_source.get(source)) is not None]
 
 
 def release(node: NodeCore, session_id: str, why: str, *, vanished: bool) -> None:
@@ -250,6 +277,29 @@ def silent(node: NodeCore, session_id: str) -> None:
         end(node, link, "silent")
     else:
         node.deadline(due, silent, session_id)
+
+
+def _look_at_link(node: NodeCore, session_id: str) -> None:
+    """A deadline, again and again: a proxy says something every second. One that does not is told something: if it is
+    not there any more, that cannot be sent, and its session ends."""
+    link = node.sessions.by_id.get(session_id)
+    if link is None:
+        return
+    if node.now - link.heard > LINK_SILENCE_S:
+        _touch(node, link)
+    node.deadline(node.now + LINK_LOOK_S, _look_at_link, session_id)
+
+
+def _look_at_namesakes(node: NodeCore, link: Session) -> None:
+    """A proxy has been started: if its earlier process is dead, that is to show before its clients log in again."""
+    for other in node.sessions.by_id.values():
+        if other.link and other.name == link.name and other is not link:
+            _touch(node, other)
+
+
+def _touch(node: NodeCore, link: Session) -> None:
+    """Tells a proxy something that it needs not; when it is dead, the shell says so (:meth:`NodeCore.lost`)."""
+    node.outgoing.append((link.source, None, encode(node.pong()), 0))
 
 
 def orphaned(node: NodeCore, session_id: str) -> None:

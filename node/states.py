@@ -139,14 +139,14 @@ def force_not_ready(node: NodeCore, agent: AgentRow, media_type: str, why: str) 
     )
 
 
-def unready(node: NodeCore, agent: AgentRow) -> None:
+def unready(node: NodeCore, agent: AgentRow, why: str) -> None:
     """The agent's client has vanished: the agent is ready for nothing until it is back."""
     ready = [name for name, state in agent.media.items() if state]
     for name in ready:
-        agent = _unready(agent, name, "ConnectionLost")
+        agent = _unready(agent, name, why)
     node.memory.put(node.memory.agents, agent.key, agent)
     for name in ready:
-        agents.report(node, EventNotReadyForMedia, agent, "ConnectionLost", name)
+        agents.report(node, EventNotReadyForMedia, agent, why, name)
 
 
 def _unready(agent: AgentRow, media_type: str, why: str) -> AgentRow:
@@ -211,11 +211,11 @@ def kept_reason(reason: Document) -> Document:
     return UNSET if text == b"null" else Raw(text)
 
 
-# -- the return of an agent whose client had vanished
+# -- the return of an agent whose client had gone
 
 
 def resume(node: NodeCore, call: Call, agent: AgentRow, reason: Document) -> AgentRow:
-    """A vanished agent has logged in again: its session goes on, its media types are as the login says.
+    """An agent that had no client has logged in again: its session goes on, its media types are as the login says.
 
     Who speaks for the agent from now on, the login says; the differences are said by who has spoken for it so far, for
     the stream has what that node made of it when the client vanished, and perhaps no other did.
@@ -234,6 +234,8 @@ def resume(node: NodeCore, call: Call, agent: AgentRow, reason: Document) -> Age
         echo=call.echo,
         returned=call.echo and not agent.echo,
         vanished_us=0,
+        missing_us=0,
+        panic="",
     )
     node.memory.put(node.memory.agents, back.key, back)
     said = Call(call.source, call.ref, ECHO if agent.echo else 0, call.session, request)
@@ -243,15 +245,14 @@ def resume(node: NodeCore, call: Call, agent: AgentRow, reason: Document) -> Age
 
 
 def _differences(old: AgentRow, new: AgentRow) -> list[tuple[type[AgentEvent], str | None]]:
-    """What has to be reported for the new state to be known to who knows the old one, of an agent that was ready for
-    nothing."""
+    """What has to be reported for the new state to be known to who knows the old one."""
     said: list[tuple[type[AgentEvent], str | None]] = []
     said += [(EventMediaRemoved, name) for name in old.media if name not in new.media]
     for name, state in new.media.items():
         if name not in old.media:
             said.append((EventMediaAdded, name))
-        elif state:
-            said.append((EventReadyForMedia, name))
+        elif state != old.media[name]:
+            said.append((EventReadyForMedia if state else EventNotReadyForMedia, name))
         elif old.media_reasons.get(name) != new.media_reasons.get(name):
             said.append((EventMediaStateReasonChanged, name))
     if old.donot_disturb:
@@ -298,7 +299,7 @@ def state(node: NodeCore, call: Call) -> EventAgentState:
         place_id=agent.place_id,
         session=agent.session,
         login_at=to_seconds(agent.login_us),
-        connections=0 if agent.vanished_us else len(agent.sessions),
+        connections=0 if agent.is_away else len(agent.sessions),
         media_state_list=agent.media,
         media_reasons=agent.media_reasons,
         media_capacity_list=capacity.of(node, agent),

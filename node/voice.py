@@ -108,9 +108,17 @@ class Voice:
         """A reporting event about an agent. :param echo: another node speaks for it"""
         self._say(kind, tenant_id, cause, echo=echo, agent=agent)
 
-    def system_event(self, kind: type[ReportingEvent], cause: Cause, body: Document = UNSET) -> None:
-        """A reporting event about the node itself."""
-        self._say(kind, 0, cause, body=body)
+    def system_event(
+        self,
+        kind: type[ReportingEvent],
+        cause: Cause,
+        body: Document = UNSET,
+        *,
+        tenant_id: int = 0,
+        echo: bool = False,
+    ) -> None:
+        """A reporting event about the node itself, or about what concerns a tenant. :param echo: others say it, too"""
+        self._say(kind, tenant_id, cause, echo=echo, body=body)
 
     def custom_event(
         self,

@@ -42,6 +42,8 @@ from .route import Nodes, checked_tenant
 from .sessions import Session
 
 Step = Callable[[Change, float, Answers], None]
+POOL = "licence-pool"
+"""What the node is chosen by that speaks for all agents, where seats are the cluster's."""
 
 
 class Agents:
@@ -70,6 +72,13 @@ class Agents:
         """Whether nodes put an agent's id for its place."""
         nodes = self._configuration.nodes.values()
         return any(node.settings.agent_login_control == "ignore" for node in nodes)
+
+    @property
+    def _pools_seats(self) -> bool:
+        """Whether seats are the cluster's: then all proxies ask the same node first, which so decides who gets the last
+        one. It is left last, so the others have no agent that it has not."""
+        nodes = self._configuration.nodes.values()
+        return any(node.settings.licence_pool == "cluster" for node in nodes)
 
     # -- a change begins
 
@@ -140,7 +149,8 @@ class Agents:
         if agent is not None and agent.speaking not in gone and takes_part:
             return agent.speaking
         candidates = informed or ready or [node for node in nodes if node not in gone] or list(nodes)
-        return rendezvous(repr(min(change.names, default="")), candidates)[0]
+        key = POOL if self._pools_seats else repr(min(change.names, default=""))
+        return rendezvous(key, candidates)[0]
 
     def _ask(self, nodes: Sequence[str], change: Change, done: Step) -> None:
         """Asks nodes for a step of a change: the speaking node, or others, whose events are echoes."""

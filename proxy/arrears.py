@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
+from broker.errors import Code
 from broker.messages import encode
 from broker.messages.agents import RequestAgentLogout
 from broker.messages.proxies import RequestAlignAgent
@@ -124,11 +125,21 @@ class Arrears:
         reply = answers[node]
         if agent.catching_up.pop(node, None) is None or agent not in self._roster:
             return
-        if reply is not None and reply.code and reply.code not in UNSURE:
+        code = 0 if reply is None else reply.code
+        if code == Code.LICENCE_LIMIT and self._has_patience(agent, node, now):
+            self._catch_up_later(agent)
+            return
+        agent.seatless.pop(node, None)
+        if code and code not in UNSURE:
             if not self._is_changing(agent):
-                self._expel(agent, node, reply.code)
+                self._expel(agent, node, code)
         elif agent.is_behind(node):
             self._catch_up_later(agent)
+
+    def _has_patience(self, agent: Agent, node: str, now: float) -> bool:
+        """Whether a node without a seat for an agent is asked again: one that was away has to hear first who has logged
+        out meanwhile, which other proxies may have to tell it."""
+        return now < agent.seatless.setdefault(node, now) + self._settings.request_timeout
 
     def heard(self, agent: Agent) -> None:
         """A node has said something of the agent: others may have to be told, if they do not say so soon themselves."""

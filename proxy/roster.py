@@ -48,9 +48,10 @@ class Agent:
     :param speaking: the node that speaks for it
     :param said: what nodes have said last of it; of a node that is not here it is not known, or not logged in there
     :param catching_up: nodes that are just told, with the number of the request
+    :param seatless: nodes that have no seat for it, and since when
     """
 
-    __slots__ = ("agent_id", "catching_up", "place_id", "said", "session", "speaking", "state", "tenant")
+    __slots__ = ("agent_id", "catching_up", "place_id", "said", "seatless", "session", "speaking", "state", "tenant")
 
     def __init__(self, session: Session, head: Any, speaking: str) -> None:
         self.session = session
@@ -61,6 +62,7 @@ class Agent:
         self.speaking = speaking
         self.said: dict[str, State] = {}
         self.catching_up: dict[str, int] = {}
+        self.seatless: dict[str, float] = {}
 
     @property
     def names(self) -> frozenset[Name]:

@@ -239,6 +239,13 @@ class World:
         """Nobody serves the node any more, and nobody says so."""
         self.pairs[name].core = None
 
+    def lose_proxy(self, name: str) -> None:
+        """A proxy is dead. The nodes see that its connection is gone, its clients hear nothing."""
+        del self.proxies[name]
+        for pair in self.pairs.values():
+            if pair.core is not None:
+                pair.core.lost(self.now, b"link:" + name.encode())
+
     def take_over(self, name: str) -> None:
         """The node's other member serves it from now on."""
         self.pairs[name].take_over(self.now)
@@ -276,6 +283,8 @@ class World:
 
     def reply(self, pair: Pair, proxy: str, replies: list[PackedReply]) -> None:
         """What a node's active member says to a proxy arrives."""
+        if proxy not in self.proxies:
+            return
         frame = pack(PackedReplies(pair.epoch, replies))
         self.proxies[proxy].replies(self.now, pair.name, pair.member, unpack_replies(frame))
 

@@ -141,6 +141,9 @@ def _print(document: Document) -> None:
     click.echo(document["state"] + "".join(f"\n  {why}" for why in document["why"]))
     print_table(node_table(document["nodes"]))
     print_table(proxy_table(document["proxies"]))
+    licences = licence_table(document["nodes"])
+    if licences.row_count:
+        print_table(licences)
 
 
 def node_table(nodes: Document) -> Table:
@@ -159,6 +162,23 @@ def node_table(nodes: Document) -> Table:
                 *(cell(node.get(key) if first else None) for key in ("backlog", "agents", "event_rate")),
                 cell(seen.get("why")),
             )
+    return made
+
+
+def licence_table(nodes: Document) -> Table:
+    """The seats in use of each licence that has a limit: of every node or, where they are a pool, of the cluster."""
+    made = table("licences", ("licence", "of", "#used", "#limit"))
+    pools: dict[str, tuple[int, int]] = {}
+    for name, node in nodes.items():
+        for licence, use in node.get("licences", {}).items():
+            if use["limit"] is None:
+                continue
+            if node.get("licence_pool") == "cluster":
+                pools[licence] = max(pools.get(licence, (0, 0)), (use["used"], use["limit"]))
+            else:
+                made.add_row(licence, name, cell(use["used"]), cell(use["limit"]))
+    for licence, (used, limit) in pools.items():
+        made.add_row(licence, "the cluster", cell(used), cell(limit))
     return made
 
 

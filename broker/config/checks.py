@@ -114,6 +114,32 @@ def licenses(configuration: Configuration, findings: Findings) -> None:
                 findings.add(path, f"is not a known licence{nearest(licence, LICENSES)}")
 
 
+def licence_pool(configuration: Configuration, findings: Findings) -> None:
+    """A pool is held by counting agents at every node, so every agent has to be at every node: all proxies reach all
+    nodes, and all nodes serve all tenants."""
+    rules = {name: node.settings.licence_pool for name, node in configuration.nodes.items()}
+    if "cluster" not in rules.values():
+        return
+    for name, rule in rules.items():
+        if rule != "cluster":
+            findings.add(
+                ("nodes", name, "settings", "licence-pool"), 'must be the same on all nodes; another has "cluster"'
+            )
+        served = configuration.nodes[name].cluster_settings.tenants
+        if served is not None and set(served) < set(configuration.tenants):
+            findings.add(
+                ("nodes", name, "cluster-settings", "tenants"),
+                'with licence-pool = "cluster" every node serves all tenants',
+            )
+    for proxy in configuration.proxies:
+        missing = sorted(configuration.nodes.keys() - set(configuration.nodes_of(proxy)))
+        if missing:
+            findings.add(
+                ("proxies", proxy, "connections"),
+                f'with licence-pool = "cluster" every proxy connects to all nodes; missing: {", ".join(missing)}',
+            )
+
+
 def tenants(configuration: Configuration, findings: Findings) -> None:
     """The tenants that nodes, proxies and queues name exist."""
     for path, tenant in _tenants(configuration):
@@ -363,6 +389,7 @@ CHECKS: tuple[Check, ...] = (
     media_types,
     clusters,
     connections,
+    licence_pool,
     esp_servers,
     queues,
     groups,

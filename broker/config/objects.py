@@ -190,6 +190,40 @@ class NodeSettings(Limits):
         int,
         Meta(ge=0, le=100_000, description="minutes an agent whose client vanished stays logged in; 0: not at all"),
     ] = 1440
+    licence_pool: Annotated[
+        Literal["node", "cluster"],
+        Meta(
+            description="`node`: each node has its own seats, and the lowest count is the cluster's (guide); `cluster`:"
+            " the seats of all nodes are one pool. The same on all nodes"
+        ),
+    ] = "node"
+    panic_threshold: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="so many agents whose clients vanish within `panic-window` are one panic; 0: only a lost proxy"
+            " is one. The same on all nodes",
+        ),
+    ] = 10
+    panic_window: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=600,
+            description="seconds that the agents of a client that has vanished wait whether others vanish, too; 0: they"
+            " do not wait, and only a lost proxy is a panic. The same on all nodes",
+        ),
+    ] = 2.0
+    panic_grace: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="seconds that agents of a panic have to come back, as if nothing had happened. The same on all"
+            " nodes",
+        ),
+    ] = 90.0
     max_interactions: Annotated[int, Meta(ge=1, le=100_000_000, description="interactions at this node")] = 10_000_000
     max_held_pulls: Annotated[int, Meta(ge=1, le=1_000_000, description="pulls on hold at once")] = 10_000
     dedup_window: Annotated[float, Meta(ge=1, le=86_400, description="seconds a reply is kept for its `dedup_id`")] = (
@@ -482,6 +516,17 @@ class Configuration(Options):
             if name in self.nodes:
                 names[name] = None
         return list(names)
+
+    def seats_of(self, node: str) -> dict[str, int]:
+        """The limits of licences that a node holds its agents to: its own, or with ``licence-pool = cluster`` the sums
+        over all nodes. A licence that is not there has no limit."""
+        if self.nodes[node].settings.licence_pool == "node":
+            return dict(self.nodes[node].licenses)
+        pool: dict[str, int] = {}
+        for one in self.nodes.values():
+            for licence, count in one.licenses.items():
+                pool[licence] = pool.get(licence, 0) + count
+        return pool
 
     def reached(self, proxy: str) -> list[str]:
         """Everything that the connections of ``proxy`` lead to: nodes, clusters, proxies and what these connect to.

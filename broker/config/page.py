@@ -115,7 +115,23 @@ def _licences() -> Iterator[str]:
     yield "## Licences\n\n| licence | counts |\n|---|---|"
     for name, counts in LICENSES.items():
         yield f"| `{name}` | {counts} |"
-    yield ""
+    yield _POOL
+
+
+_POOL = """
+With `licence-pool = "node"`, as published, every node counts against its own `licenses`: an agent is logged in at all
+nodes, so the lowest count is the cluster's. With `licence-pool = "cluster"` the counts of all nodes are added up, and
+every node counts against the sum. A licence that no node names has no limit.
+
+The pool needs no book of its own: every agent is at every node, so each node knows how many seats are taken. Proxies
+ask the same node first (while it is there) and leave it last, so of two logins for the last seat one gets it; every
+other node checks, too, so the pool is held also while proxies do not agree which node is first. Therefore every proxy
+has to connect to all nodes, all nodes serve all tenants, and agents log in through proxies; a node that is one of
+several refuses (30) those that come to it directly. The seats of a node that is down stay in the pool. Proxies that
+reach no node in common (the network is cut in two) fill the pool twice; when the cut is over, agents that find no seat
+at a node that is back are logged out. An agent that logs out while a node is away, through a proxy that dies before it
+can tell that node, has its seat there until `login-session-timeout`.
+"""
 
 
 def _cluster() -> Iterator[str]:

@@ -10,7 +10,14 @@ from .faults import Findings, quoted
 from .locator import Path
 from .objects import LICENSES, AgentReservation, Configuration, NodeSettings
 
-SAME = ("agent_login_control", "allow_multiple_agent_connections", "login_session_timeout")
+SAME = (
+    "agent_login_control",
+    "allow_multiple_agent_connections",
+    "login_session_timeout",
+    "panic_threshold",
+    "panic_window",
+    "panic_grace",
+)
 """Settings that must be the same on all nodes: an agent is logged in at all of them at once."""
 
 RECOMMENDED = {"login_session_timeout": 1440, "allow_multiple_agent_connections": "false"}
@@ -41,6 +48,8 @@ def compare(configuration: Configuration, findings: Findings) -> None:
                 findings.warn(_path(name, option), said)
     _pairs(configuration, findings)
     _esp_servers(configuration, findings)
+    if any(node.settings.licence_pool == "cluster" for node in configuration.nodes.values()):
+        return  # their sum counts, however they are spread
     for licence in LICENSES:
         _seats(licence, configuration, findings)
 

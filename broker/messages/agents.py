@@ -52,6 +52,7 @@ class RequestAgentLogin(AgentRequest):
         "EventMediaStateReasonChanged",
         "EventAgentStateReasonChanged",
         "EventLicenceUsage",
+        "EventPanicEnded",
     )
     example: ClassVar[dict[str, Any]] = {"tenant_id": 101, "agent_id": "VICKY", "media_list": {"voice": 1}}
 

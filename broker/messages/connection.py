@@ -59,6 +59,7 @@ class RequestUnregisterClient(Request):
         "EventRevoked",
         "EventAbandoned",
         "EventLicenceUsage",
+        "EventPanicSignal",
     )
     example: ClassVar[dict[str, Any]] = {}
 

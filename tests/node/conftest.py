@@ -42,7 +42,7 @@ def make_configuration(**settings: Any) -> Configuration:
                 database="sqlite:///n1.db",
                 primary=Addresses(requests="tcp://127.0.0.1:1", events="tcp://127.0.0.1:2"),
                 connections=["Sorter"],
-                settings=NodeSettings(**settings),
+                settings=NodeSettings(**{"panic_window": 0.0, **settings}),
                 licenses={"ics_multi_media_agent_seat": 30},
             )
         },
@@ -171,7 +171,8 @@ class Driver:
             document = json.loads(payload)
             assert bool(code) == (document["message"] == "EventError")
             if ref is None:
-                self.parties[source].notes.append(document)
+                if source in self.parties:  # a link is looked at, too
+                    self.parties[source].notes.append(document)
             else:
                 self.late[ref] = document
 

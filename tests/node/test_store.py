@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from msgspec import Raw
 
+from broker.config.objects import CustomProperty
 from broker.messages.kinds import Workbin
 from broker.messages.objects import Interaction
 from broker.wire import Events, PackedEvent, pack
@@ -675,8 +676,9 @@ def test_check_pause_commit(opened: Open) -> None:
         lambda store: store.fold(1, Fold(gone=["I1"])),
         lambda store: store.cut(1, 10**9),
         lambda store: store.checkpoint(),
+        lambda store: store.arrange(1, {"Segment": CustomProperty(column="segment")}),
     ],
-    ids=["commit", "commit and renew", "commit and fold", "renew", "release", "fold", "cut", "checkpoint"],
+    ids=["commit", "commit and renew", "commit and fold", "renew", "release", "fold", "cut", "checkpoint", "arrange"],
 )
 def test_every_write_of_a_replaced_member_is_fenced(opened: Open, write: Callable[[SqliteStore], None]) -> None:
     """Given a member that was replaced, also in a journal cut short; when it writes anything; then nothing happens."""
@@ -911,6 +913,27 @@ def test_an_io_error_in_a_commit(opened: Open, faulty: FaultyVFS, what: str, opt
     store.commit(row, **options)
     store.commit(row._replace(rev=rev + 2))
     assert [row.rev for row in reader.tail(0)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("what", ["write", "sync"])
+def test_an_io_error_while_columns_are_made(opened: Open, faulty: FaultyVFS, what: str) -> None:
+    """Given a disk that fails; when columns are made; then DiskFailure, no half of it is there, what is folded goes by
+    the columns as they were, and later it works."""
+    custom = {name: CustomProperty(column=name) for name in ("one", "two")}
+    store = opened(vfs="faulty")
+    epoch, _ = take(store)
+    faulty.failing = what
+    with pytest.raises(DiskFailure):
+        store.arrange(epoch, custom)
+    faulty.failing = ""
+    first, second = (make_interaction(ident, user_data=Raw(b'{"one":"1","two":"2"}')) for ident in "AB")
+    store.fold(epoch, Fold([first]))
+    reader = opened(vfs="faulty")
+    assert "one" not in [name for (name,) in reader._db.execute("SELECT name FROM pragma_table_info('interactions')")]
+    assert store.arrange(epoch, custom).stale
+    store.fold(epoch, Fold([second]))
+    assert list(reader._db.execute("SELECT one, two FROM interactions")) == [(None, None), ("1", "2")]
+    assert list(opened(vfs="faulty").load().interactions) == [first, second]
 
 
 @pytest.mark.parametrize("synchronous", ["full", "normal"])

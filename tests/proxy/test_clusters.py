@@ -173,7 +173,7 @@ def test_an_agent_whose_client_vanished_goes_on_through_another_proxy() -> None:
     world = World(world.configuration)
     desk(world, "VICKY")
     (session,) = {state(world)["session"]}
-    world.run(5)
+    world.run(7)
     away = [state(world, at=at) for at in world.pairs]
     # when it logs in through the other proxy
     again = desk(world, "VICKY", "p2", media_list={"voice": 1})

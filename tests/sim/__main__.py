@@ -31,7 +31,7 @@ def main() -> int:
     chosen = _arguments()
     _same_hashes()
     if chosen.trace:
-        return _show(chosen.seed, chosen.plant, _wish(chosen.fault))
+        return _show(chosen.seed, chosen.plant, _wish(chosen))
     if chosen.planted:
         return _plant_all(chosen.seed, chosen.histories, chosen.jobs)
     return _play_all(chosen)
@@ -47,6 +47,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--plant", choices=sorted(PLANTED), metavar="BUG", help=f"one of: {', '.join(PLANTED)}")
     parser.add_argument("--planted", action="store_true", help="every bug, each in at most N histories")
     parser.add_argument("--fault", choices=FAULTS + ADDED, metavar="FAULT", help=f"one of: {', '.join(FAULTS + ADDED)}")
+    parser.add_argument("--size", type=_size, metavar="NxP", help="so many node pairs and proxies, as 4x3")
+    parser.add_argument("--calm", action="store_true", help="no accidents, and no weather")
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes that play")
     parser.add_argument("--stop-after", type=int, default=0, metavar="F", help="end after so many failures")
     return parser.parse_args()
@@ -78,13 +80,22 @@ def _play_all(chosen: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _wish(fault: str | None) -> dict[str, Any]:
-    """What an accident that every history is to have makes of their plans."""
-    return {"faults": (fault,)} if fault else {}
+def _size(text: str) -> dict[str, int]:
+    """:raises ValueError: it is no size"""
+    nodes, proxies = map(int, text.split("x"))
+    return {"nodes": nodes, "proxies": proxies}
+
+
+def _wish(chosen: argparse.Namespace) -> dict[str, Any]:
+    """What the options make of every history's plan."""
+    wish: dict[str, Any] = dict(chosen.size or {})
+    if chosen.fault:
+        wish["faults"] = (chosen.fault,)
+    return {**wish, "calm": True} if chosen.calm else wish
 
 
 def _results(seeds: range, chosen: argparse.Namespace) -> Iterator[Result]:
-    more = _wish(chosen.fault)
+    more = _wish(chosen)
     if chosen.jobs == 1:
         with theatre(), planted(chosen.plant) as wish:
             for seed in seeds:
@@ -106,8 +117,9 @@ def _report(result: Result, chosen: argparse.Namespace) -> None:
     print(f"seed {result.plan.seed} failed: {result.plan}")
     for fault in result.faults[:MOST_SHOWN]:
         print(f"    {fault}")
-    options = {"plant": chosen.plant, "fault": chosen.fault}
-    more = "".join(f" --{name} '{value}'" for name, value in options.items() if value)
+    size = chosen.size and "{nodes}x{proxies}".format(**chosen.size)
+    options = {"plant": chosen.plant, "fault": chosen.fault, "size": size}
+    more = "".join(f" --{name} '{value}'" for name, value in options.items() if value) + " --calm" * chosen.calm
     print(f"    again: python -m tests.sim --seed {result.plan.seed} --trace{more}", flush=True)
 
 

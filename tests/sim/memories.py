@@ -25,7 +25,7 @@ def memory_faults(core: NodeCore, model: NodeModel) -> Faults:
     memory, name = core.memory, f"{core.name} {core.member}"
     held = {ident: _dump(interaction) for ident, interaction in memory.interactions.items()}
     yield from _differences(f"{name}: interaction", held, model.interactions.now)
-    for table in ("agents", "holdings", "invitations"):
+    for table in ("agents", "holdings", "invitations", "loads"):
         rows = {key: _dump(row) for key, row in memory.tables[table].rows.items()}
         yield from _differences(f"{name}: row of {table}", rows, model.tables[table])
     answers = set(memory.answers.rows) ^ set(model.tables["answers"])
@@ -60,10 +60,13 @@ def _index_faults(name: str, memory: Memory) -> Faults:
         there = {
             (*view.order.key(interaction), ident)
             for ident, interaction in memory.interactions.items()
-            if interaction.queue == view.queue and waits(interaction) and view.condition.matches(interaction)
+            if interaction.queue == view.queue
+            and waits(interaction, ignore_hold=True)
+            and view.condition.matches(interaction)
         }
-        if set(view.keys) != there or set(view.of.values()) != there:
-            yield f"{name}: view {view.view_id} has {list(view.keys)} of {there}"
+        live = {key for key in there if waits(memory.interactions[key[-1]])}
+        if set(view.keys) != live or set(view.of.values()) != there:
+            yield f"{name}: view {view.view_id} has {list(view.keys)} of {live}, and held {view.held_ids}"
 
 
 # -- nodes at the end
@@ -134,7 +137,7 @@ def nobody_holds_for_nobody(world: World) -> Faults:
         for key, agent in memory.agents.rows.items():
             if agent.vanished_us and (memory.holdings.keys("holder", key) or any(agent.media.values())):
                 yield f"{node}: agent {key} has vanished, and is ready or holds something"
-            if not agent.vanished_us and not any(session in sessions for session in agent.sessions):
+            if not agent.is_away and not any(session in sessions for session in agent.sessions):
                 yield f"{node}: agent {key} has no session that lives: {agent.sessions}"
         for ident, holding in memory.holdings.rows.items():
             if not holding.holders and memory.invitations.one("interaction", ident) is None:
@@ -150,7 +153,7 @@ def agents_are_everywhere_or_nowhere(world: World) -> Faults:
     rows: dict[str, dict[str, Document]] = {}
     for node, model in world.models.items():
         for row in model.tables["agents"].values():
-            if not row.get("vanished_us"):
+            if not (row.get("vanished_us") or row.get("missing_us")):
                 rows.setdefault(row["agent_id"], {})[node] = row
     for agent, by_node in rows.items():
         if len(by_node) != len(world.models):

@@ -12,6 +12,7 @@ from tests.transcripts.play import FLOWS, STAGES, Stage, read
 
 ELSEWHERE = {
     "RequestAlignAgent": set(REQUESTS["RequestAlignAgent"].causes),  # proxies ask it, not clients
+    "RequestUnregisterClient": {"EventPanicSignal"},  # proxies ask it so for a client that has vanished
     "RequestSwitchover": {"EventNodeActive"},  # processes do it, not cores: the pair's tests show it
     "RequestReconfigure": {"EventConfigurationChanged"},  # processes read the file: the live tests show it
     "RequestServiceUndelivered": {"Request3rdServer", "EventExternalServiceRequested"},  # proxies ask it, not clients

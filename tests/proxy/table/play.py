@@ -30,15 +30,13 @@ NEEDS_ALL = frozenset(
 """Ways on which every node is asked, so that all of them are missing when none answers."""
 ENDS_SESSION = frozenset({"RequestUnregisterClient", "RequestRegisterClient"})
 """What ends the session that it comes from; that of registering again under another name, too."""
-
-
 WELL = Circumstance("", "well")
 
 
 class Played(NamedTuple):
     """A cell that was played.
 
-    :param number: of the request; :param since: when it came; :param sick: the nodes that are lost or disturbed
+    :param number: of the request; :param since: when it came; :param sick: the nodes that the circumstance is about
     """
 
     scene: Scene

@@ -18,7 +18,7 @@ from broker.messages import REQUESTS
 from broker.messages.kinds import ClientType
 from tests.proxy.table.disturbed import Disturbed
 from tests.proxy.table.rules import way_of
-from tests.stage import AGENT, BEFORE, DESK, ENGINE, HELD, MEDIA, SUBMIT, TIMEOUT_S, Stage, Step
+from tests.stage import AGENT, DESK, ENGINE, HELD, MEDIA, TIMEOUT_S, Stage, Step
 from tests.world import make_configuration
 
 NODES = ("n1", "n2", "n3")
@@ -65,7 +65,7 @@ class Row(NamedTuple):
     :param way: a line of the rules; :param fields: of the request, besides its example's
     :param kind: who asks; :param held: the id of the interaction that the examples speak of
     :param on: the requests to nodes whose answers are disturbed, where they have another name
-    :param settings: of the proxy
+    :param before: what has to be done besides; :param settings: of the proxy
     """
 
     name: str
@@ -104,14 +104,17 @@ LOOKED = ("RequestGetInteractionProperties",)
 OF_ONE = ("RequestStartPlaceAgentStateReportingAll",)
 
 OTHERWISE: dict[str, Row] = {
+    # no node decides about giving back: one that is silent has a reservation that ends by its time
     "RequestCancelAgentReservation": Row("RequestCancelAgentReservation", way="first, rest"),
+    # an agent that handles something at every node, so that counts are added up
     "RequestAgentState": Row("RequestAgentState", way="every part", before=(TAKEN,)),
+    # the cluster's own service: the request inside goes its own way
     "Request3rdServer": Row("Request3rdServer", "OMService", "every part", DRESSED, on=FOUND),
     "RequestExternalService": Row("RequestExternalService", "OMService", "every part", DRESSED, on=FOUND),
+    # what is said of one agent is a part of what is asked of all
     "RequestStartPlaceAgentStateReporting": Row("RequestStartPlaceAgentStateReporting", way="every part", on=OF_ONE),
 }
-"""Classes whose examples take another way than their route says, as the request inside goes its own; or of which more
-has to be the case than the example needs."""
+"""Classes whose rows are not what their route and example say, and why."""
 
 
 def pulls_of(order: str) -> list[tuple[Any, ...]]:
@@ -205,6 +208,3 @@ class Scene(Stage):
         """How long the answer may take."""
         deferred = INVITATION_S if self.request.deferred else 0.0
         return TIMEOUT_S + deferred
-
-
-__all__ = ["BEFORE", "DESK", "ENGINE", "MEDIA", "NODES", "ROWS", "SUBMIT", "Row", "Scene", "ident"]
