@@ -395,7 +395,7 @@ PLANTED: dict[str, Planted] = {
     ),
     "lost events stay lost": Planted(_lost_events_stay_lost, {"faults": ("events lose",)}),
     "grants are forgotten": Planted(
-        _grants_are_forgotten, {"faults": ("vanishing client",), "routers": 3, "agents": 0, "nodes": 2}
+        _grants_are_forgotten, {"faults": ("vanishing client",), "routers": 2, "agents": 4, "nodes": 2, "media": 3}
     ),
     "pulls are not recalled": Planted(_pulls_are_not_recalled, {"repeats": 1.0, "dedup": 1.0, "routers": 2}),
     "words are not heard": Planted(_words_are_not_heard, {"faults": ("sick database", "crash a member"), "agents": 3}),
