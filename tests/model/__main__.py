@@ -88,11 +88,12 @@ def _plant_all(seed: int, most: int) -> int:
 
 
 def _catch(name: str, seed: int, most: int) -> str | None:
-    """How a planted bug was found; None: it was not. The walk that has found it before comes first."""
+    """How a planted bug was found; None: it was not. The walk that has found it before comes first. What is found
+    without it as well does not count."""
     for count, one in enumerate((PLANTED[name].seed, *range(seed, seed + most - 1)), start=1):
         with planted(name):
             walked = walk(one)
-        if walked.fault:
+        if walked.fault and not walk(one).fault:
             return f"{count:>3} walks, step {walked.steps:>3}: {' '.join(walked.fault.split())[:110]}"
     return None
 

@@ -73,8 +73,10 @@ class Asked:
                 raise Wrong(f"{event} is not by {self.client}, {self.acts_as}")
 
     def _names(self, actor: Document) -> list[str]:
-        """The clients that log in as an agent."""
-        return [name for name, (agent_id, _) in AGENTS.items() if agent_id == actor.get("agent_id")]
+        """The clients that log in as an agent, or have."""
+        there = [agent for agent in self.plain.agents.values() if agent.agent_id == actor.get("agent_id")]
+        usual = [name for name, (agent_id, _) in AGENTS.items() if agent_id == actor.get("agent_id")]
+        return usual + [name for agent in there for name in agent.clients]
 
     # -- what many requests look at
 

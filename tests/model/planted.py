@@ -55,32 +55,41 @@ PLANTED = {
         holdings._return, "if holding.workbin is not None:", "if holding.workbin is not None and holding.queue is None:"
     ),
     "a hold outlives its holder": Bug(holdings._return, "end_hold(node, interaction, holding, cause)", "pass"),
-    "moved_to_queue_at begins anew": Bug(holdings._put, "if same else node.now", "if not same else node.now"),
-    "an old token is good": Bug(holdings.authorise, "holding.token != token", "False"),
+    "moved_to_queue_at begins anew": Bug(
+        holdings._put, "if same else node.now", "if not same else node.now", seed=1000
+    ),
+    "an old token is good": Bug(holdings.authorise, "holding.token != token", "False", seed=1001),
     "any server's lock lets anybody in": Bug(
         holdings.authorise, "lock.session_id == call.session.session_id", "lock.session_id"
     ),
     "a party that leaves is not said": Bug(
-        holdings.leave, "node.event(EventPartyRemoved, interaction, cause, party=holder.party)", "pass"
+        holdings.leave, "node.event(EventPartyRemoved, interaction, cause, party=holder.party)", "pass", seed=1000
     ),
     "the one who asked is not told": Bug(
-        invitations.withdraw_all, "_refuse_asker(node, invitation, Code.WRONG_STATE, why)", "pass"
+        invitations.withdraw_all, "_refuse_asker(node, invitation, Code.WRONG_STATE, why)", "pass", seed=1001
     ),
-    "an invitation does not end after a failure": Bug(invitations.resume, "node.memory.invitations.rows.items()", "()"),
+    "an invitation does not end after a failure": Bug(
+        invitations.resume, "node.memory.invitations.rows.items()", "()", seed=1004
+    ),
     "a transfer keeps the one who asked": Bug(
-        invitations._replaces, "[one for one in holding.holders if one not in old]", "list(holding.holders)"
+        invitations._replaces, "[one for one in holding.holders if one not in old]", "list(holding.holders)", seed=1002
     ),
     "an invitation is for a second agent": Bug(
         invitations._answered,
         "asked = (agent.key, interaction.interaction_id)",
         "asked = (invitation and invitation.agent, interaction.interaction_id)",
+        seed=1001,
     ),
-    "a revoked agent is not told": Bug(holdings.report_revoked, "node.tell_agent(agent.key, note)", "pass"),
-    "an agent's silence is not noticed": Bug(overdue._heard_at, "heard.append(session.asked)", "heard.append(node.now)"),
+    "a revoked agent is not told": Bug(holdings.report_revoked, "node.tell_agent(agent.key, note)", "pass", seed=1001),
+    "an agent's silence is not noticed": Bug(
+        overdue._heard_at, "heard.append(session.asked)", "heard.append(node.now)", seed=1004
+    ),
     "nobody's time runs after a failure": Bug(resumption.resume, "overdue.watch(node, holding)", "pass"),
-    "reservations stand for ever after a failure": Bug(resumption.resume, "reservations.resume(node)", "pass"),
+    "reservations stand for ever after a failure": Bug(
+        resumption.resume, "reservations.resume(node)", "pass", seed=1001
+    ),
     "the last to want an agent has it": Bug(
-        reservations._serve, "key=lambda wish: wish.rank", "key=lambda wish: -wish.rank"
+        reservations._serve, "key=lambda wish: wish.rank", "key=lambda wish: -wish.rank", seed=1001
     ),
     "a reservation is not used up": Bug(reservations.used, "_release(node, agent.key)", "pass"),
     "a reservation is for nobody": Bug(reservations.check, "row.session_id != session.session_id", "False"),
@@ -89,51 +98,66 @@ PLANTED = {
         moves._as_it_was, "interaction.place_in_queue_seq == pin.place_seq", "True"
     ),
     "a held pull is not ended": Bug(
-        pulls.Pulls.hold, "node.deadline(node.now + node.settings.pull_hold_timeout", "(lambda *a: None)(node.now"
+        pulls.Pulls.hold,
+        "node.deadline(node.now + node.settings.pull_hold_timeout",
+        "(lambda *a: None)(node.now",
+        seed=1000,
     ),
-    "a proxy is not told of a head": Bug(pulls.Pulls._tell, "if watch.told != _shown(head):", "if not watch.told:"),
+    "a proxy is not told of a head": Bug(
+        pulls.Pulls._tell, "if watch.told != _shown(head):", "if not watch.told:", seed=1000
+    ),
     "what is locked can be pulled by its id": Bug(pulls._untakeable, "if interaction.is_locked:", "if False:"),
     "a pull says another queue": Bug(
-        pulls._grant, '"old_state": old_state', '"old_state": interaction.interaction_state'
+        pulls._grant, '"old_state": old_state', '"old_state": interaction.interaction_state', seed=1000
     ),
-    "on hold counts": Bug(capacity._load, "if name in rules and not interaction.is_held:", "if name in rules:"),
-    "one more than the capacity": Bug(capacity.Room.takes, "if left <= 0:", "if left < 0:"),
-    "a seat is not counted": Bug(licences.check_media, "_check(node, more, {})", "pass"),
-    "a reply is forgotten early": Bug(repetitions.keep, "node.now + node.settings.dedup_window", "node.now + 1.0"),
+    "on hold counts": Bug(
+        capacity._load, "if name in rules and not interaction.is_held:", "if name in rules:", seed=1001
+    ),
+    "one more than the capacity": Bug(capacity.Room.takes, "if left <= 0:", "if left < 0:", seed=1001),
+    "a seat is not counted": Bug(licences.check_media, "_check(node, more, {})", "pass", seed=1000),
+    "a reply is forgotten early": Bug(
+        repetitions.keep, "node.now + node.settings.dedup_window", "node.now + 1.0", seed=1000
+    ),
     "a reply is kept for ever": Bug(
-        repetitions.resume, "node.deadline(to_seconds(answer.us)", "(lambda *a: None)(to_seconds(answer.us)"
+        repetitions.resume, "node.deadline(to_seconds(answer.us)", "(lambda *a: None)(to_seconds(answer.us)", seed=1002
     ),
     "a removed media type keeps its reason": Bug(
-        states.remove_media, "media_reasons=reasons", "media_reasons=agent.media_reasons"
+        states.remove_media, "media_reasons=reasons", "media_reasons=agent.media_reasons", seed=1000
     ),
-    "do-not-disturb is said the wrong way": Bug(states.disturb, "EventDoNotDisturbOff", "EventDoNotDisturbOn"),
-    "a ready agent is said to be not ready": Bug(states.ready, "EventReadyForMedia", "EventNotReadyForMedia"),
-    "resuming says that it is held": Bug(holds._set_held, "EventHeld if held else EventResumed", "EventHeld"),
+    "do-not-disturb is said the wrong way": Bug(
+        states.disturb, "EventDoNotDisturbOff", "EventDoNotDisturbOn", seed=1000
+    ),
+    "a ready agent is said to be not ready": Bug(
+        states.ready, "EventReadyForMedia", "EventNotReadyForMedia", seed=1002
+    ),
+    "resuming says that it is held": Bug(
+        holds._set_held, "EventHeld if held else EventResumed", "EventHeld", seed=1000
+    ),
     "a change is not said": Bug(
-        interactions.place_in_queue, "report_change(node, call, interaction, changed, cause)", "pass"
+        interactions.place_in_queue, "report_change(node, call, interaction, changed, cause)", "pass", seed=1003
     ),
     "a stopped one is said to be where it is not": Bug(
-        interactions.stop, "old_queue=old_queue, old_state=old_state", "old_queue=None, old_state=old_state"
+        interactions.stop, "old_queue=old_queue, old_state=old_state", "old_queue=None, old_state=old_state", seed=1000
     ),
     "activity is nobody's": Bug(
-        parties.update_activity, "cause = call.cause(holdings.as_actor(holder))", "cause = call.cause()"
+        parties.update_activity, "cause = call.cause(holdings.as_actor(holder))", "cause = call.cause()", seed=1000
     ),
     "a placing is nobody's": Bug(
-        interactions.place_in_queue, "cause = holdings.cause_of(node, call, holding)", "cause = call.cause()"
+        interactions.place_in_queue, "cause = holdings.cause_of(node, call, holding)", "cause = call.cause()", seed=1003
     ),
-    "a topic is told of twice": Bug(topics.tell, "table.rows[name].session_id: None", "name: None"),
+    "a topic is told of twice": Bug(topics.tell, "table.rows[name].session_id: None", "name: None", seed=1001),
     "reporting ends with a subscription": Bug(
         topics.unsubscribe,
         "forget(node, call.session.session_id, reporting=False)",
         "forget(node, call.session.session_id)",
     ),
-    "a workbin's watchers are told of nothing": Bug(workbins.settle, "_tell(node, move)", "pass"),
-    "a workbin's statistic counts what is on hold only": Bug(workbins.statistic, "count=all_", "count=held"),
+    "a workbin's watchers are told of nothing": Bug(workbins.settle, "_tell(node, move)", "pass", seed=1001),
+    "a workbin's statistic counts what is on hold only": Bug(workbins.statistic, "count=all_", "count=held", seed=1001),
     "an agent's status is not told at login": Bug(
-        agents.login, "node.tell_agent(agent.key, states.status_of(node, agent))", "pass"
+        agents.login, "node.tell_agent(agent.key, states.status_of(node, agent))", "pass", seed=1000
     ),
     "an engine's loads are forgotten in a failure": Bug(Strategies.restore, "self.add(node, row)", "pass"),
-    "the tables are behind": Bug(Folding._cut, "self._mark if last else None", "self._mark"),
+    "the tables are behind": Bug(Folding._cut, "self._mark if last else None", "self._mark", seed=1000),
 }
 
 
