@@ -277,7 +277,7 @@ def asking(node: NodeCore, call: Call) -> AgentRow:
             if len(own) == 1:
                 return agent
             raise Refusal(Code.MISSING_ATTRIBUTE, "this session has several agents", field="agent_id")
-        if _is(node, agent, request.agent_id, request.place_id):
+        if is_named(node, agent, request.agent_id, request.place_id):
             return agent
     raise not_logged_in(request.agent_id or request.place_id)
 
@@ -288,10 +288,10 @@ def named(node: NodeCore, tenant_id: int, agent_id: str | None, place_id: str | 
     agent = table.one("agent", (tenant_id, agent_id)) if agent_id else None
     if agent is None and not agent_id and place_id:
         agent = table.one("place", (tenant_id, place_id))
-    return agent if agent is not None and _is(node, agent, agent_id, place_id) else None
+    return agent if agent is not None and is_named(node, agent, agent_id, place_id) else None
 
 
-def _is(node: NodeCore, agent: AgentRow, agent_id: str | None, place_id: str | None) -> bool:
+def is_named(node: NodeCore, agent: AgentRow, agent_id: str | None, place_id: str | None) -> bool:
     """Whether ids of a request mean an agent; its place may be one that its login was asked to ignore."""
     ignores = node.settings.agent_login_control == "ignore" and agent_id is not None
     return agent_id in (None, agent.agent_id) and (ignores or place_id in (None, agent.place_id))

@@ -25,7 +25,7 @@ from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.ids import node_code
 from broker.ledger import Ledger
-from broker.messages import decode_request, encode, error_payload, name_of, request_of
+from broker.messages import decode_request, encode, error_payload
 from broker.messages.connection import EventPong, RequestPing, RequestRegisterClient
 from broker.messages.kinds import Reply, Request
 from broker.messages.proxies import PROXIES
@@ -53,6 +53,7 @@ from . import (
 )
 from .agenda import Agenda
 from .calls import UNASKED, Batch, Call, Dialled, Read, Source
+from .declining import faulty_name
 from .handlers import HANDLERS
 from .journal import decode_changes
 from .memory import Memory
@@ -141,7 +142,9 @@ class NodeCore(Voice):
             request = self._decode(payload)
         except Refusal as refusal:
             self.counts["refused"] += 1
-            self.outgoing.append((source, ref, error_payload(refusal, name_of(request_of(payload))), int(refusal.code)))
+            self.outgoing.append(
+                (source, ref, error_payload(refusal, faulty_name(payload, refusal)), int(refusal.code))
+            )
             return
         call = Call(source, ref, flags, session, request)
         try:

@@ -25,7 +25,7 @@ from broker.config.changes import fingerprint
 from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.ledger import STRANGER, Ledger
-from broker.messages import encode, error_payload, name_of, request_of
+from broker.messages import encode, error_payload
 from broker.messages.connection import RequestRegisterClient
 from broker.messages.kinds import ClientType, Request, Route
 from broker.messages.pulls import BY_IDS
@@ -40,7 +40,7 @@ from .capacity import TAKING, Capacity
 from .desk import Desk
 from .forward import Forward
 from .gather import READER, Done, Gather
-from .heads import HEADS, as_answered, decode_head
+from .heads import HEADS, as_answered, decode_head, request_of
 from .links import SILENCE_S, Links, Patience
 from .notices import Notices
 from .own import Clients, Own, Self
@@ -214,7 +214,7 @@ class ProxyCore:
                 request = request_of(payload)
                 refusal = self._fault(refusal, request, session)
             self.counts["refused"] += 1
-            self.calls.outgoing.append((source, ref, error_payload(refusal, name_of(request))))
+            self.calls.outgoing.append((source, ref, error_payload(refusal, _name(request))))
 
     def _patience_s(self, request: type[Request]) -> float:
         """How long the reply to a deferred request may take at a node, where the request does not say so."""
@@ -398,3 +398,8 @@ class ProxyCore:
         replies, self.calls.outgoing = self.calls.outgoing, []
         links, settled = self.links.take()
         return Outbox(replies, links, settled, publish)
+
+
+def _name(request: type[Request] | None) -> str | None:
+    """A request's name on the wire."""
+    return None if request is None else str(request.__struct_config__.tag)

@@ -50,6 +50,13 @@ ASKED_FOR: dict[Route, dict[str, Code]] = {
 """What a proxy answers when an attribute that it routes by is absent or wrong (guide, "Implementation Limitations")."""
 
 
+class _Named(msgspec.Struct):
+    message: Any = None
+
+
+_named = msgspec.json.Decoder(_Named).decode
+
+
 def head_of(request: type[Request]) -> type[Any]:
     """The class to decode ``request`` as: a struct of the same name on the wire with only what its route needs."""
     needs = NEEDS.get(request.route)
@@ -88,6 +95,15 @@ HEADS: dict[type[Any], type[Request]] = {head_of(request): request for request i
 
 decode_head = decoder(HEADS)
 """JSON bytes -> the request's head; raises ``Refusal`` like :func:`broker.messages.decode_request`."""
+
+
+def request_of(payload: bytes) -> type[Request] | None:
+    """The request that a payload with a fault names, as far as that can be read."""
+    try:
+        name = _named(payload).message
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return REQUESTS.get(name) if isinstance(name, str) else None
 
 
 def as_answered(refusal: Refusal, request: type[Request] | None) -> Refusal:

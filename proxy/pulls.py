@@ -140,7 +140,8 @@ class Pulls:
         tenant = checked_tenant(request.tenant_id, call.session.tenants)
         known = self._configuration.views.get(request.view_id)
         if known is None or self._configuration.queues[known.queue].tenant != request.tenant_id:
-            raise Refusal(Code.UNKNOWN_VIEW, request.view_id, field="view_id")
+            text = f"tenant {request.tenant_id} has no view {request.view_id}"
+            raise Refusal(Code.UNKNOWN_VIEW, text, field="view_id")
         name = request.view_id, request.ignore_hold
         view = self._views.get(name)
         if view is None:

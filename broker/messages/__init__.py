@@ -141,27 +141,6 @@ decode_request: Callable[[bytes], Request] = decoder(REQUESTS.values())
 """JSON bytes -> the request they are; raises as :func:`decoder` says."""
 
 
-class _Named(msgspec.Struct):
-    message: Any = None
-
-
-_named = msgspec.json.Decoder(_Named).decode
-
-
-def request_of(payload: bytes) -> type[Request] | None:
-    """The request that a payload with a fault names, as far as that can be read."""
-    try:
-        name = _named(payload).message
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return REQUESTS.get(name) if isinstance(name, str) else None
-
-
-def name_of(request: type[Request] | None) -> str | None:
-    """A request's name on the wire."""
-    return None if request is None else str(request.__struct_config__.tag)
-
-
 def error_payload(refusal: Refusal, request: str | None) -> bytes:
     """A refusal as the bytes of its ``EventError``. :param request: name of the request, where it could be read"""
     return encode(
@@ -187,6 +166,4 @@ __all__ = [
     "decoder",
     "encode",
     "error_payload",
-    "name_of",
-    "request_of",
 ]

@@ -51,14 +51,6 @@ def test_a_refusal_names_the_field_that_the_request_has(driver):
     assert login(other, agent_id="VICKY", place_id="P8")["field"] == "place_id"
 
 
-def test_a_fault_says_in_which_request_it_was(driver):
-    """Given a client; when a field is missing, wrong, or the name unknown; then the error names the request it can."""
-    desk = driver.client("desk", "AgentApplication")
-    assert desk.ask("RequestAgentLogin")["request"] == "RequestAgentLogin"
-    assert desk.ask("RequestAddMedia", media_type=7)["request"] == "RequestAddMedia"
-    assert "request" not in desk.ask("RequestDance")
-
-
 def test_who_acts_for_an_agent_that_another_client_has_logged_in_is_told_so(driver):
     """Given an agent of one client; when another acts for it, or for none; then the text is not that it is nowhere."""
     desk, other = driver.client("desk", "AgentApplication"), driver.client("other", "AgentApplication")

@@ -743,3 +743,39 @@ def test_in_turn_every_grant_behind_another_head_is_counted(make_world: Any) -> 
     # then the status says how often the order did not hold
     assert sorted(got) == [1, 2, 3, 4]
     assert inversions(world) == sum(one > min(got[at:]) for at, one in enumerate(got))
+
+
+# -- nodes that are just back
+
+
+def test_a_node_that_is_just_back_is_waited_for(world: Any) -> None:
+    # given pulls that know what nodes have, and a node whose other member takes over
+    client = world.client(b"c")
+    Stock(world, n1=[1, 2], n2=[3, 4])
+    assert numbers(world.ask(client, "RequestPull", **PULL)) == [1]
+    world["n1"].fail_over()
+    world.beat()
+    # when somebody pulls before the proxy has heard what the node has
+    ref = world.send(client, "RequestPull", **PULL)
+    world.flow()
+    # then he gets what comes first, which is there
+    assert numbers(world.reply(client, ref)) == [2]
+
+
+def test_but_for_a_moment_only(world: Any) -> None:
+    # given a node that is back and does not say what it has
+    client = world.client(b"c")
+    Stock(world, n1=[1, 2], n2=[3, 4])
+    assert numbers(world.ask(client, "RequestPull", **PULL)) == [1]
+    world["n1"].script["RequestWatchView"] = None
+    world["n1"].fail_over()
+    world.beat()
+    # when somebody pulls
+    ref = world.send(client, "RequestPull", **PULL)
+    world.run(0.5)
+    waiting = not world.is_answered(client, ref)
+    world.run(2.0)
+    # then he waits for it, gets the others' in the end, and is told whose is missing
+    reply = world.reply(client, ref)
+    assert waiting and numbers(reply) == [3]
+    assert (reply["complete"], reply["missing"]) == (False, ["n1"])
