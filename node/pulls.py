@@ -147,8 +147,14 @@ class Pulls:
         return None
 
     def _tell(self, node: NodeCore, view: View) -> None:
+        """Tells the proxies of a view's first keys. Who was told first is told last the next time: of proxies that wait
+        for the same interaction the first to be told mostly gets it."""
+        watchers = self.watchers[view.view_id]
+        if len(watchers) > 1:
+            first = next(iter(watchers))
+            watchers[first] = watchers.pop(first)
         now: dict[int, tuple[EventViewHead, bytes]] = {}
-        for source, watch in self.watchers[view.view_id].items():
+        for source, watch in watchers.items():
             if watch.keys not in now:
                 head = head_of(node, view, watch.keys)
                 now[watch.keys] = head, encode(head)

@@ -225,3 +225,27 @@ def test_an_invitation_stands_for_a_day_at_most(driver):
     refused = asking.ask("RequestTransfer", interaction_id=ident, agent_id="ANAT", timeout=3e10)
 
     assert (refused["code"], refused["field"], refused["request"]) == (3, "timeout", "RequestTransfer")
+
+
+@pytest.mark.parametrize("answer", ["reject", "wait", "stop"])
+def test_who_offers_in_vain_is_told_what_became_of_it(driver, answer):
+    """Given an offer to an agent, when nothing comes of it, then the refusal says in a sentence what and whose."""
+    server, asking, invited = driver.client("mail", "MediaServer"), driver.agent("VICKY"), driver.agent("ANAT")
+    ident = server.ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound")["interaction_id"]
+    asking.ask("RequestPull", tenant_id=101, view_id="Inbound/all")
+    driver.ask(asking.source, {"message": "RequestTransfer", "interaction_id": ident, "agent_id": "ANAT"})
+
+    if answer == "reject":
+        invited.ask("RequestReject", interaction_id=ident, ticket_id=invited.notes[-1]["ticket_id"])
+    elif answer == "wait":
+        driver.wait(31)
+    else:
+        server.ask("RequestStopProcessing", interaction_id=ident)
+
+    (refused,) = driver.late.values()
+    said = {
+        "reject": (50, "ANAT has rejected the invitation"),
+        "wait": (51, "ANAT has not answered in time"),
+        "stop": (46, "the invitation of ANAT was taken back: Stopped"),
+    }
+    assert (refused["code"], refused["detail"]) == said[answer]
