@@ -26,6 +26,7 @@ CHECKERS: tuple[Callable[[World], memories.Faults], ...] = (
     answers.answers_are_true,
     answers.requests_were_answered_once,
     lists.lists_are_those_of_a_plain_server,
+    lists.snapshots_are_what_was_there,
     lists.pulls_take_what_comes_first,
     lists.pulls_say_what_there_was,
     streams.streams_have_everything,

@@ -103,6 +103,61 @@ def _rests(
     return rests
 
 
+# -- snapshots
+
+
+def snapshots_are_what_was_there(world: World) -> Faults:
+    """A snapshot is, of each node, what was there at one moment while it was taken; it is read in the order of then."""
+    for client in world.clients:
+        for taken, read in getattr(client, "snapshots", ()):
+            yield from _snapshot_faults(world, taken, read)
+
+
+def _snapshot_faults(world: World, taken: Operation, read: Operation) -> Faults:
+    missing = taken.reply.get("missing") or []
+    if missing and world.is_calm(taken.invoked_at):
+        yield f"{missing} are missing while all is well: {taken}"
+    told = [one["interaction_id"] for one in read.reply["interactions"]] if read.outcome == OK else None
+    holds, place = _of_snapshot(taken), ORDERS[taken.fields["order"]]
+    counts, places = {0}, dict[str, set[Any]]()
+    for node, model in world.asked_of(taken).items():
+        if node in missing:
+            continue
+        sizes: set[int] = set()
+        for there in model.moments(taken.invoked_at, taken.ended_at):
+            listed = sorted((one for one in there.values() if holds(one)), key=place)
+            if told is None or _is_left_of(model, read, [one["interaction_id"] for one in listed], told):
+                sizes.add(len(listed))
+                for one in listed:
+                    places.setdefault(one["interaction_id"], set()).add(place(one))
+        if not sizes:
+            yield f"{node} never had that while it was taken: {taken} {read} {told}"
+        counts = {count + size for count in counts for size in sizes}
+    if counts and taken.reply["number_of_interactions"] not in counts:
+        yield f"{taken.reply['number_of_interactions']} in a snapshot of {sorted(counts)}: {taken}"
+    sure = [next(iter(places[ident])) for ident in told or () if len(places.get(ident, ())) == 1]
+    if sure != sorted(sure):
+        yield f"the snapshot is not in its order: {taken} {told}"
+
+
+def _of_snapshot(taken: Operation) -> Holds:
+    """What is taken into it: of whatever state, or only what is queued and not locked."""
+    holds, any_state = CONDITIONS[taken.fields["condition"]], not taken.fields["check_interactions_state"]
+    return lambda state: (
+        holds(state) and (any_state or (state["interaction_state"] == 0 and not state.get("is_locked")))
+    )
+
+
+def _is_left_of(model: NodeModel, read: Operation, listed: list[str], told: list[str]) -> bool:
+    """Whether a node's part of what is read is what it had, without what may have gone since."""
+    own = [ident for ident in told if ident in model.interactions.versions]
+    gone = [ident for ident in listed if ident not in own]
+    return own == [ident for ident in listed if ident in own] and all(
+        any(span.state is None for span in model.interactions.spans(ident, read.invoked_at, read.ended_at))
+        for ident in gone
+    )
+
+
 # -- pulls
 
 

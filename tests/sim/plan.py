@@ -189,7 +189,7 @@ def _enlarge(plan: Plan) -> None:
     plan.proxies = random.choice((1, 2, 2, 3))
     if random.random() < 0.5:
         plan.nodes, plan.proxies = 4, 3
-    plan.searchers = random.choice((0, 0, 1))
+    plan.searchers = random.choice((0, 1, 1))
     plan.engines = random.choice((0, 0, 1, 2))
     plan.capacity = random.choice((None, None, 1, 2))
     if random.random() < 0.2 and OUT_OF_REACH not in plan.faults:

@@ -237,14 +237,23 @@ def _unmarked(reply: Any) -> Any:
     return replace(reply, rows=Rows([b""] * len(rows.marks), rows.interactions, rows.more))
 
 
-def _with_lists(change: Callable[[Any, Any, Any], Any]) -> Any:
+def _with_lists(change: Callable[[Any, Any, Any], Any], kind: Merge = Merge.ORDERED) -> Any:
     """Merges of lists, changed."""
 
     def merger(request: Any) -> Any:
         merge = MERGES[request.merge]
-        return partial(change, merge) if request.merge is Merge.ORDERED else merge
+        return partial(change, merge) if request.merge is kind else merge
 
     return patch("proxy.forward._merger", merger)
+
+
+def _places_are_not_kept() -> Any:
+    """What nodes have of a snapshot is read in any order."""
+
+    def unplaced(merge: Any, terms: Any, answers: Any) -> Any:
+        return merge(terms, {node: _unmarked(reply) for node, reply in answers.items()})
+
+    return _with_lists(unplaced, Merge.PLACES)
 
 
 def _one_too_many() -> Any:
@@ -385,10 +394,13 @@ PLANTED: dict[str, Planted] = {
         _epoch_outside_the_write, {"faults": ("freeze in a write",), "hosts_apart": True}
     ),
     "lost events stay lost": Planted(_lost_events_stay_lost, {"faults": ("events lose",)}),
-    "grants are forgotten": Planted(_grants_are_forgotten, {"faults": ("vanishing client",), "routers": 2}),
+    "grants are forgotten": Planted(
+        _grants_are_forgotten, {"faults": ("vanishing client",), "routers": 2, "agents": 4, "nodes": 2, "media": 3}
+    ),
     "pulls are not recalled": Planted(_pulls_are_not_recalled, {"repeats": 1.0, "dedup": 1.0, "routers": 2}),
     "words are not heard": Planted(_words_are_not_heard, {"faults": ("sick database", "crash a member"), "agents": 3}),
     "merge in no order": Planted(_merge_in_no_order, {"nodes": 4}),
+    "places are not kept": Planted(_places_are_not_kept, {"nodes": 4, "searchers": 2}),
     "one too many": Planted(_one_too_many, {"nodes": 4}),
     "cut too early": Planted(_cut_too_early, {"nodes": 4}),
     "more is not told": Planted(_more_is_not_told, {"nodes": 4}),
@@ -403,7 +415,7 @@ PLANTED: dict[str, Planted] = {
     "engines get too much": Planted(_engines_get_too_much, {"engines": 1, "routers": 0, "media": 3, "nodes": 1}),
     "events come twice": Planted(_events_come_twice, {"faults": ("crash both members", "pause a member")}),
     "tables are behind": Planted(
-        _tables_are_behind, {"faults": ("crash a member", "crash both members"), "requests": 20}
+        _tables_are_behind, {"faults": ("crash a member", "crash both members"), "requests": 40, "nodes": 1, "media": 3}
     ),
 }
 

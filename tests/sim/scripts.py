@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from tests.sim.clients import OK, Client, Note, Script, Sleep
+from tests.sim.clients import OK, Client, Note, Operation, Script, Sleep
 from tests.sim.law import CONDITIONS, ORDERS, STRATEGY, VIEWS, WORKBIN
 from tests.sim.plan import QUEUES, TENANT
 
@@ -244,12 +244,29 @@ class Searcher(Client):
     kind = "Monitor"
 
     def script(self) -> Script:
+        self.snapshots: list[tuple[Operation, Operation]] = []
+        """What was taken, and how it was read."""
         for _ in range(2 * self.world.plan.requests):
+            if self._random.random() < 0.3:
+                yield from self._take_a_snapshot()
             condition = self._random.choice(list(CONDITIONS))
             yield from self.ask(
                 "RequestFindInteractions", tenant_id=TENANT, condition=condition, **a_list(self._random)
             )
             yield Sleep(self._moments())
+
+    def _take_a_snapshot(self) -> Script:
+        """And reads it, and lets it go."""
+        condition, order = self._random.choice(list(CONDITIONS)), self._random.choice(list(ORDERS))
+        what = {"condition": condition, "order": order, "check_interactions_state": self._random.choice((0, 1))}
+        taken = yield from self.ask("RequestTakeSnapshot", tenant_id=TENANT, **what)
+        if taken.outcome != OK:
+            return
+        yield Sleep(self._moments())
+        snapshot = {"snapshot_id": taken.reply["snapshot_id"]}
+        read = yield from self.ask("RequestGetSnapshotInteractions", number_of_interactions=10_000, **snapshot)
+        self.snapshots.append((taken, read))
+        yield from self.ask("RequestReleaseSnapshot", patience=3, **snapshot)
 
 
 class Operator(Client):
