@@ -32,6 +32,7 @@ class Plan:
     :param backups: nodes are pairs; without, each is a primary alone
     :param proxy_backups: proxies are pairs, too
     :param behind: proxy -> the proxy that it connects to, instead of the nodes
+    :param licenses: of every node
     :param supervised: a process a node or proxy, as in the Procfile; without, bare members
     """
 
@@ -40,6 +41,7 @@ class Plan:
     backups: bool = True
     proxy_backups: bool = False
     behind: Mapping[str, str] = field(default_factory=dict)
+    licenses: Mapping[str, int] = field(default_factory=dict)
     supervised: bool = True
     node_settings: NodeSettings = field(default_factory=NodeSettings)
     proxy_settings: ProxySettings = field(default_factory=ProxySettings)
@@ -71,6 +73,7 @@ def configure(folder: Path, plan: Plan, domain: Configuration) -> Configuration:
             backup=addresses() if plan.backups else None,
             connections=list(domain.esp_servers),
             settings=plan.node_settings,
+            licenses=dict(plan.licenses),
         )
         for number in range(1, plan.nodes + 1)
     }

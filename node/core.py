@@ -53,6 +53,7 @@ from . import (
 )
 from .agenda import Agenda
 from .calls import UNASKED, Batch, Call, Dialled, Read, Source
+from .declining import faulty_name
 from .handlers import HANDLERS
 from .journal import decode_changes
 from .memory import Memory
@@ -141,7 +142,9 @@ class NodeCore(Voice):
             request = self._decode(payload)
         except Refusal as refusal:
             self.counts["refused"] += 1
-            self.outgoing.append((source, ref, error_payload(refusal, None), int(refusal.code)))
+            self.outgoing.append(
+                (source, ref, error_payload(refusal, faulty_name(payload, refusal)), int(refusal.code))
+            )
             return
         call = Call(source, ref, flags, session, request)
         try:

@@ -1,11 +1,11 @@
-"""What a member answers that does not serve."""
+"""What is said of requests that are not decoded: a member that does not serve, a field that is wrong."""
 
 from __future__ import annotations
 
 import orjson
 
-from broker.errors import Refusal
-from broker.messages import encode, error_payload
+from broker.errors import Code, Refusal
+from broker.messages import REQUESTS, encode, error_payload
 from broker.messages.connection import EventPong
 
 
@@ -14,13 +14,21 @@ def declined(payload: bytes, longest: int, pong: EventPong, refusal: Refusal) ->
 
     :param longest: what is longer is not looked at
     """
-    name = _message_name(payload) if len(payload) <= longest else None
+    name = message_name(payload) if len(payload) <= longest else None
     if name == "RequestPing":
         return encode(pong), 0
     return error_payload(refusal, name), int(refusal.code)
 
 
-def _message_name(payload: bytes) -> str | None:
+def faulty_name(payload: bytes, refusal: Refusal) -> str | None:
+    """The name of a request that cannot be decoded because of one of its fields; None where it is none."""
+    named = refusal.code in (Code.MISSING_ATTRIBUTE, Code.WRONG_VALUE)
+    name = message_name(payload) if named else None
+    return name if name in REQUESTS else None
+
+
+def message_name(payload: bytes) -> str | None:
+    """What a payload says that it is; None where it cannot be read."""
     try:
         document = orjson.loads(payload)
     except orjson.JSONDecodeError:

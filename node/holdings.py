@@ -27,7 +27,7 @@ from broker.messages.parties import EventResumed, PartyJoined, PartyLeft
 from broker.messages.routing import EventAbandoned
 from broker.messages.workbins import EventPlacedInWorkbin, EventTakenFromWorkbin
 
-from . import invitations, overdue
+from . import agents, invitations, overdue
 from .calls import UNASKED, Call, Cause
 from .contents import place_of
 from .records import AgentRow, Holder, Holding
@@ -67,19 +67,20 @@ def authorise(node: NodeCore, call: Call, interaction: Interaction) -> Holding |
     lock = node.memory.locks.get(interaction.interaction_id)
     if holding is None and lock is not None and lock.session_id == call.session.session_id:
         return None
-    raise Refusal(Code.ACCESS_DENIED, "this client does not hold the interaction")
+    raise Refusal(Code.ACCESS_DENIED, f"{_asker(call)} does not hold {interaction.interaction_id}")
 
 
 def holder_of(node: NodeCore, call: Call, holding: Holding) -> Holder | None:
     """The holder that the asking client is, or acts for.
 
-    A routing engine that had to register anew shows by its name and the grant's token that it is the same one.
+    Of a session's several agents it is the one that the request names, where it names who asks. A routing engine that
+    had to register anew shows by its name and the grant's token that it is the same one.
     """
     session = call.session
     own = node.memory.agents.keys("session", session.session_id)
     for holder in holding.holders:
         if holder.agent:
-            if holder.agent in own:
+            if holder.agent in own and _asks(node, call, holder.agent):
                 return holder
         elif (
             holder.session_id == session.session_id
@@ -88,6 +89,23 @@ def holder_of(node: NodeCore, call: Call, holding: Holding) -> Holder | None:
         ):
             return holder
     return None
+
+
+def _asks(node: NodeCore, call: Call, agent: str) -> bool:
+    """Whether an agent may be the one who asks: the request names it, names nobody, or names whom it invites."""
+    request = call.request
+    if getattr(request, "names_target", False):
+        return True
+    agent_id, place_id = getattr(request, "agent_id", None), getattr(request, "place_id", None)
+    row = node.memory.agents.get(agent)
+    return row is None or agents.is_named(node, row, agent_id, place_id)
+
+
+def _asker(call: Call) -> str:
+    """Who asks, in words: the agent that the request names as the one, or its client."""
+    request = call.request
+    named = None if getattr(request, "names_target", False) else request.agent_id or request.place_id
+    return str(named or "this client")
 
 
 def grant(
@@ -311,7 +329,9 @@ def leave(node: NodeCore, interaction: Interaction, holding: Holding, holder: Ho
     staying = [one for one in holding.holders if one is not holder]
     node.event(EventPartyRemoved, interaction, cause, party=holder.party)
     if staying:
-        node.memory.put(node.memory.holdings, interaction.interaction_id, replace(holding, holders=staying))
+        left = replace(holding, holders=staying)
+        node.memory.put(node.memory.holdings, interaction.interaction_id, left)
+        node.watch(left)  # those that stay may have been silent for longer than the one that goes
         if interaction.assigned_to == _assignee(holder):
             node.memory.update(interaction, assigned_to=_assignee(staying[0]))
         tell_left(node, interaction, holder, staying)

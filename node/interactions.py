@@ -43,6 +43,8 @@ def submit(node: NodeCore, call: Call) -> EventAck:
     workbin = (
         workbins.known_workbin(node, request.tenant_id, request.workbin, agent) if request.workbin is not None else None
     )
+    if workbin is not None:
+        workbins.check_open(node, workbin)
     queue = request.queue or (holdings.backing_queue(node, workbin) if workbin else None)
     attributes.check_child_queue(node, request.tenant_id, request.parent_id, queue)
     memory = node.memory
@@ -95,12 +97,15 @@ def _check_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow | None
     if agent is not None:
         _check_agents_submit(node, request, agent)
     if request.queue is None and request.workbin is None:
-        raise Refusal(Code.MISSING_ATTRIBUTE, "a queue or a workbin", field="queue")
+        raise Refusal(
+            Code.MISSING_ATTRIBUTE, "an interaction waits in a queue or a workbin: one has to be given", field="queue"
+        )
     attributes.check_types(node, request.tenant_id, request.interaction_type, request.interaction_subtype)
     if request.queue is not None:
         known_queue(node, request.tenant_id, request.queue)
     if request.interaction_id is not None and request.interaction_id in node.memory.interactions:
-        raise Refusal(Code.DUPLICATE_INTERACTION, request.interaction_id, field="interaction_id")
+        text = f"{node.name} has an interaction {request.interaction_id} already"
+        raise Refusal(Code.DUPLICATE_INTERACTION, text, field="interaction_id")
     if len(node.memory.interactions) >= node.settings.max_interactions:
         raise Refusal(Code.BUSY, f"{node.name} holds max-interactions", retry_after=5.0)
 
@@ -108,7 +113,8 @@ def _check_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow | None
 def _check_agents_submit(node: NodeCore, request: RequestSubmit, agent: AgentRow) -> None:
     """What an agent may not submit, though a media server may. :raises Refusal: a disabled media type; no capacity"""
     if not node.configuration.tenants[request.tenant_id].media_types[request.media_type].enabled:
-        raise Refusal(Code.MEDIA_DISABLED, request.media_type, field="media_type")
+        text = f"media type {request.media_type} is disabled in the configuration"
+        raise Refusal(Code.MEDIA_DISABLED, text, field="media_type")
     capacity.check(node, agent, request.media_type)
 
 
@@ -124,7 +130,7 @@ def known_queue(node: NodeCore, tenant_id: int, queue: str) -> None:
     if known is None or known.tenant != tenant_id:
         raise Refusal(Code.UNKNOWN_QUEUE, f"tenant {tenant_id} has no queue {queue}", field="queue")
     if not known.enabled:
-        raise Refusal(Code.QUEUE_DISABLED, queue, field="queue")
+        raise Refusal(Code.QUEUE_DISABLED, f"queue {queue} is disabled in the configuration", field="queue")
 
 
 def place_in_queue(node: NodeCore, call: Call) -> EventAck:

@@ -343,7 +343,18 @@ def _come_to_nothing(
 def _refuse_asker(node: NodeCore, invitation: Invitation, code: Code, why: str) -> None:
     call = node.offers.pop(str(invitation.ticket_id), None)
     if call is not None:
-        node.refuse(call, Refusal(code, why))
+        node.refuse(call, Refusal(code, _in_words(node, invitation, why)))
+
+
+def _in_words(node: NodeCore, invitation: Invitation, why: str) -> str:
+    """What became of an invitation, for a person."""
+    agent = node.memory.agents.get(invitation.agent)
+    name = (agent.agent_id or agent.place_id) if agent is not None else "the agent"
+    if why == "Expired":
+        return f"{name} has not answered in time"
+    if why == "Rejected":
+        return f"{name} has rejected the invitation"
+    return f"the invitation of {name} was taken back: {why}"
 
 
 HANDLERS = {RequestAccept: accept, RequestReject: reject}

@@ -70,7 +70,7 @@ def lock(node: NodeCore, call: Call) -> EventAck:
     interaction = holdings.find(node, call)
     snapshot_id = _snapshot(node, call)
     if interaction.is_locked:
-        raise Refusal(Code.LOCKED, interaction.interaction_id)
+        raise Refusal(Code.LOCKED, f"a session or a snapshot has locked {interaction.interaction_id}")
     if interaction.interaction_state != QUEUED:
         raise Refusal(Code.WRONG_STATE, "only what is queued can be locked")
     put(node, interaction, call.session.session_id, snapshot_id)

@@ -112,7 +112,7 @@ def move(node: NodeCore, call: Call) -> EventInteractionMoved | None:
     snapshots.idle(node, row)
     queue = node.configuration.queues.get(request.queue)
     if queue is None or queue.tenant not in call.session.tenants:
-        raise Refusal(Code.UNKNOWN_QUEUE, request.queue, field="queue")
+        raise Refusal(Code.UNKNOWN_QUEUE, f"no tenant of this client has a queue {request.queue}", field="queue")
     interactions.known_queue(node, queue.tenant, request.queue)
     if len(node.searches) >= node.settings.max_pending:
         raise Refusal(Code.BUSY, "too many searches are running", retry_after=1.0)

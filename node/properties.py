@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +17,7 @@ from broker.messages.interactions import (
     InteractionChanged,
     RequestChangeProperties,
 )
-from broker.messages.objects import MAX_NAME, MAX_NUMBER, PROPERTIES, SETTABLE, Interaction
+from broker.messages.objects import MAX_ID, MAX_NAME, MAX_NUMBER, MAX_TIME, PROPERTIES, SETTABLE, Interaction
 
 from . import attributes, holdings
 from .calls import Call, Cause
@@ -80,7 +81,7 @@ def changed_properties(node: NodeCore, call: Call, interaction: Interaction) -> 
 def _check_settable(call: Call, name: str, field: str) -> None:
     """System properties are the server's, but for some (domain facts, 2.1)."""
     if name not in SETTABLE:
-        raise Refusal(Code.WRONG_VALUE, f"{name} is a system property that no client changes so", field=field)
+        raise Refusal(Code.WRONG_VALUE, f"{name} is a system property that no client may change", field=field)
     if name == "is_online" and call.session.type not in holdings.SERVERS:
         raise Refusal(Code.ACCESS_DENIED, "is_online is for media servers and capture points", field=field)
 
@@ -109,21 +110,42 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and 1 <= len(value) <= MAX_NAME
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_TIME
+
+
+_KINDS: dict[type, tuple[Callable[[Any], bool], str]] = {
+    str: (_is_name, f"a string of 1 to {MAX_NAME} characters"),
+    int: (_is_number, f"a whole number from -{MAX_NUMBER} to {MAX_NUMBER}"),
+    float: (_is_time, f"a time in seconds since 1970, a number from 0 to {MAX_TIME}"),
+    list: (
+        lambda value: isinstance(value, list) and all(map(_is_name, value)),
+        f"an array of strings of 1 to {MAX_NAME} characters",
+    ),
+}
+"""Types of settable properties: whether a value is one, and that in words."""
+
+_NARROW: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "is_online": (lambda value: _is_number(value) and value in (0, 1), "0 or 1"),
+    "parent_id": (
+        lambda value: _is_name(value) and len(value) <= MAX_ID,
+        f"an interaction's identifier, a string of 1 to {MAX_ID} characters",
+    ),
+}
+"""The same of properties that are narrower than their type; in a submit their fields are so, too."""
+
+
 def _value(name: str, value: Any, field: str) -> Any:
-    expected = SETTABLE[name]
-    if isinstance(value, str) and not _is_name(value):
-        raise Refusal(Code.WRONG_VALUE, f"{name} has 1 to {MAX_NAME} characters", field=field)
-    if expected is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if expected is list and isinstance(value, list) and all(_is_name(item) for item in value):
-        return value
-    if expected is int and isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_NUMBER:
-        raise Refusal(Code.WRONG_VALUE, f"{name} is from -{MAX_NUMBER} to {MAX_NUMBER}", field=field)
-    if expected is not list and isinstance(value, expected) and not isinstance(value, bool):
-        if name == "is_online" and value not in (0, 1):
-            raise Refusal(Code.WRONG_VALUE, "is_online is 0 or 1", field=field)
-        return value
-    raise Refusal(Code.WRONG_VALUE, f"{name} is of type {expected.__name__}", field=field)
+    """A settable property's new value. :raises Refusal: ``WRONG_VALUE``, with what was expected"""
+    fits, words = _NARROW.get(name) or _KINDS[SETTABLE[name]]
+    if not fits(value):
+        clear = "" if name in _ALWAYS or value is not None else "; deleted_properties clears it"
+        raise Refusal(Code.WRONG_VALUE, f"{name} is {words}{clear}", field=field)
+    return float(value) if SETTABLE[name] is float else value
 
 
 def report_change(node: NodeCore, call: Call, interaction: Interaction, fields: dict[str, Any], cause: Cause) -> None:

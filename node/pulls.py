@@ -16,7 +16,7 @@ from broker.errors import Code, Refusal
 from broker.messages import encode
 from broker.messages.interactions import EventTakenFromQueue
 from broker.messages.kinds import ClientType, Workbin
-from broker.messages.objects import QUEUED, Interaction
+from broker.messages.objects import QUEUED, STATES, Interaction
 from broker.messages.pulls import (
     BY_IDS,
     EventPulledInteractions,
@@ -147,8 +147,14 @@ class Pulls:
         return None
 
     def _tell(self, node: NodeCore, view: View) -> None:
+        """Tells the proxies of a view's first keys. Who was told first is told last the next time: of proxies that wait
+        for the same interaction the first to be told mostly gets it."""
+        watchers = self.watchers[view.view_id]
+        if len(watchers) > 1:
+            first = next(iter(watchers))
+            watchers[first] = watchers.pop(first)
         now: dict[int, tuple[EventViewHead, bytes]] = {}
-        for source, watch in self.watchers[view.view_id].items():
+        for source, watch in watchers.items():
             if watch.keys not in now:
                 head = head_of(node, view, watch.keys)
                 now[watch.keys] = head, encode(head)
@@ -203,7 +209,8 @@ def _view(node: NodeCore, request: RequestPull | RequestWatchView) -> View:
     view = node.memory.views.by_id.get(request.view_id)
     tenant = getattr(request, "tenant_id", None)
     if view is None or (tenant is not None and view.tenant_id != tenant):
-        raise Refusal(Code.UNKNOWN_VIEW, request.view_id, field="view_id")
+        whose = f"tenant {tenant}" if tenant is not None else node.name
+        raise Refusal(Code.UNKNOWN_VIEW, f"{whose} has no view {request.view_id}", field="view_id")
     return view
 
 
@@ -278,7 +285,8 @@ def _pull_ids(node: NodeCore, call: Call) -> EventPulledInteractions:
     request: RequestPull = call.request
     parameters = request.pull_parameters
     if parameters is None or not parameters.interaction_ids:
-        raise Refusal(Code.MISSING_ATTRIBUTE, "pull_parameters.interaction_ids", field="pull_parameters")
+        text = f"a pull from {BY_IDS} names its interactions in pull_parameters.interaction_ids"
+        raise Refusal(Code.MISSING_ATTRIBUTE, text, field="pull_parameters")
     holder = _holder(node, call)
     room = _room(node, holder)
     granted: list[Granted] = []
@@ -293,7 +301,7 @@ def _pull_ids(node: NodeCore, call: Call) -> EventPulledInteractions:
             errors[ident] = fault
     if not granted and len(errors) == 1:
         (ident, fault), *_ = errors.items()
-        raise Refusal(fault, ident, field="pull_parameters")
+        raise Refusal(fault, _why(node, ident, fault), field="pull_parameters")
     shown = {ident: {"code": int(fault), "text": fault.text} for ident, fault in errors.items()}
     return EventPulledInteractions(interactions=granted, errors=shown or None)
 
@@ -309,6 +317,22 @@ def _untakeable(node: NodeCore, call: Call, ident: str) -> Code | None:
     if interaction.workbin is not None and not _may_take(node, call, interaction.workbin):
         return Code.WRONG_STATE
     return None
+
+
+def _why(node: NodeCore, ident: str, fault: Code) -> str:
+    """In a sentence why an interaction cannot be taken by its id."""
+    interaction = node.memory.interactions.get(ident)
+    if fault is Code.UNKNOWN_INTERACTION or interaction is None:
+        return f"{node.name} has no interaction {ident}"
+    if fault is Code.LOCKED:
+        return f"a session or a snapshot has locked {ident}"
+    if fault is not Code.WRONG_STATE:
+        return ident
+    if interaction.interaction_state != QUEUED:
+        return f"{ident} is not queued: its state is {STATES[interaction.interaction_state]}"
+    if interaction.workbin is not None:
+        return f"{ident} is in a workbin that this client does not use"
+    return f"{ident} is on hold; a pull with ignore_hold takes it"
 
 
 def _may_take(node: NodeCore, call: Call, workbin: Workbin) -> bool:

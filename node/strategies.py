@@ -308,7 +308,7 @@ def _check(node: NodeCore, row: Load) -> None:
     views = {view.view_id: view for view in _views_of(node, row)}
     for view_id in row.view_ids or ():
         if view_id not in views:
-            raise Refusal(Code.UNKNOWN_VIEW, view_id, field="view_ids")
+            raise Refusal(Code.UNKNOWN_VIEW, f"tenant {row.tenant_id} has no view {view_id}", field="view_ids")
     if not views:
         text = f"tenant {row.tenant_id} has no strategy {row.strategy_id} in the configuration, and no views are named"
         raise Refusal(Code.UNKNOWN_STRATEGY, text, field="strategy_id")

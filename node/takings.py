@@ -201,12 +201,13 @@ def _view(node: NodeCore, call: Call) -> View | None:
         call.tenant(request.tenant_id)
     if request.view_id is None:
         if request.condition is None:
-            raise Refusal(Code.MISSING_ATTRIBUTE, "a view_id or a condition", field="view_id")
+            raise Refusal(Code.MISSING_ATTRIBUTE, "a snapshot is of a view_id or of a condition", field="view_id")
         return None
     view = node.memory.views.by_id.get(request.view_id)
     tenants = call.session.tenants if request.tenant_id is None else {request.tenant_id}
     if view is None or view.tenant_id not in tenants:
-        raise Refusal(Code.UNKNOWN_VIEW, request.view_id, field="view_id")
+        whose = f"tenant {request.tenant_id}" if request.tenant_id is not None else "the client's tenants"
+        raise Refusal(Code.UNKNOWN_VIEW, f"there is no view {request.view_id} of {whose}", field="view_id")
     return view
 
 

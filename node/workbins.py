@@ -53,6 +53,7 @@ def place(node: NodeCore, call: Call) -> EventAck:
     holder = holdings.holder_of(node, call, holding) if holding is not None else None
     agent = node.memory.agents.get(holder.agent) if holder is not None and holder.agent else None
     workbin = known_workbin(node, interaction.tenant_id, request.workbin, agent)
+    check_open(node, workbin)
     attributes.check_placing(node, interaction, holdings.backing_queue(node, workbin))
     changed = changed_properties(node, call, interaction)
     cause = holdings.cause_of(node, call, holding)
@@ -96,6 +97,14 @@ def _type(node: NodeCore, tenant_id: int, name: str) -> WorkbinType:
     if kind is None or not _of_tenant(node, kind, tenant_id):
         raise Refusal(Code.UNKNOWN_WORKBIN, f"tenant {tenant_id} has no workbins of type {name}", field="workbin")
     return kind
+
+
+def check_open(node: NodeCore, workbin: Workbin) -> None:
+    """Checks a workbin that something is to be put into. :raises Refusal: the queue behind it is disabled"""
+    queue = node.configuration.workbins[workbin.type].queue
+    if queue is not None and not node.configuration.queues[queue].enabled:
+        text = f"the queue {queue} behind workbins of type {workbin.type} is disabled in the configuration"
+        raise Refusal(Code.QUEUE_DISABLED, text, field="workbin")
 
 
 def _of_tenant(node: NodeCore, kind: WorkbinType, tenant_id: int) -> bool:

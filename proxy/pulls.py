@@ -45,7 +45,8 @@ WATCH_S = 1.0
 """How long a node's head is waited for before pulls go on without it, and how often heads are asked for again while
 pulls wait: a pushed head may be lost."""
 MOST_TRIES = 50
-"""Nodes that a pull is sent to before it is answered with what it has: others are always faster."""
+"""Nodes that a pull is sent to before it is answered with what it has: others are always faster. One that may wait, and
+has nothing yet, goes on trying: it is in the place that it has waited for."""
 
 
 _read_interaction = msgspec.json.Decoder(Interaction).decode
@@ -140,7 +141,8 @@ class Pulls:
         tenant = checked_tenant(request.tenant_id, call.session.tenants)
         known = self._configuration.views.get(request.view_id)
         if known is None or self._configuration.queues[known.queue].tenant != request.tenant_id:
-            raise Refusal(Code.UNKNOWN_VIEW, request.view_id, field="view_id")
+            text = f"tenant {request.tenant_id} has no view {request.view_id}"
+            raise Refusal(Code.UNKNOWN_VIEW, text, field="view_id")
         name = request.view_id, request.ignore_hold
         view = self._views.get(name)
         if view is None:
@@ -319,7 +321,8 @@ class Pulls:
                 view.forget(node)
                 self._wait_for(view, {node})
                 self._ask_head(view, node, now + WATCH_S)
-            if pull.wanted <= 0 or pull.tries >= MOST_TRIES or now >= pull.until:
+            tired = pull.tries >= MOST_TRIES and (pull.got or not pull.holds)
+            if pull.wanted <= 0 or tired or now >= pull.until:
                 self._answer(pull)
             else:
                 view.wait(pull)

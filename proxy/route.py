@@ -73,7 +73,8 @@ class Routes:
         nodes = self._submitting.get((tenant, media_type))
         if nodes is None:
             if self._has_media(tenant, media_type) and not self._tenants[tenant].media_types[media_type].enabled:
-                raise Refusal(Code.MEDIA_DISABLED, media_type, field="media_type")
+                text = f"media type {media_type} is disabled in the configuration"
+                raise Refusal(Code.MEDIA_DISABLED, text, field="media_type")
             serving = self.serving(frozenset({tenant}), media_type)
             nodes = tuple(name for name in serving if self._settings[name].enable_submit)
             if not nodes:

@@ -386,7 +386,11 @@ class Queue(Options):
 
     tenant: Annotated[int, Meta(ge=1, le=LAST_TENANT, description="whose queue it is")]
     enabled: Annotated[
-        bool, Meta(description="false: nothing is put into it, and pulls from its views get nothing")
+        bool,
+        Meta(
+            description="false: nothing is put into it, nor into workbins that it is behind, and pulls from its views"
+            " get nothing"
+        ),
     ] = True
     paused: Annotated[
         bool,

@@ -116,6 +116,8 @@ class InteractionRequest(Request):
     route: ClassVar[Route] = Route.INTERACTION
     merge: ClassVar[Merge] = Merge.POSITIVE
     once: ClassVar[bool] = True
+    names_target: ClassVar[bool] = False
+    """``agent_id`` and ``place_id`` are whom it invites, not who asks."""
 
     interaction_id: InteractionId
     token: Annotated[

@@ -11,7 +11,8 @@ from msgspec import Meta, Raw
 
 from .kinds import EMPTY, Document, Record, Workbin
 
-InteractionId = Annotated[str, Meta(min_length=1, max_length=64, description="the interaction's identifier")]
+MAX_ID = 64
+InteractionId = Annotated[str, Meta(min_length=1, max_length=MAX_ID, description="the interaction's identifier")]
 TenantId = Annotated[int, Meta(ge=1, description="the tenant's number")]
 MAX_NAME = 255
 MAX_NUMBER = 2**31 - 1
@@ -27,7 +28,11 @@ StrategyId = Annotated[Name, Meta(description="the strategy that the routing eng
 Reason = Annotated[Document, Meta(description="why: any JSON; the events that this causes carry it")]
 Number = Annotated[int, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 Seconds = Annotated[float, Meta(ge=0)]
-Timestamp = Annotated[float, Meta(ge=0, description="seconds since the Unix epoch, UTC")]
+Patience = Annotated[float, Meta(ge=0, le=86_400)]
+"""How long an invitation stands, in seconds: no longer than `delivering-timeout` may be."""
+MAX_TIME = 253_402_300_799
+"""The last second of the year 9999: beyond it a time cannot be shown."""
+Timestamp = Annotated[float, Meta(ge=0, le=MAX_TIME, description="seconds since the Unix epoch, UTC")]
 Count = Annotated[int, Meta(ge=1, le=10_000)]
 Flag = Annotated[int, Meta(ge=0, le=1)]
 Properties = dict[str, Any]

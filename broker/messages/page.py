@@ -164,7 +164,7 @@ is just not there.
 
 Published on the event sockets as `[topic, cursor, payload]`, kept in the node's journal and replayed from there. How
 the stream works is in [protocol.md](protocol.md#6-the-event-stream). The topic is `<tenant>/<class>/<message>`, with
-tenant 0 for the cluster's own events. Classes in this release: {classes}. `esp` and `custom` have no events yet.
+tenant 0 for the cluster's own events. Classes in this release: {classes}.
 
 All of them have these fields; the parts are described under [Parts](#parts).
 

@@ -20,14 +20,14 @@ from .kinds import (
     Request,
     Route,
 )
-from .objects import AgentId, InteractionId, MediaType, PlaceId, Reason, Seconds, TenantId
+from .objects import AgentId, InteractionId, MediaType, Name, Patience, PlaceId, Reason, TenantId
 
 VisibilityMode = Annotated[
     int, Meta(ge=0, le=2, description="who sees the new party: 0 all (conference), 1 agents only (coaching), 2 nobody")
 ]
 
 
-Timeout = Annotated[Seconds, Meta(description="how long the invitation stands; absent: `delivering-timeout`")]
+Timeout = Annotated[Patience, Meta(description="seconds that the invitation stands; absent or 0: `delivering-timeout`")]
 
 
 class OfferRequest(InteractionRequest):
@@ -56,10 +56,12 @@ class OfferRequest(InteractionRequest):
         Code.IN_PROGRESS,
     )
 
+    names_target: ClassVar[bool] = True
+
+    agent_id: Annotated[Name, Meta(description="the agent to invite")] | None = None
+    place_id: Annotated[Name, Meta(description="the place to invite, where no agent is named")] | None = None
     visibility_mode: VisibilityMode = 0
-    timeout: (
-        Annotated[Seconds, Meta(description="how long the invitation stands; absent: delivering-timeout")] | None
-    ) = None
+    timeout: Timeout | None = None
 
 
 class RequestTransfer(OfferRequest):

@@ -10,7 +10,7 @@ from broker.errors import Code
 
 from .interactions import InteractionRequest
 from .kinds import AGENTS, ClientType, Document, Notification, ReportingEvent
-from .objects import Flag, Interaction, Name, Seconds, StrategyId
+from .objects import Flag, Interaction, Name, Patience, StrategyId
 
 
 class RequestDeliver(InteractionRequest):
@@ -37,10 +37,12 @@ class RequestDeliver(InteractionRequest):
     )
     example: ClassVar[dict[str, Any]] = {"interaction_id": "30FGHMI2NBPV2PWI", "agent_id": "VICKY", "timeout": 20}
 
+    names_target: ClassVar[bool] = True
+
     agent_id: Annotated[Name, Meta(description="the agent to invite")] | None = None
     place_id: Annotated[Name, Meta(description="the place to invite, where no agent is named")] | None = None
     timeout: Annotated[
-        Seconds | None, Meta(description="seconds that the invitation stands; absent: `delivering-timeout`")
+        Patience | None, Meta(description="seconds that the invitation stands; absent or 0: `delivering-timeout`")
     ] = None
     in_queues: Annotated[
         list[Name] | None, Meta(description="queues to suggest to the agent; absent: those that it has")

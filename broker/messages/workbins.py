@@ -37,7 +37,7 @@ WhichWorkbin = Annotated[Workbin, Meta(description="its type and owner; without 
 class RequestPlaceInWorkbin(ChangingRequest):
     """Puts the interaction into a workbin, anybody's; whoever handled it handles it no more."""
 
-    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_WORKBIN,)
+    refuses: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_WORKBIN, Code.QUEUE_DISABLED)
     causes: ClassVar[tuple[str, ...]] = (
         "EventPartyRemoved",
         "EventTakenFromWorkbin",

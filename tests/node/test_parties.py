@@ -193,3 +193,59 @@ def test_an_accept_before_the_transfer_is_sent_again_is_not_forgotten(driver):
     link(after, (8, 2, 0, {"message": "RequestAccept", "interaction_id": ident, "ticket_id": int(ticket)}))
     assert link(after, (7, 1, RESENT, transfer))[7]["message"] == "EventAck"
     assert holders(after, ident) == ["ANAT"]
+
+
+def test_of_a_sessions_agents_the_one_that_is_named_asks(driver):
+    """Given one client with two agents in a conference, when it leaves for the second, then the second has left."""
+    server, desk = driver.client("mail", "MediaServer"), driver.client("desk", "AgentApplication")
+    for name in ("VICKY", "ANAT"):
+        desk.ask("RequestAgentLogin", tenant_id=101, agent_id=name, media_list={"voice": 1})
+    ident = server.ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound")["interaction_id"]
+    desk.ask("RequestPull", tenant_id=101, view_id="Inbound/all", agent_id="VICKY")
+    denied = desk.ask("RequestUpdateActivity", interaction_id=ident, agent_id="ANAT")
+    assert (denied["code"], denied["detail"]) == (40, f"ANAT does not hold {ident}")
+    driver.ask(desk.source, {"message": "RequestConference", "interaction_id": ident, "agent_id": "ANAT"})
+    ticket = next(note for note in desk.notes if note["message"] == "EventInvite")["ticket_id"]
+    desk.ask("RequestAccept", interaction_id=ident, agent_id="ANAT", ticket_id=ticket)
+    driver.events()
+
+    desk.ask("RequestLeaveInteraction", interaction_id=ident, agent_id="ANAT")
+
+    assert [(event["message"], event["party"]["agent_id"]) for event in driver.said] == [("EventPartyRemoved", "ANAT")]
+    assert desk.ask("RequestGetInteractionProperties", interaction_id=ident)["interaction"]["assigned_to"] == "VICKY"
+
+
+def test_an_invitation_stands_for_a_day_at_most(driver):
+    """Given an agent with an interaction, when it offers that for a thousand years, then it is told what is taken."""
+    server = driver.client("mail", "MediaServer")
+    asking, _ = driver.agent("VICKY"), driver.agent("ANAT")
+    ident = server.ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound")["interaction_id"]
+    asking.ask("RequestPull", tenant_id=101, view_id="Inbound/all")
+
+    refused = asking.ask("RequestTransfer", interaction_id=ident, agent_id="ANAT", timeout=3e10)
+
+    assert (refused["code"], refused["field"], refused["request"]) == (3, "timeout", "RequestTransfer")
+
+
+@pytest.mark.parametrize("answer", ["reject", "wait", "stop"])
+def test_who_offers_in_vain_is_told_what_became_of_it(driver, answer):
+    """Given an offer to an agent, when nothing comes of it, then the refusal says in a sentence what and whose."""
+    server, asking, invited = driver.client("mail", "MediaServer"), driver.agent("VICKY"), driver.agent("ANAT")
+    ident = server.ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound")["interaction_id"]
+    asking.ask("RequestPull", tenant_id=101, view_id="Inbound/all")
+    driver.ask(asking.source, {"message": "RequestTransfer", "interaction_id": ident, "agent_id": "ANAT"})
+
+    if answer == "reject":
+        invited.ask("RequestReject", interaction_id=ident, ticket_id=invited.notes[-1]["ticket_id"])
+    elif answer == "wait":
+        driver.wait(31)
+    else:
+        server.ask("RequestStopProcessing", interaction_id=ident)
+
+    (refused,) = driver.late.values()
+    said = {
+        "reject": (50, "ANAT has rejected the invitation"),
+        "wait": (51, "ANAT has not answered in time"),
+        "stop": (46, "the invitation of ANAT was taken back: Stopped"),
+    }
+    assert (refused["code"], refused["detail"]) == said[answer]

@@ -303,3 +303,38 @@ def test_the_focus_of_the_agent_is_reported(driver):
     added = [event for event in driver.said if event["message"] == "EventPartyAdded" and event["party"]["type"] == 2]
     shown_as = {event["interaction"]["interaction_id"]: event["party"]["in_focus"] for event in added}
     assert shown_as == {pulled: 1, delivered: 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("priority", 1.5, "a whole number"),
+        ("scheduled_at", "tomorrow", "seconds since 1970"),
+        ("scheduled_at", -5, "seconds since 1970"),
+        ("scheduled_at", 1e300, "seconds since 1970"),
+        ("scheduled_at", None, "deleted_properties clears it"),
+        ("in_queues", "Done", "an array of strings"),
+        ("out_queues", [7], "an array of strings"),
+        ("parent_id", "x" * 65, "1 to 64 characters"),
+        ("is_online", 2, "0 or 1"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_words(driver, name, value, words):
+    """Given an interaction, when a property gets what it cannot be, then the refusal says in words what it may be."""
+    server = driver.client("mail", "MediaServer")
+    ident = server.ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound")["interaction_id"]
+
+    refused = server.ask("RequestChangeProperties", interaction_id=ident, changed_properties={name: value})
+
+    assert (refused["code"], refused["field"]) == (3, "changed_properties")
+    assert words in refused["detail"]
+    assert not {"int", "str", "list", "float"} & set(refused["detail"].split())
+
+
+def test_no_time_is_so_far_away_that_it_cannot_be_shown(driver):
+    """Given a media server, when it submits for a time beyond all calendars, then the field is named."""
+    server = driver.client("mail", "MediaServer")
+
+    refused = server.ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound", scheduled_at=1e300)
+
+    assert (refused["code"], refused["field"], refused["request"]) == (3, "scheduled_at", "RequestSubmit")

@@ -191,3 +191,28 @@ def test_a_proxy_is_told_of_a_new_head_once_a_batch(driver, media):
     proxy.notes.clear()
     submit(media, priority=2)
     assert proxy.notes == []
+
+
+def test_a_refused_pull_by_id_says_why(driver):
+    """Given interactions that cannot be taken, when each is pulled by its id, then the refusal says what is with it."""
+    server, router = driver.client("mail", "MediaServer"), driver.client("router", "RoutingEngine")
+    agent, other = driver.agent("VICKY"), driver.agent("ANAT")
+
+    def submit(**fields):
+        return server.ask("RequestSubmit", tenant_id=101, media_type="voice", **fields)["interaction_id"]
+
+    handled, held, locked = submit(queue="Inbound"), submit(queue="Done"), submit(queue="Done")
+    kept = submit(workbin={"type": "Notes", "agent_id": "ANAT"})
+    other.ask("RequestPull", tenant_id=101, view_id="Inbound/all")
+    router.ask("RequestHold", interaction_id=held)
+    router.ask("RequestTakeSnapshot", condition=f"interaction_id = '{locked}'", lock=1)
+
+    def refused(ident):
+        parameters = {"interaction_ids": [ident]}
+        return agent.ask("RequestPull", tenant_id=101, view_id="_system_", pull_parameters=parameters)["detail"]
+
+    assert refused(handled) == f"{handled} is not queued: its state is handling"
+    assert refused(held) == f"{held} is on hold; a pull with ignore_hold takes it"
+    assert refused(locked) == f"a session or a snapshot has locked {locked}"
+    assert refused(kept) == f"{kept} is in a workbin that this client does not use"
+    assert refused("nowhere") == "n1 has no interaction nowhere"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from broker.config.objects import WorkbinType
+
 DRAFTS = {"type": "Drafts", "agent_id": "VICKY"}
 PULL = {"tenant_id": 101, "view_id": "Drafts/PrivateView"}
 
@@ -297,3 +299,22 @@ class TestNotifications:
         other = driver.reopened()
         other.wait(200)
         assert not other.core.memory.subscriptions.rows
+
+
+def test_nothing_is_put_into_a_workbin_whose_queue_is_disabled(make_driver):
+    """Given workbins with a disabled queue behind them, when something is put into one, then it is refused by name."""
+
+    def change(configuration):
+        configuration.workbins["Dead"] = WorkbinType(owner="agent", queue="Off")
+
+    driver = make_driver(change)
+    server, agent = driver.client("mail", "MediaServer"), driver.agent("VICKY")
+    ident = server.ask("RequestSubmit", tenant_id=101, media_type="voice", queue="Inbound")["interaction_id"]
+    agent.ask("RequestPull", tenant_id=101, view_id="Inbound/all")
+
+    dead = {"type": "Dead", "agent_id": "VICKY"}
+    placed = agent.ask("RequestPlaceInWorkbin", interaction_id=ident, workbin=dead)
+    submitted = server.ask("RequestSubmit", tenant_id=101, media_type="voice", workbin=dead)
+
+    assert [(reply["code"], reply["field"]) for reply in (placed, submitted)] == [(17, "workbin")] * 2
+    assert "the queue Off behind workbins of type Dead" in placed["detail"]

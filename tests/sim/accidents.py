@@ -122,11 +122,22 @@ class Accidents:
         one, other = self._random.choice(proxies), self._random.choice(others)
         if self._random.random() < 0.5:
             one, other = other, one
-        world.trace("network", "parts", f"{one} and {other}")
-        world.network.part(one, other, one_way=self._random.random() < 0.3)
-        self._parted.append((one, other))
         lasts_s = self._random.choice((0.3, 1.5, 4.0)) * self._random.uniform(0.5, 1.5)
+        self._part_for(lasts_s, one, other, one_way=self._random.random() < 0.3)
+
+    def _part_for(self, lasts_s: float, one: str, other: str, *, one_way: bool) -> None:
+        world = self._world
+        world.trace("network", "parts", f"{one} and {other}")
+        world.network.part(one, other, one_way=one_way)
+        self._parted.append((one, other))
         self._heap.after(lasts_s, world.network.join, one, other)
+
+    def _put_out_of_reach(self) -> None:
+        """No proxy reaches a node, neither of its members."""
+        node, lasts_s = self._node(), self._random.uniform(2.0, 5.0)
+        for proxy in self._world.configuration.proxies:
+            for member in self._world.members(node):
+                self._part_for(lasts_s, proxy, member.name, one_way=False)
 
     def _cut(self) -> None:
         pairs = self._world.network.pairs()
@@ -173,6 +184,7 @@ _ACCIDENTS: dict[str, Callable[[Accidents], object]] = {
     "sick database": Accidents._sicken,
     "locked by a tool": Accidents._lock,
     "partition": Accidents._part,
+    "node out of reach": Accidents._put_out_of_reach,
     "cut": Accidents._cut,
     "switchover": Accidents._switch_over,
     "restart a member": Accidents._restart_member,

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from broker.errors import Code
 from tests.sim.clients import EXPIRED, OK, REFUSED, Operation
-from tests.sim.model import PRINCIPAL, Document, Execution, NodeModel, Span, plain
-from tests.sim.orders import CONDITIONS, OF_VIEWS, ORDERS, waits
-from tests.sim.plan import VIEWS
+from tests.sim.model import PRINCIPAL, Execution, NodeModel, Span, plain
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -18,8 +16,6 @@ Faults = Iterator[str]
 
 ONCE = {"RequestSubmit", *PRINCIPAL.values()}
 SETTLED = (OK, EXPIRED)
-AWARE_S = 0.1
-"""So long a proxy may take to hear of what has come in at a node."""
 
 
 def operations_were_done_once(world: World) -> Faults:
@@ -99,6 +95,18 @@ def grants_are_unique(world: World) -> Faults:
                 yield f"{key} was granted to {operation.name}, and no journal says so"
 
 
+def routed_are_theirs(world: World) -> Faults:
+    """What an engine was sent it had, under that token, and no other engine had it under the same."""
+    owners: dict[tuple[str, int], str] = {}
+    for engine in world.clients:
+        for note in getattr(engine, "sent", ()):
+            key = note["interaction"]["interaction_id"], note["token"]
+            if owners.setdefault(key, engine.name) != engine.name:
+                yield f"{key} was sent to {owners[key]} and to {engine.name}"
+            if not any(_is_held(model, *key) for model in world.models.values()):
+                yield f"{key} was sent to {engine.name}, and no journal says so"
+
+
 def _is_held(model: NodeModel, ident: str, token: int) -> bool:
     versions = model.holdings.versions.get(ident, ())
     return any(version.state is not None and version.state["token"] == token for version in versions)
@@ -110,14 +118,16 @@ def answers_are_true(world: World) -> Faults:
         if operation.outcome not in (OK, REFUSED) or not operation.attempts:
             continue
         began, ended = operation.attempts[-1][0], operation.ended_at
-        if operation.code == Code.UNKNOWN_INTERACTION and "interaction_id" in operation.fields:
+        if operation.code in LIMITS:
+            yield from _limit_faults(world, operation, began, ended)
+        elif operation.code == Code.DUPLICATE_INTERACTION:
+            yield from _double_faults(world, operation, began, ended)
+        elif operation.code == Code.UNKNOWN_INTERACTION and "interaction_id" in operation.fields:
             yield from _absence_faults(world, operation, began, ended)
         elif operation.code == Code.BAD_TICKET and "token" in operation.fields:
             yield from _ticket_faults(world, operation, began, ended)
         elif operation.code == 0 and operation.message == "RequestGetInteractionProperties":
             yield from _reading_faults(world, operation, began, ended)
-        elif operation.code == 0 and operation.message == "RequestFindInteractions":
-            yield from _finding_faults(world, operation, began, ended)
 
 
 def _spans(world: World, ident: str, begin: float, end: float) -> list[list[Span]]:
@@ -129,6 +139,35 @@ def _absence_faults(world: World, operation: Operation, began: float, ended: flo
         spans = model.interactions.spans(operation.fields["interaction_id"], began, ended)
         if all(span.state is not None for span in spans):
             yield f"told to be absent, and was there all the time: {operation}"
+
+
+LIMITS = {Code.LICENCE_LIMIT, Code.CAPACITY_FULL}
+
+
+def _limit_faults(world: World, operation: Operation, began: float, ended: float) -> Faults:
+    """Where a limit is said to be reached, there is one, and somebody had come near to it meanwhile."""
+    limit = world.plan.seats if operation.code == Code.LICENCE_LIMIT else world.plan.capacity
+    if limit is None:
+        yield f"no such limit: {operation}"
+    elif operation.code == Code.LICENCE_LIMIT and world.is_calm(began):
+        most = max(_most_agents(model, began, ended) for model in world.models.values())
+        if most < limit:
+            yield f"{most} seats of {limit} were taken: {operation}"
+
+
+def _most_agents(model: NodeModel, began: float, ended: float) -> int:
+    """Agents that were there at some moment between two times."""
+    there = (model.agents.spans(key, began, ended) for key in model.agents.versions)
+    return sum(any(span.state is not None for span in spans) for spans in there)
+
+
+def _double_faults(world: World, operation: Operation, began: float, ended: float) -> Faults:
+    """A duplicate is one: an interaction with that id was there at some moment."""
+    spans = (
+        span for found in _spans(world, operation.fields.get("interaction_id", ""), began, ended) for span in found
+    )
+    if all(span.state is None for span in spans):
+        yield f"no duplicate: {operation}"
 
 
 def _ticket_faults(world: World, operation: Operation, began: float, ended: float) -> Faults:
@@ -145,65 +184,6 @@ def _reading_faults(world: World, operation: Operation, began: float, ended: flo
         if any(span.state is not None and plain(span.state) == told for span in spans):
             return
     yield f"never was like that: {operation} {told}"
-
-
-def _finding_faults(world: World, operation: Operation, began: float, ended: float) -> Faults:
-    """Everything that was there all the time is found, once, as it was, in the asked order; of a list that was cut at
-    its limit that holds for what comes before its last one."""
-    holds, key = CONDITIONS[operation.fields["condition"]], ORDERS[operation.fields["order"]]
-    told: list[Document] = operation.reply["interactions"]
-    found = {one["interaction_id"]: one for one in told}
-    if len(found) != len(told):
-        yield f"found twice: {operation} {sorted(one['interaction_id'] for one in told)}"
-    if list(map(key, told)) != sorted(map(key, told)):
-        yield f"found in another order: {operation} {list(map(key, told))}"
-    limit = operation.fields["count"]
-    if len(told) > limit:
-        yield f"found more than was asked for: {operation} {len(told)}"
-    missing = operation.reply.get("missing") or []
-    if operation.reply.get("complete", True) == bool(missing):
-        yield f"complete or not: {operation} {operation.reply.get('complete')} {missing}"
-    for node, model in world.asked_of(operation).items():
-        for ident in model.interactions.versions if node not in missing else ():
-            states = [span.state for span in model.interactions.spans(ident, began, ended)]
-            always = [state for state in states if state is not None and holds(state)]
-            due = len(told) < limit or all(key(state) < key(told[-1]) for state in always)
-            if len(always) == len(states) and due and ident not in found:
-                yield f"not found, and was there all the time: {ident} by {operation}"
-    for ident, state in found.items():
-        every = [span.state for spans in _spans(world, ident, began, ended) for span in spans if span.state is not None]
-        if not any(holds(one) and plain(one) == plain(state) for one in every):
-            yield f"found, and never was like that: {state} by {operation}"
-
-
-def pulls_were_in_order(world: World) -> Faults:
-    """Nothing is granted while something else that comes before it waits in the view all the time, at the same node;
-    and when all are well and ask one proxy that keeps the order of all nodes, at any node."""
-    plan = world.plan
-    strict = plan.proxies == 1 and not plan.faults and plan.proxy_settings["pull_order"] == "global"
-    for operation in world.operations():
-        queue = VIEWS.get(operation.fields.get("view_id", ""))
-        if operation.message == "RequestPull" and operation.outcome == OK and operation.reply["interactions"] and queue:
-            nodes = list(world.asked_of(operation).values()) if strict and not plan.direct else None
-            yield from _order_faults(world, operation, queue, nodes)
-
-
-def _order_faults(world: World, operation: Operation, queue: str, nodes: list[NodeModel] | None) -> Faults:
-    """:param nodes: all that count; None: of each grant the one that made it"""
-    key = ORDERS[OF_VIEWS]
-    granted = operation.reply["interactions"]
-    if nodes is not None and list(map(key, granted)) != sorted(map(key, granted)):
-        yield f"granted in another order: {operation} {list(map(key, granted))}"
-    for one in granted:
-        for model in nodes or world.models.values():
-            if nodes is None and one["interaction_id"] not in model.interactions.versions:
-                continue
-            for ident in model.interactions.versions:
-                spans = list(model.interactions.spans(ident, operation.invoked_at - AWARE_S, operation.ended_at))
-                if all(span.state is not None and waits(span.state, queue) for span in spans) and all(
-                    span.state is not None and key(span.state) < key(one) for span in spans
-                ):
-                    yield f"{one['interaction_id']} was granted, and {ident} waited before it: {operation}"
 
 
 def requests_were_answered_once(world: World) -> Faults:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.sim import answers, memories, streams
+from tests.sim import answers, lists, memories, streams
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -22,9 +22,13 @@ CHECKERS: tuple[Callable[[World], memories.Faults], ...] = (
     answers.operations_were_done_once,
     answers.repeated_pulls_got_the_same,
     answers.grants_are_unique,
+    answers.routed_are_theirs,
     answers.answers_are_true,
-    answers.pulls_were_in_order,
     answers.requests_were_answered_once,
+    lists.lists_are_those_of_a_plain_server,
+    lists.snapshots_are_what_was_there,
+    lists.pulls_take_what_comes_first,
+    lists.pulls_say_what_there_was,
     streams.streams_have_everything,
     streams.followers_have_everything,
     streams.states_are_true,

@@ -135,6 +135,8 @@ class Client:
         self._plug: Plug | None = None
         self._registered = False
         self._session: dict[str, str] = {}
+        self.met: set[str] = set()
+        """The servers that it has been with."""
         self._numbers = 0
         self._refs = 0
         self._waits: Sleep | Note | Reply | None = None
@@ -173,6 +175,7 @@ class Client:
         if self._plug is not None:
             self.world.network.close(self._plug)
         self._plug = Plug(self.world.network, self, "client")
+        self.met.add(self.server)
         self._plug.connect(f"sim://{self.server}/requests")
         self._registered = False
 

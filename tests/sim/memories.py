@@ -25,7 +25,7 @@ def memory_faults(core: NodeCore, model: NodeModel) -> Faults:
     memory, name = core.memory, f"{core.name} {core.member}"
     held = {ident: _dump(interaction) for ident, interaction in memory.interactions.items()}
     yield from _differences(f"{name}: interaction", held, model.interactions.now)
-    for table in ("agents", "holdings", "invitations"):
+    for table in ("agents", "holdings", "invitations", "loads"):
         rows = {key: _dump(row) for key, row in memory.tables[table].rows.items()}
         yield from _differences(f"{name}: row of {table}", rows, model.tables[table])
     answers = set(memory.answers.rows) ^ set(model.tables["answers"])
@@ -60,10 +60,13 @@ def _index_faults(name: str, memory: Memory) -> Faults:
         there = {
             (*view.order.key(interaction), ident)
             for ident, interaction in memory.interactions.items()
-            if interaction.queue == view.queue and waits(interaction) and view.condition.matches(interaction)
+            if interaction.queue == view.queue
+            and waits(interaction, ignore_hold=True)
+            and view.condition.matches(interaction)
         }
-        if set(view.keys) != there or set(view.of.values()) != there:
-            yield f"{name}: view {view.view_id} has {list(view.keys)} of {there}"
+        live = {key for key in there if waits(memory.interactions[key[-1]])}
+        if set(view.keys) != live or set(view.of.values()) != there:
+            yield f"{name}: view {view.view_id} has {list(view.keys)} of {live}, and held {view.held_ids}"
 
 
 # -- nodes at the end

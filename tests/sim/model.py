@@ -7,6 +7,7 @@ never say is a fault at once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ PRINCIPAL = {
     "EventTakenFromQueue": "RequestPull",
 }
 """The event that shows that a request was executed."""
+
+TAKEN = ("EventTakenFromQueue", "EventTakenFromWorkbin")
 
 
 class Version(NamedTuple):
@@ -63,6 +66,29 @@ class Execution(NamedTuple):
     document: Document
 
 
+class Change(NamedTuple):
+    """An interaction has become another one; ``before`` or ``after`` is None where it came or went."""
+
+    at: float
+    ident: str
+    before: Document | None
+    after: Document | None
+
+
+class Taken(NamedTuple):
+    """What a view gave at once.
+
+    :param operation: the pull; empty: it was sent to a routing engine
+    :param view: then from this view
+    :param changes: the places of the takings in :attr:`NodeModel.changes`
+    """
+
+    operation: str
+    view: str | None
+    idents: list[str]
+    changes: list[int]
+
+
 class Things:
     """Things by key, with all they ever were."""
 
@@ -89,25 +115,38 @@ class Things:
             yield Span(since, float("inf"), state)
 
 
+class Bounds(NamedTuple):
+    """What a node must never exceed: agents' seats, e-mails of one agent, interactions that one engine was sent."""
+
+    seats: int | None
+    capacity: int | None
+    submitted: int
+
+
 class NodeModel:
     """One node.
 
-    :param fault: is told what must not be
+    :param fault: is told what must not be; :param bounds: what is never exceeded
     :param steady: the clocks do not jump, so that a promise holds across a take-over too
     """
 
-    def __init__(self, name: str, fault: Callable[[str], None], seats: int | None, steady: bool) -> None:
+    def __init__(self, name: str, fault: Callable[[str], None], bounds: Bounds, steady: bool) -> None:
         self.name = name
         self.interactions = Things()
         self.holdings = Things()
-        names = ("agents", "holdings", "invitations", "answers", "panics")
-        self.tables: dict[str, dict[str, Document]] = {name: {} for name in names}
+        self.agents = Things()
+        self.tables: dict[str, dict[str, Document]] = {
+            table: {} for table in ("agents", "holdings", "invitations", "loads", "answers", "panics")
+        }
         self.events: list[Said] = []
         self.executions: dict[str, list[Execution]] = {}
+        self.changes: list[Change] = []
+        """All changes of interactions, in their order; those of one row have one time."""
+        self.taken: list[Taken] = []
         self.promised: tuple[int, int] = (0, 0)
         """The latest promise "up to this time all is out", and the seq that was to come next."""
         self._fault = fault
-        self._seats = seats
+        self._bounds = bounds
         self._steady = steady
         self._rev = self._epoch = self._us = 0
         self._event_us = 0
@@ -124,22 +163,60 @@ class NodeModel:
         if row.us < self._us:
             self.fault(f"row {row.rev} goes back in time")
         self._rev, self._epoch, self._us = row.rev, row.epoch, row.us
+        first = len(self.changes)
         for change in orjson.loads(row.changes) if row.changes else ():
             _CHANGES[change[0]](self, at, *change[1:])
         if row.events:
+            said = len(self.events)
             self._say(at, unpack_events(row.events), row.us)
-        if self._seats is not None and len(self.tables["agents"]) > self._seats:
-            self.fault(f"{len(self.tables['agents'])} agents on {self._seats} seats")
+            self._take(first, self.events[said:])
+        self._look_at_bounds()
+
+    def _look_at_bounds(self) -> None:
+        seats, capacity, submitted = self._bounds
+        if seats is not None and len(self.tables["agents"]) > seats:
+            self.fault(f"{len(self.tables['agents'])} agents on {seats} seats")
+        if capacity is not None:
+            offered = Counter(
+                one["agent"] for one in self.tables["invitations"].values() if self._counts(one["interaction_id"])
+            )
+            for agent, count in (self.handled() + offered).items():
+                if count > capacity:
+                    self.fault(f"{agent} has {count} of {capacity}")
+        sent = Counter(one["holders"][0]["session_id"] for one in self._holdings() if one.get("view_id"))
+        for session, count in sent.items():
+            if count > submitted:
+                self.fault(f"the engine {session} has {count} of {submitted}")
+
+    def _holdings(self) -> Iterator[Document]:
+        return (one for one in self.tables["holdings"].values() if one["holders"])
+
+    def handled(self) -> Counter[str]:
+        """E-mails that agents handle and have not put on hold."""
+        return Counter(
+            holder["agent"]
+            for one in self._holdings()
+            for holder in one["holders"]
+            if holder.get("agent") and self._counts(one["interaction_id"])
+        )
+
+    def _counts(self, ident: str) -> bool:
+        state = self.interactions.now.get(ident, {})
+        return state.get("media_type") == "email" and not state.get("is_held")
 
     def fault(self, what: str) -> None:
         """What must not be."""
         self._fault(f"{self.name}: {what}")
 
+    def _change(self, at: float, ident: str, state: Document | None) -> None:
+        self.changes.append(Change(at, ident, self.interactions.now.get(ident), state))
+        self.interactions.set(at, ident, state)
+
     def _new(self, at: float, interaction: Document) -> None:
         ident = interaction["interaction_id"]
         if ident in self.interactions.now:
             self.fault(f"{ident} is there twice")
-        self.interactions.set(at, ident, interaction)
+        self._change(at, ident, interaction)
         self._executed(interaction.get("external_id"), at, interaction)
 
     def _set(self, at: float, ident: str, patch: Document) -> None:
@@ -147,22 +224,22 @@ class NodeModel:
         if known is None:
             self.fault(f"{ident} is changed and not there")
         else:
-            self.interactions.set(at, ident, {**known, **patch})
+            self._change(at, ident, {**known, **patch})
 
     def _gone(self, at: float, ident: str) -> None:
         if ident not in self.interactions.now:
             self.fault(f"{ident} goes and is not there")
-        self.interactions.set(at, ident, None)
+        self._change(at, ident, None)
 
     def _put(self, at: float, table: str, key: str, row: Document) -> None:
-        self.tables[table][key] = row
-        if table == "holdings":
-            self.holdings.set(at, key, row)
+        self.tables.setdefault(table, {})[key] = row
+        if table in ("holdings", "agents"):
+            getattr(self, table).set(at, key, row)
 
     def _drop(self, at: float, table: str, key: str) -> None:
-        self.tables[table].pop(key, None)
-        if table == "holdings":
-            self.holdings.set(at, key, None)
+        self.tables.setdefault(table, {}).pop(key, None)
+        if table in ("holdings", "agents"):
+            getattr(self, table).set(at, key, None)
 
     def _settled(self, at: float, link: str, below: int) -> None:
         answers = self.tables["answers"]
@@ -219,6 +296,52 @@ class NodeModel:
         if message == "EventProcessingStopped":
             del self._parties[ident]
 
+    # -- what views gave
+
+    def _take(self, first: int, events: list[Said]) -> None:
+        """What was taken in a row, whose changes begin with ``first``: each pull's together."""
+        taken: dict[str, Taken] = {}
+        changes = enumerate(self.changes[first:], first)
+        places = [
+            (at, change.ident)
+            for at, change in changes
+            if change.before and change.after and change.before["interaction_state"] < change.after["interaction_state"]
+        ]
+        for document in (said.document for said in events):
+            message = document["message"]
+            if (
+                message not in ("EventTakenFromQueue", "EventTakenFromWorkbin")
+                or document.get("cause") != "RequestPull"
+            ):
+                continue
+            ident, operation = document["interaction"]["interaction_id"], (document.get("reason") or {}).get("op")
+            place = next((one for one in places if one[1] == ident), None)
+            if operation is None or place is None:
+                continue
+            places.remove(place)
+            one = taken.setdefault(operation, Taken(operation, None, [], []))
+            one.idents.append(ident)
+            one.changes.append(place[0])
+        self.taken += taken.values()
+
+    def before(self, change: int) -> dict[str, Document]:
+        """All interactions as they were before a change."""
+        there: dict[str, Document] = {}
+        for one in self.changes[:change]:
+            _become(there, one)
+        return there
+
+    def moments(self, begin: float, end: float) -> Iterator[dict[str, Document]]:
+        """All interactions, as they were at each moment between two times. It is one dictionary that changes."""
+        there: dict[str, Document] = {}
+        for change in self.changes:
+            if change.at > end:
+                break
+            if change.at >= begin:
+                yield there
+            _become(there, change)
+        yield there
+
     # -- what follows from the events alone
 
     def by_events(self, until_us: float = float("inf")) -> dict[str, Document]:
@@ -235,6 +358,13 @@ class NodeModel:
                 data = {"user_data": known.get(ident, {}).get("user_data", {})}
                 known[ident] = {**data, **part}
         return known
+
+
+def _become(there: dict[str, Document], change: Change) -> None:
+    if change.after is None:
+        there.pop(change.ident, None)
+    else:
+        there[change.ident] = change.after
 
 
 _CHANGES: dict[int, Callable[..., None]] = {

@@ -15,15 +15,16 @@ from broker.config.objects import (
     Proxy,
     ProxySettings,
     Queue,
+    Strategy,
     Tenant,
     View,
+    WorkbinType,
 )
+from tests.sim.law import MOST_SUBMITTED, STRATEGY, VIEWS, WORKBIN
 from tests.sim.network import Weather
-from tests.sim.orders import OF_VIEWS
 
 TENANT = 101
 QUEUES = ("Inbound", "Second")
-VIEWS = {"Inbound/all": "Inbound", "Second/all": "Second"}
 SEATS = "ics_multi_media_agent_seat"
 
 FAULTS = (
@@ -56,8 +57,10 @@ FAULTS = (
 Accident = tuple[float, str]
 """When, in seconds, and which of :data:`FAULTS`."""
 
-ADDED = ("locked by a tool",)
-"""Faults that are not drawn, so that the seeds that there are mean the same for ever: they come by wish."""
+OUT_OF_REACH = "node out of reach"
+ADDED = ("locked by a tool", OUT_OF_REACH)
+"""Faults that are not among those that a seed draws from, so that the seeds that there are keep theirs: they come by
+wish, and the second one now and then besides the others."""
 
 ACCIDENTS = FAULTS[:15] + ADDED
 """Those that happen at a moment; the others are the weather."""
@@ -81,6 +84,8 @@ class Plan:
     media: int = 1
     direct: int = 0
     routers: int = 1
+    engines: int = 0
+    """Routing engines that are sent interactions, rather than pulling them."""
     agents: int = 2
     reporters: int = 1
     searchers: int = 0
@@ -93,6 +98,8 @@ class Plan:
     node_settings: dict[str, Any] = field(default_factory=dict)
     proxy_settings: dict[str, Any] = field(default_factory=dict)
     seats: int | None = None
+    capacity: int | None = None
+    """E-mails that an agent may handle at once."""
 
     def __str__(self) -> str:
         shown = [
@@ -106,7 +113,11 @@ class Plan:
         """The cluster's."""
         names = [f"n{number}" for number in range(1, self.nodes + 1)]
         return Configuration(
-            tenants={TENANT: Tenant(name="Bank", media_types={"voice": MediaType(), "email": MediaType()})},
+            tenants={
+                TENANT: Tenant(
+                    name="Bank", media_types={"voice": MediaType(), "email": MediaType(capacity=self.capacity)}
+                )
+            },
             nodes={
                 name: Node(
                     database=f"sqlite:///{name}.db",
@@ -124,7 +135,12 @@ class Plan:
                 for number in range(1, self.proxies + 1)
             },
             queues={queue: Queue(tenant=TENANT) for queue in QUEUES},
-            views={view: View(queue=queue, order=OF_VIEWS) for view, queue in VIEWS.items()},
+            views={
+                view: View(queue=queue, condition=condition, order=order)
+                for view, (queue, condition, order) in VIEWS.items()
+            },
+            strategies={STRATEGY: Strategy(views=["Inbound/urgent"], max_submitted_interactions=MOST_SUBMITTED)},
+            workbins={WORKBIN: WorkbinType(owner="agent", queue="Second", order="priority desc, received_at")},
         )
 
 
@@ -136,7 +152,7 @@ def addresses(process: str) -> Addresses:
 def draw(seed: int, faults: tuple[str, ...] = (), *, calm: bool = False, **wish: Any) -> Plan:
     """The plan of a seed.
 
-    :param faults: that it has besides its own; :param calm: it has none of its own
+    :param faults: that it has besides its own; :param calm: it has none
     :param wish: fields that are to be like this
     """
     random = Random(f"plan {seed}")
@@ -144,7 +160,7 @@ def draw(seed: int, faults: tuple[str, ...] = (), *, calm: bool = False, **wish:
     plan.nodes = random.choices((1, 2, 3, 4), (1, 14, 3, 2))[0]
     plan.span_s = random.uniform(2.0, 5.0)
     own = random.sample(FAULTS, random.choice((0, 1, 1, 2, 2, 3, 4, 6)))
-    plan.faults = tuple(sorted({*(() if calm else own), *faults}))
+    plan.faults = () if calm else tuple(sorted({*own, *faults}))
     plan.accidents = _accidents(random, plan)
     plan.weather = _weather(random, plan.faults)
     plan.hosts_apart = random.random() < 0.3
@@ -160,8 +176,25 @@ def draw(seed: int, faults: tuple[str, ...] = (), *, calm: bool = False, **wish:
         plan.seats = random.choice((1, 2))
     plan.node_settings, plan.proxy_settings = _settings(random)
     plan.repeats = random.choice((0.0, 0.0, 0.3))
-    plan.searchers = random.choice((0, 0, 1))
+    _enlarge(plan)
+    if calm:
+        plan.faults, plan.accidents, plan.skew_s = (), [], {}
     return replace(plan, **wish)
+
+
+def _enlarge(plan: Plan) -> None:
+    """Every second cluster has 4 pairs and 3 proxies; some have engines, or agents with a capacity. Dice of its own:
+    the plans are otherwise what they were."""
+    random = Random(f"size {plan.seed}")
+    plan.proxies = random.choice((1, 2, 2, 3))
+    if random.random() < 0.5:
+        plan.nodes, plan.proxies = 4, 3
+    plan.searchers = random.choice((0, 1, 1))
+    plan.engines = random.choice((0, 0, 1, 2))
+    plan.capacity = random.choice((None, None, 1, 2))
+    if random.random() < 0.2 and OUT_OF_REACH not in plan.faults:
+        plan.faults = tuple(sorted({*plan.faults, OUT_OF_REACH}))
+        plan.accidents = sorted([*plan.accidents, (random.uniform(0.3, plan.span_s), OUT_OF_REACH)])
 
 
 def _settings(random: Random) -> tuple[dict[str, Any], dict[str, Any]]:

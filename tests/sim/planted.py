@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -11,19 +13,25 @@ import orjson
 from msgspec.structs import replace
 
 from broker.errors import Code
+from broker.messages.kinds import Merge
 from broker.wire import PackedReply, Rows
-from node import holdings
+from node import holdings, licences
+from node.capacity import Room
 from node.core import NodeCore
 from node.member import NodeMember
 from node.repetitions import keys_of
-from proxy import merge
+from node.views import View as NodeView
+from proxy.capacity import Capacity as ProxyCapacity
 from proxy.gather import Gather
 from proxy.lanes import NO_BOUND
 from proxy.merge import MERGES
 from proxy.recalls import Recalls
 from proxy.roster import Agent
+from proxy.sources import Standing
 from proxy.stream import MergeStream
-from proxy.views import View
+from proxy.views import View as ProxyView
+from tests.sim.law import MOST_SUBMITTED
+from tests.sim.plan import OUT_OF_REACH
 from tests.sim.store import Disk, SimStore
 
 Bug = Callable[[], Any]
@@ -109,27 +117,6 @@ def _dropping(merge: Any) -> Any:
         return result
 
     return dropping
-
-
-def _list_of(change: Callable[[Any, Any, Any], tuple[Any, Any, Any]]) -> Bug:
-    """Every list put together of several nodes' is changed. :param change: interactions, more, missing -> the same"""
-
-    def planted() -> Any:
-        def spliced(request: Any, interactions: Any, more: Any, missing: Any) -> Any:
-            return SPLICED(request, *change(interactions, more, missing))
-
-        return patch.object(merge, "_spliced", spliced)
-
-    return planted
-
-
-def _any_head_is_first() -> Any:
-    """Pulls go to any node that has something, and whatever it has there."""
-
-    def first(self: View, is_ready: Any) -> str | None:
-        return max(self.offering(is_ready), default=None)
-
-    return _all(patch.object(View, "first", first), patch.object(View, "bound", lambda view, node: NO_BOUND))
 
 
 def _timeout_is_absence() -> Any:
@@ -234,16 +221,150 @@ def _words_are_not_heard() -> Any:
     return patch.object(Agent, "is_behind", lambda agent, node: node not in agent.said)
 
 
-SPLICED = merge._spliced
-LISTS = {"nodes": 4, "proxies": 3, "searchers": 2}
-HASTY = {
-    "keepalive_interval": 0.7,
-    "request_timeout": 0.4,
-    "stream_stall_timeout": 1.0,
-    "pull_hold_timeout": 1.0,
-    "pull_order": "global",
-}
-"""Of proxies that give up soon."""
+def _merge_in_no_order() -> Any:
+    """The nodes' lists stand one behind the other."""
+
+    def unsorted(merge: Any, terms: Any, answers: Any) -> Any:
+        return merge(terms, {node: _unmarked(reply) for node, reply in answers.items()})
+
+    return _with_lists(unsorted)
+
+
+def _unmarked(reply: Any) -> Any:
+    if reply is None or reply.rows is None:
+        return reply
+    rows = reply.rows
+    return replace(reply, rows=Rows([b""] * len(rows.marks), rows.interactions, rows.more))
+
+
+def _with_lists(change: Callable[[Any, Any, Any], Any], kind: Merge = Merge.ORDERED) -> Any:
+    """Merges of lists, changed."""
+
+    def merger(request: Any) -> Any:
+        merge = MERGES[request.merge]
+        return partial(change, merge) if request.merge is kind else merge
+
+    return patch("proxy.forward._merger", merger)
+
+
+def _places_are_not_kept() -> Any:
+    """What nodes have of a snapshot is read in any order."""
+
+    def unplaced(merge: Any, terms: Any, answers: Any) -> Any:
+        return merge(terms, {node: _unmarked(reply) for node, reply in answers.items()})
+
+    return _with_lists(unplaced, Merge.PLACES)
+
+
+def _one_too_many() -> Any:
+    """The limit of a merged list is off by one."""
+
+    def longer(merge: Any, terms: Any, answers: Any) -> Any:
+        head = SimpleNamespace(count=terms.head.count + 1, require_complete=terms.head.require_complete)
+        return merge(terms._replace(head=head), answers)
+
+    return _with_lists(longer)
+
+
+def _cut_too_early() -> Any:
+    """A list that is cut off loses one more."""
+
+    def shorter(merge: Any, terms: Any, answers: Any) -> Any:
+        head = SimpleNamespace(count=max(terms.head.count - 1, 1), require_complete=terms.head.require_complete)
+        return merge(terms._replace(head=head), answers)
+
+    return _with_lists(shorter)
+
+
+def _more_is_not_told() -> Any:
+    """A list that was cut off does not say so."""
+
+    def short(merge: Any, terms: Any, answers: Any) -> Any:
+        return merge(terms, answers).replace(b',"more":true', b"")
+
+    return _with_lists(short)
+
+
+def _missing_is_not_told() -> Any:
+    """Nodes that have not answered are not named, if any has."""
+
+    def complete(merge: Any, terms: Any, answers: Any) -> Any:
+        return merge(terms, {node: reply for node, reply in answers.items() if reply is not None} or answers)
+
+    return _with_lists(complete)
+
+
+def _heads_are_not_compared() -> Any:
+    """A pull goes to any node that has something."""
+
+    def first(self: ProxyView, is_ready: Callable[[str], bool]) -> str | None:
+        return next(iter(self.offering(is_ready)), None)
+
+    return _all(patch.object(ProxyView, "first", first), patch.object(ProxyView, "bound", lambda view, node: NO_BOUND))
+
+
+def _stale_heads() -> Any:
+    """What a node told first of its views is believed for ever."""
+    learn = ProxyView.learn
+
+    def stubborn(self: ProxyView, node: str, heads: Any, more: bool) -> None:
+        if not self.knows(node):
+            learn(self, node, heads, more)
+
+    return patch.object(ProxyView, "learn", stubborn)
+
+
+def _second_comes_first() -> Any:
+    """A node gives what comes second in the view before what comes first."""
+    take = NodeView.take
+
+    def hasty(self: NodeView, count: int, *given: Any, **named: Any) -> list[str]:
+        ids = take(self, count + 1, *given, **named)
+        return ids[1:] or ids
+
+    return patch.object(NodeView, "take", hasty)
+
+
+def _capacity_is_not_looked_at() -> Any:
+    """An agent gets whatever it asks for."""
+    return patch.object(Room, "takes", lambda room, media_type: True)
+
+
+def _other_nodes_do_not_count() -> Any:
+    """Each node counts for itself what an agent has."""
+
+    def forgetful(self: ProxyCapacity, key: Any, nodes: Any) -> None:
+        pass
+
+    return patch.object(ProxyCapacity, "_tell", forgetful)
+
+
+def _seats_are_not_counted() -> Any:
+    """Any number of agents logs in."""
+    return patch("node.licences._check", lambda node, seats, freed: None)
+
+
+def _seats_are_counted_twice() -> Any:
+    """Each agent takes two seats."""
+    used = licences.used
+    return patch("node.licences.used", lambda node, licence: 2 * used(node, licence))
+
+
+def _engines_get_too_much() -> Any:
+    """An engine's limit is off by one."""
+    return patch("tests.sim.plan.MOST_SUBMITTED", MOST_SUBMITTED + 1)
+
+
+def _events_come_twice() -> Any:
+    """What comes after a node has come back is published twice."""
+    take = MergeStream.take
+
+    def doubling(self: MergeStream) -> list[Any]:
+        resumed = sum(source.standing is Standing.RETURNING for source in self._sources.values())
+        published = take(self)
+        return published * 2 if resumed else published
+
+    return patch.object(MergeStream, "take", doubling)
 
 
 class Planted(NamedTuple):
@@ -255,6 +376,9 @@ class Planted(NamedTuple):
     bug: Bug
     wish: dict[str, Any] = {}
 
+
+CALM: dict[str, Any] = {"calm": True}
+BUSY: dict[str, Any] = {"capacity": 1, "agents": 2, "media": 3, "routers": 2, "requests": 20}
 
 PLANTED: dict[str, Planted] = {
     "ack before commit": Planted(_ack_before_commit, {"faults": ("die in a write",)}),
@@ -270,22 +394,28 @@ PLANTED: dict[str, Planted] = {
         _epoch_outside_the_write, {"faults": ("freeze in a write",), "hosts_apart": True}
     ),
     "lost events stay lost": Planted(_lost_events_stay_lost, {"faults": ("events lose",)}),
-    "grants are forgotten": Planted(_grants_are_forgotten, {"faults": ("vanishing client",), "routers": 2}),
+    "grants are forgotten": Planted(
+        _grants_are_forgotten, {"faults": ("vanishing client",), "routers": 2, "agents": 4, "nodes": 2, "media": 3}
+    ),
     "pulls are not recalled": Planted(_pulls_are_not_recalled, {"repeats": 1.0, "dedup": 1.0, "routers": 2}),
     "words are not heard": Planted(_words_are_not_heard, {"faults": ("sick database", "crash a member"), "agents": 3}),
-    "lists in another order": Planted(_list_of(lambda found, more, missing: (found[::-1], more, missing)), LISTS),
-    "lists are cut too early": Planted(
-        _list_of(lambda found, more, missing: (found[: -1 if more else None], more, missing)), LISTS
-    ),
-    "nobody is missing": Planted(
-        _list_of(lambda found, more, missing: (found, more, [])),
-        {"faults": ("partition", "freeze in a write", "sick database"), "searchers": 3, "proxy_settings": HASTY},
-    ),
-    "any head is first": Planted(
-        _any_head_is_first, {"nodes": 4, "proxies": 1, "calm": True, "direct": 0, "routers": 2}
-    ),
+    "merge in no order": Planted(_merge_in_no_order, {"nodes": 4}),
+    "places are not kept": Planted(_places_are_not_kept, {"nodes": 4, "searchers": 2}),
+    "one too many": Planted(_one_too_many, {"nodes": 4}),
+    "cut too early": Planted(_cut_too_early, {"nodes": 4}),
+    "more is not told": Planted(_more_is_not_told, {"nodes": 4}),
+    "missing is not told": Planted(_missing_is_not_told, {"nodes": 4, "faults": (OUT_OF_REACH,), "media": 2}),
+    "heads are not compared": Planted(_heads_are_not_compared, {**CALM, "nodes": 4, "agents": 0, "media": 3}),
+    "stale heads": Planted(_stale_heads, {**CALM, "nodes": 4, "agents": 0, "media": 3}),
+    "second comes first": Planted(_second_comes_first, {"nodes": 2, "media": 2}),
+    "capacity is not looked at": Planted(_capacity_is_not_looked_at, {**BUSY, "nodes": 1}),
+    "other nodes do not count": Planted(_other_nodes_do_not_count, {**BUSY, **CALM, "nodes": 4}),
+    "seats are not counted": Planted(_seats_are_not_counted, {"seats": 1, "agents": 3}),
+    "seats are counted twice": Planted(_seats_are_counted_twice, {**CALM, "seats": 2, "agents": 2}),
+    "engines get too much": Planted(_engines_get_too_much, {"engines": 1, "routers": 0, "media": 3, "nodes": 1}),
+    "events come twice": Planted(_events_come_twice, {"faults": ("crash both members", "pause a member")}),
     "tables are behind": Planted(
-        _tables_are_behind, {"faults": ("crash a member", "crash both members"), "requests": 20}
+        _tables_are_behind, {"faults": ("crash a member", "crash both members"), "requests": 40, "nodes": 1, "media": 3}
     ),
 }
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from random import Random
+from typing import TYPE_CHECKING, Any
 
-from tests.sim.clients import OK, Client, Note, Script, Sleep
-from tests.sim.orders import CONDITIONS, ORDERS
-from tests.sim.plan import QUEUES, TENANT, VIEWS
+from tests.sim.clients import OK, Client, Note, Operation, Script, Sleep
+from tests.sim.law import CONDITIONS, ORDERS, STRATEGY, VIEWS, WORKBIN
+from tests.sim.plan import QUEUES, TENANT
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+
+def a_list(random: Random) -> dict[str, Any]:
+    """Which order a list is to have, and how long it may be."""
+    return {"order": random.choice(list(ORDERS)), "count": random.choice((1, 2, 3, 5, 10_000))}
 
 
 class Media(Client):
@@ -32,6 +41,9 @@ class Media(Client):
             Media._stop,
             Media._place,
             Media._find,
+            Media._find,
+            Media._look_into_a_workbin,
+            Media._hold,
         ]
 
     def _submit(self) -> Script:
@@ -65,10 +77,24 @@ class Media(Client):
         yield from self.ask("RequestPlaceInQueue", interaction_id=self._one(), queue=self._random.choice(QUEUES))
 
     def _find(self) -> Script:
-        condition = self._random.choice(list(CONDITIONS))
         yield from self.ask(
-            "RequestFindInteractions", tenant_id=TENANT, condition=condition, order="priority desc", count=10_000
+            "RequestFindInteractions",
+            tenant_id=TENANT,
+            condition=self._random.choice(list(CONDITIONS)),
+            **a_list(self._random),
         )
+
+    def _look_into_a_workbin(self) -> Script:
+        if self.world.agent_names:
+            workbin = {"type": WORKBIN, "agent_id": self._random.choice(self.world.agent_names)}
+            yield from self.ask("RequestGetWorkbinContent", tenant_id=TENANT, workbin=workbin, **a_list(self._random))
+
+    def _hold(self) -> Script:
+        ident = self._one()
+        done = yield from self.ask("RequestHold", interaction_id=ident)
+        if done.outcome == OK and self._random.random() < 0.7:
+            yield Sleep(self._moments())
+            yield from self.ask("RequestResume", interaction_id=ident)
 
 
 class Router(Client):
@@ -120,6 +146,26 @@ class Router(Client):
             )
 
 
+class Engine(Router):
+    """A routing engine that has loaded a strategy, and is sent what comes into its views. ``sent`` is what it got."""
+
+    def __init__(self, world: World, name: str, servers: list[str]) -> None:
+        self.sent: list[dict[str, Any]] = []
+        super().__init__(world, name, servers)
+
+    def script(self) -> Script:
+        loaded_as = 0
+        for _ in range(self.world.plan.requests):
+            if loaded_as != self.sessions or not self._registered or self._random.random() < 0.1:
+                done = yield from self.ask("RequestLoadStrategy", tenant_id=TENANT, strategy_id=STRATEGY, patience=3)
+                loaded_as = self.sessions if done.outcome == OK else 0
+            note = yield Note(self._random.uniform(0.1, 0.6))
+            if note is not None and note["message"] == "EventRouteRequest":
+                self.sent.append(note)
+                yield from self._route({**note["interaction"], "token": note["token"]})
+        yield from self.ask("RequestUnloadStrategy", tenant_id=TENANT, strategy_id=STRATEGY, patience=20)
+
+
 class Agent(Client):
     """An agent's application: logs in, takes or rejects what it is offered, works on it."""
 
@@ -156,7 +202,8 @@ class Agent(Client):
     def _odd_job(self) -> Script:
         deed = self._random.choice(("ready", "dnd", "pull", "nothing", "nothing"))
         if deed == "pull":
-            done = yield from self.ask("RequestPull", tenant_id=TENANT, view_id=self._random.choice(list(VIEWS)))
+            view = self._random.choice((*VIEWS, f"{WORKBIN}/PrivateView"))
+            done = yield from self.ask("RequestPull", tenant_id=TENANT, view_id=view, count=self._random.choice((1, 2)))
             if done.outcome == OK:
                 for granted in done.reply["interactions"]:
                     yield from self._work(granted["interaction_id"], granted["token"])
@@ -183,26 +230,43 @@ class Agent(Client):
         choice = self._random.random()
         if choice < 0.5:
             yield from self.ask("RequestStopProcessing", interaction_id=ident, token=token)
-        elif choice < 0.9:
+        elif choice < 0.7:
             queue = self._random.choice(QUEUES)
             yield from self.ask("RequestPlaceInQueue", interaction_id=ident, token=token, queue=queue)
+        elif choice < 0.9:
+            workbin = {"type": WORKBIN, "agent_id": self.name}
+            yield from self.ask("RequestPlaceInWorkbin", interaction_id=ident, token=token, workbin=workbin)
 
 
 class Searcher(Client):
-    """A supervisor's application: looks for interactions, in orders of its own, and wants only the first of them."""
+    """A supervisor's application: looks for interactions, in orders of its own, and often wants only the first."""
 
     kind = "Monitor"
 
     def script(self) -> Script:
+        self.snapshots: list[tuple[Operation, Operation]] = []
+        """What was taken, and how it was read."""
         for _ in range(2 * self.world.plan.requests):
+            if self._random.random() < 0.3:
+                yield from self._take_a_snapshot()
+            condition = self._random.choice(list(CONDITIONS))
             yield from self.ask(
-                "RequestFindInteractions",
-                tenant_id=TENANT,
-                condition=self._random.choice(list(CONDITIONS)),
-                order=self._random.choice(list(ORDERS)),
-                count=self._random.choice((1, 2, 3, 5, 10_000)),
+                "RequestFindInteractions", tenant_id=TENANT, condition=condition, **a_list(self._random)
             )
             yield Sleep(self._moments())
+
+    def _take_a_snapshot(self) -> Script:
+        """And reads it, and lets it go."""
+        condition, order = self._random.choice(list(CONDITIONS)), self._random.choice(list(ORDERS))
+        what = {"condition": condition, "order": order, "check_interactions_state": self._random.choice((0, 1))}
+        taken = yield from self.ask("RequestTakeSnapshot", tenant_id=TENANT, **what)
+        if taken.outcome != OK:
+            return
+        yield Sleep(self._moments())
+        snapshot = {"snapshot_id": taken.reply["snapshot_id"]}
+        read = yield from self.ask("RequestGetSnapshotInteractions", number_of_interactions=10_000, **snapshot)
+        self.snapshots.append((taken, read))
+        yield from self.ask("RequestReleaseSnapshot", patience=3, **snapshot)
 
 
 class Operator(Client):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.sim.test_sim import simulate
 
-HISTORIES = 40
+HISTORIES = 16
 
 
 @pytest.mark.timeout(240)

@@ -14,7 +14,12 @@ from tests.sim.store import Mishap
 from tests.sim.world import World
 
 PROXY_SETTINGS = {"keepalive_interval": 1.0, "pull_hold_timeout": 1.0}
-SETTINGS: dict[str, Any] = {"lease_timeout": 0.4, "heartbeat_interval": 0.1, "keepalive_interval": 1.0}
+SETTINGS: dict[str, Any] = {
+    "lease_timeout": 0.4,
+    "heartbeat_interval": 0.1,
+    "keepalive_interval": 1.0,
+    "pull_hold_timeout": 1.0,  # a client that asks a node itself waits no longer than PATIENCE_S
+}
 
 
 @pytest.fixture(autouse=True)
@@ -70,14 +75,17 @@ def test_a_member_that_was_overtaken_while_it_took_over_steps_down() -> None:
 
 def test_pulls_that_are_asked_again_elsewhere_get_what_they_got() -> None:
     # given routing engines that ask each of their pulls again, of the other proxy
-    world = make_world(nodes=3, routers=2, agents=1, requests=20, dedup=1.0, repeats=1.0, node_settings=dict(SETTINGS))
+    settings = dict(SETTINGS)
+    world = make_world(
+        nodes=3, media=3, routers=2, agents=1, requests=20, dedup=1.0, repeats=1.0, node_settings=settings
+    )
     # when a proxy and a node's active member die in the middle of it
     world.heap.at(1.0, world.processes["p1"].crash, "test")
     world.heap.at(1.6, world.processes["n1.primary"].crash, "test")
     faults = world.run()
     # then they were given the same, and nothing was taken twice
     assert faults == []
-    assert sum(operation.again is not None for operation in world.operations()) >= 10
+    assert sum(operation.again is not None for operation in world.operations()) >= 5
 
 
 def test_an_agent_whose_nodes_fail_in_turn_is_the_same_everywhere() -> None:

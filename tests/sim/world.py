@@ -10,6 +10,7 @@ check       the checkers look at journals, memories, streams and at what clients
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -24,13 +25,14 @@ from tests.sim.accidents import Accidents
 from tests.sim.checkers import CHECKERS
 from tests.sim.clients import Client, Operation
 from tests.sim.heap import Heap, Restless
+from tests.sim.law import MOST_SUBMITTED
 from tests.sim.memories import memory_faults
-from tests.sim.model import NodeModel
+from tests.sim.model import Bounds, NodeModel
 from tests.sim.network import CALM, Frames, Network
 from tests.sim.plan import Plan
 from tests.sim.processes import Process
 from tests.sim.reporters import Reporter
-from tests.sim.scripts import Agent, LastWord, Media, Operator, Router, Searcher
+from tests.sim.scripts import Agent, Engine, LastWord, Media, Operator, Router, Searcher
 from tests.sim.sockets import Port, Publisher
 from tests.sim.store import Disk
 
@@ -55,6 +57,8 @@ PEACE_S = 5.0
 """After this long in peace, every request is answered at once and well."""
 LONGEST_S = 60.0
 """A client that has not come to its end so long after the peace never will."""
+STARTED_S = 1.5
+"""After this long all processes have found each other."""
 FOLLOWED_S = 1.0
 """A standby knows a row after this long at the latest."""
 SILENCE_S = 2.0
@@ -116,7 +120,8 @@ class World:
         self.overlap_us = round(1_000_000 * float(plan.proxy_settings.get("stream_stall_timeout", 2.0)))
         self.configuration = plan.configuration()
         self.steady = "clock jump" not in plan.faults
-        self.models = {name: NodeModel(name, self.fault, plan.seats, self.steady) for name in self.configuration.nodes}
+        bounds = Bounds(plan.seats, plan.capacity, MOST_SUBMITTED)
+        self.models = {name: NodeModel(name, self.fault, bounds, self.steady) for name in self.configuration.nodes}
         self.disks = {name: Disk(name, self.heap, self._committed) for name in self.configuration.nodes}
         self.pids: dict[int, Process] = {}
         self.processes = {process.name: process for process in self._processes()}
@@ -156,6 +161,8 @@ class World:
         for number in range(plan.routers):
             direct = self.heap.chance(0.2)
             yield Router(self, f"router{number}", self._a_pair() if direct else proxies)
+        for number in range(plan.engines):
+            yield Engine(self, f"engine{number}", proxies)
         for number in range(plan.agents):
             yield Agent(self, f"agent{number}", proxies)
         for number in range(plan.reporters):
@@ -220,6 +227,18 @@ class World:
         if self.traced:
             self.trace(node, f"row {row.rev} of epoch {row.epoch}", row.changes.decode())
         self.models[node].take(self.heap.now, row)
+        if self.plan.capacity is not None and self.is_calm(self.heap.now):
+            self._look_at_capacities(self.plan.capacity)
+
+    def _look_at_capacities(self, capacity: int) -> None:
+        """Over all nodes no agent handles more than it may, as long as its client is with one proxy."""
+        handled = sum((model.handled() for model in self.models.values()), Counter())
+        for agent, count in handled.items():
+            if count > capacity and self._stays(agent):
+                self.fault(f"{agent} handles {count} of {capacity}")
+
+    def _stays(self, agent: str) -> bool:
+        return any(client.name in agent and len(client.met) == 1 for client in self.clients)
 
     def activated(self, core: NodeCore) -> None:
         """A member is about to serve: its memory is all that its node has ever committed."""
@@ -265,6 +284,10 @@ class World:
     def peaceful(self) -> bool:
         """All has been healed for long enough."""
         return self._is_peace(self.heap.now)
+
+    def is_calm(self, at: float) -> bool:
+        """Nothing has ever happened but clients' work, or it was healed long ago: no answer is worse for it."""
+        return self._is_peace(at) or (not self.plan.faults and not self.plan.skew_s and at > STARTED_S)
 
     def operations(self) -> Iterator[Operation]:
         """All of all clients."""
