@@ -42,6 +42,7 @@ class Head(msgspec.Struct):
     session_id: str | None = None
     keepalive_interval: float | None = None
     role: str = ""
+    registered: bool | None = None
 
 
 _head = msgspec.json.Decoder(Head).decode

@@ -294,8 +294,12 @@ class Conversation:
             self._turn(now, _Turn.REFUSED)
 
     def _ponged(self, now: float, payload: bytes) -> None:
-        if look(payload).role == "standby" and self._endpoints > 1:
+        """The server lives; but it may not serve, or may have been started anew and know nobody: Ping is for all."""
+        head = look(payload)
+        if head.role == "standby" and self._endpoints > 1:
             self._turn(now, _Turn.LOST)
+        elif head.registered is False:
+            self._turn(now, _Turn.FORGOTTEN)
 
     def _replied(self, now: float, ref: bytes, payload: bytes) -> None:
         head = look(payload)

@@ -26,8 +26,8 @@ def begin():
 
 begin()
 while True:
-    if not socket.poll(1000):  # to be heard, and to hear when the session has ended: Ping is served to strangers, too
-        send("RequestGetStatus", "alive")
+    if not socket.poll(1000):  # to be heard, and to hear whether the server still knows us
+        send("RequestPing", "alive")
         continue
     frames = socket.recv_multipart()
     for ref, payload in zip(frames[::2], frames[1::2], strict=True):
@@ -37,9 +37,9 @@ while True:
             send("RequestDeliver", ident, interaction_id=ident, token=said["token"], agent_id=agent)
             again = [word for word in ("resubmitted", "repeated") if said.get(word)]
             print(said["strategy_id"], ident, "to", agent, *again, flush=True)
-        elif said["message"] != "EventStatus":  # EventAck, EventError, EventAbandoned and the like
+        elif said["message"] != "EventPong":  # EventAck, EventError, EventAbandoned and the like
             print(ref.decode(), payload.decode(), flush=True)
         if "session_id" in said:
             me["session_id"] = said["session_id"]
-        elif said.get("code") == 1 and ref != b"load":  # the server has restarted, or could not reach us
+        elif (said.get("code") == 1 and ref != b"load") or said.get("registered") is False:  # the server has restarted
             begin()

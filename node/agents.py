@@ -31,6 +31,7 @@ from broker.messages.agents import (
     EventAgentLogout,
     RequestAgentLogin,
     RequestAgentLogout,
+    not_logged_in,
 )
 from broker.messages.connection import EventAck
 from broker.messages.kinds import Document
@@ -56,7 +57,7 @@ def login(node: NodeCore, call: Call) -> EventAck:
     place_id = _place(node, request)
     if not request.agent_id and not place_id:
         raise Refusal(Code.MISSING_ATTRIBUTE, "agent_id, place_id or both", field="agent_id")
-    states.known_media(node, request.tenant_id, request.media_list)
+    states.known_media(node, request.tenant_id, request.media_list, "media_list")
     reason = states.kept_reason(request.reason)
     known, yielding = _logged_in(node, request, place_id)
     if known is None:
@@ -91,16 +92,21 @@ def _logged_in(
     yielding = []
     if occupant is not None and occupant.agent_id != request.agent_id:
         if not occupant.is_away:
-            raise Refusal(Code.PLACE_OCCUPIED, f"place {place_id} is occupied by {occupant.agent_id or 'a login'}")
+            raise _occupied(occupant)
         yielding.append(occupant)
         occupant = None
     if agent is not None and agent.place_id != place_id:
         if not agent.is_away:
             where = agent.place_id or "no place"
-            raise Refusal(Code.AGENT_ELSEWHERE, f"agent {request.agent_id} is logged in at {where}")
+            raise Refusal(Code.AGENT_ELSEWHERE, f"agent {request.agent_id} is logged in at {where}", field="place_id")
         yielding.append(agent)
         agent = None
     return agent or occupant, yielding
+
+
+def _occupied(occupant: AgentRow) -> Refusal:
+    by = occupant.agent_id or "a login without an agent"
+    return Refusal(Code.PLACE_OCCUPIED, f"place {occupant.place_id} is occupied by {by}", field="place_id")
 
 
 def _begin(node: NodeCore, call: Call, place_id: str | None, reason: Document, yielding: list[AgentRow]) -> AgentRow:
@@ -273,7 +279,7 @@ def asking(node: NodeCore, call: Call) -> AgentRow:
             raise Refusal(Code.MISSING_ATTRIBUTE, "this session has several agents", field="agent_id")
         if is_named(node, agent, request.agent_id, request.place_id):
             return agent
-    raise Refusal(Code.NOT_LOGGED_IN, f"{request.agent_id or request.place_id or 'the session'} is not logged in here")
+    raise not_logged_in(request.agent_id or request.place_id)
 
 
 def named(node: NodeCore, tenant_id: int, agent_id: str | None, place_id: str | None) -> AgentRow | None:

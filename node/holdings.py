@@ -329,7 +329,9 @@ def leave(node: NodeCore, interaction: Interaction, holding: Holding, holder: Ho
     staying = [one for one in holding.holders if one is not holder]
     node.event(EventPartyRemoved, interaction, cause, party=holder.party)
     if staying:
-        node.memory.put(node.memory.holdings, interaction.interaction_id, replace(holding, holders=staying))
+        left = replace(holding, holders=staying)
+        node.memory.put(node.memory.holdings, interaction.interaction_id, left)
+        node.watch(left)  # those that stay may have been silent for longer than the one that goes
         if interaction.assigned_to == _assignee(holder):
             node.memory.update(interaction, assigned_to=_assignee(staying[0]))
         tell_left(node, interaction, holder, staying)

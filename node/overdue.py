@@ -26,8 +26,14 @@ MINUTE = 60.0
 def watch(node: NodeCore, holding: Holding) -> None:
     """Has the holding looked at when its time may be over."""
     if holding.holders:
-        wait_s = _wait_s(node, holding) if holding.holders[0].agent else node.settings.routing_timeout * MINUTE
-        node.deadline(node.now + wait_s, look, (holding.interaction_id, holding.token))
+        agent = holding.holders[0].agent
+        at = _due(node, holding) if agent else node.now + node.settings.routing_timeout * MINUTE
+        node.deadline(at, look, (holding.interaction_id, holding.token))
+
+
+def _due(node: NodeCore, holding: Holding) -> float:
+    """When its agents have been silent for too long."""
+    return _heard_at(node, holding) + _wait_s(node, holding)
 
 
 def _wait_s(node: NodeCore, holding: Holding) -> float:
@@ -68,7 +74,7 @@ def look(node: NodeCore, what: tuple[str, int]) -> None:
     if not holding.holders[0].agent:
         holdings.end(node, interaction, holding, "RoutingTimeout")
         return
-    due = _heard_at(node, holding) + _wait_s(node, holding)
+    due = _due(node, holding)
     if due <= node.now:
         holdings.end(node, interaction, holding, "HandlingTimeout")
     else:

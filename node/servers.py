@@ -63,8 +63,8 @@ class Services:
         service = service_of(note)
         able = [server for server in self.servers.values() if server.key != but and server.serves(note, service)]
         if not able:
-            what = f"{note.target} with the service {service}" if note.target else f"the service {service}"
-            raise Refusal(Code.NO_SERVICE, f"{node.name} has no ESP server {what}")
+            what = f"{note.target} for the service {service}" if note.target else f"for the service {service}"
+            raise Refusal(Code.NO_SERVICE, f"there is no ESP server {what} at {node.name}")
         limit = node.settings.max_esp_requests_per_server
         pending = {server.key: node.memory.services.count("server", server.key) for server in able}
         free = [server for server in able if pending[server.key] < limit]

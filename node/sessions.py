@@ -219,8 +219,8 @@ def unregister(node: NodeCore, call: Call) -> EventAck:
 
 
 def ping(node: NodeCore, call: Call) -> EventPong:
-    """RequestPing: the server lives."""
-    return node.pong()
+    """RequestPing: the server lives, and knows who asks or not."""
+    return msgspec.structs.replace(node.pong(), registered=call.session is not None)
 
 
 def end(node: NodeCore, session: Session, why: str, *, vanished: bool = True) -> None:

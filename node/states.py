@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Raw
@@ -61,7 +61,7 @@ Reasons = dict[str, Raw]
 def add_media(node: NodeCore, call: Call) -> EventAck:
     """RequestAddMedia."""
     agent, media_type = agents.asking(node, call), call.request.media_type
-    known_media(node, agent.tenant_id, {media_type: 1})
+    known_media(node, agent.tenant_id, [media_type], "media_type")
     if media_type in agent.media:
         raise Refusal(Code.MEDIA_PRESENT, media_type, field="media_type")
     changed = replace(
@@ -85,11 +85,11 @@ def _without(by_media: Mapping[str, Any], media_type: str) -> dict[str, Any]:
     return {name: value for name, value in by_media.items() if name != media_type}
 
 
-def known_media(node: NodeCore, tenant_id: int, media: Mapping[str, int]) -> None:
-    """:raises Refusal: ``UNKNOWN_MEDIA``: the tenant has not all of these"""
+def known_media(node: NodeCore, tenant_id: int, media: Iterable[str], field: str) -> None:
+    """:param field: that names them. :raises Refusal: ``UNKNOWN_MEDIA``: the tenant has not all of these"""
     for name in media:
         if name not in node.configuration.tenants[tenant_id].media_types:
-            raise Refusal(Code.UNKNOWN_MEDIA, f"tenant {tenant_id} has no media type {name}", field="media_list")
+            raise Refusal(Code.UNKNOWN_MEDIA, f"tenant {tenant_id} has no media type {name}", field=field)
 
 
 def _has_media(agent: AgentRow, media_type: str) -> None:

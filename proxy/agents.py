@@ -27,6 +27,7 @@ from broker.messages.agents import (
     EventCurrentAgentStatus,
     EventForcedAgentStateChange,
     RequestAgentLogout,
+    not_logged_in,
 )
 from broker.messages.kinds import Document
 from broker.wire import ECHO
@@ -104,8 +105,7 @@ class Agents:
         if not change.names.isdisjoint(self._locked) or any(may_be_same(head, other.head) for other in under_way):
             raise Refusal(Code.IN_PROGRESS, "a change of this agent is under way")
         if agent is None and call.request.once and not change.is_login and not change.is_logout:
-            who = head.agent_id or head.place_id or "the session"
-            raise Refusal(Code.NOT_LOGGED_IN, f"{who} is not logged in here")
+            raise not_logged_in(head.agent_id or head.place_id)
         nodes = self._routes.serving(tenants)
         self._calls.begin(call)
         change.call = call

@@ -91,7 +91,7 @@ class Own:
         if type(head) is RequestRegisterClient:
             return self.register(now, source, head)
         if type(head) is RequestPing:
-            return self.pong()
+            return self.pong(registered=False)
         raise Refusal(Code.NOT_REGISTERED, f"{self._self.name} does not know this client")
 
     # -- sessions
@@ -167,8 +167,8 @@ class Own:
 
     # -- state
 
-    def pong(self) -> bytes:
-        """The proxy lives."""
+    def pong(self, *, registered: bool) -> bytes:
+        """The proxy lives. :param registered: it knows the client that asks"""
         return encode(
             EventPong(
                 server=self._self.name,
@@ -178,6 +178,7 @@ class Own:
                 pid=self._self.pid,
                 clients=len(self._sessions),
                 configuration=self.fingerprint,
+                registered=registered,
             )
         )
 
@@ -214,7 +215,7 @@ _SILENT = encode(EventForcedDisconnect(reason="nothing was heard for three keepa
 HANDLERS: dict[type[Request], Callable[[Own, Call], bytes]] = {
     RequestRegisterClient: Own._register_again,
     RequestUnregisterClient: Own._unregister,
-    RequestPing: lambda own, call: own.pong(),
+    RequestPing: lambda own, call: own.pong(registered=True),
     RequestGetStatus: Own._get_status,
     RequestGetLedger: Own._get_ledger,
     RequestSubscribe: Own._subscribe,

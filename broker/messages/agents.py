@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta, Raw
 
-from broker.errors import Code
+from broker.errors import Code, Refusal
 
 from .kinds import AGENTS, RETURNS, ClientType, Document, Merge, Notification, ReportingEvent, Request, Route
 from .objects import AgentId, Flag, MediaList, MediaType, PlaceId, Reason, TenantId
@@ -72,6 +72,11 @@ class RequestAgentLogout(AgentRequest):
         "EventLicenceUsage",
     )
     example: ClassVar[dict[str, Any]] = {"agent_id": "VICKY", "reason": {"reason_system_name": "EndOfShift"}}
+
+
+def not_logged_in(who: str | None) -> Refusal:
+    """Why a client may not act for an agent or place: it has not logged it in. :param who: None: none was named"""
+    return Refusal(Code.NOT_LOGGED_IN, f"this client has not logged {who or 'any agent'} in")
 
 
 class MediaRequest(AgentRequest):

@@ -112,6 +112,8 @@ class EventPong(Reply):
     :param why: how it came to its role
     :param clients: registered clients
     :param configuration: fingerprint of the configuration in force
+    :param registered: whether this server knows the one that asks; false: register (again). A member that is not active
+        does not say
     """
 
     server: str
@@ -124,6 +126,7 @@ class EventPong(Reply):
     why: str | None = None
     clients: int | None = None
     configuration: str | None = None
+    registered: bool | None = None
 
 
 class EventError(Reply):

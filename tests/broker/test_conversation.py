@@ -285,6 +285,19 @@ def test_a_server_that_has_become_standby_is_left() -> None:
     assert (talk.state, talk.endpoint) == (State.SEEKING, 1)
 
 
+def test_a_server_that_only_pings_have_reached_and_that_was_started_anew_is_registered_at_again() -> None:
+    # Given a client that has nothing to ask but whether its server lives
+    talk = ready()
+    talk.tick(15.0)
+    sent(talk, 15.0)
+    # When the answer says that it is not known there, then it registers at once; when it is known, it does nothing
+    talk.received(15.1, [PING, reply("EventPong", role="active", registered=False)])
+    assert talk.state is State.REGISTERING and [ref for ref, _ in sent(talk, 15.1)] == [REGISTRATION]
+    talk.received(15.2, [REGISTRATION, reply("EventAck", session_id="s2", keepalive_interval=30.0)])
+    talk.received(15.3, [PING, reply("EventPong", role="active", registered=True)])
+    assert (talk.state, talk.sessions, sent(talk, 15.3)) == (State.READY, 2, [])
+
+
 def test_an_idle_session_is_kept_alive() -> None:
     # Given nothing to do, when half the keep-alive interval has passed since the client's last word
     talk = ready()

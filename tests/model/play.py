@@ -166,6 +166,7 @@ class Play:
         asked.judge_causes()
         if "dedup_id" in request and turn.ref is not None:
             self._keep(client, request, turn.ref, asked.reply)
+        dues.pass_time(plain, plain.now)  # what was done may make something due at once
         self._settle(turn)
         if self.served.core.hand_over:
             self._fail_over()

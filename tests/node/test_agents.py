@@ -41,6 +41,25 @@ def test_a_bad_login_is_refused(driver, fields, code):
     assert login(driver.client("desk", "AgentApplication"), **fields)["code"] == code
 
 
+def test_a_refusal_names_the_field_that_the_request_has(driver):
+    """Given a logged-in agent and its place; when requests are wrong; then each refusal names its own field."""
+    desk, other = driver.client("desk", "AgentApplication"), driver.client("other", "AgentApplication")
+    login(desk, agent_id="VICKY", place_id="P7")
+    assert login(desk, agent_id="BOB", media_list={"smoke": 1})["field"] == "media_list"
+    assert desk.ask("RequestAddMedia", media_type="smoke")["field"] == "media_type"
+    assert login(other, agent_id="BOB", place_id="P7")["field"] == "place_id"
+    assert login(other, agent_id="VICKY", place_id="P8")["field"] == "place_id"
+
+
+def test_who_acts_for_an_agent_that_another_client_has_logged_in_is_told_so(driver):
+    """Given an agent of one client; when another acts for it, or for none; then the text is not that it is nowhere."""
+    desk, other = driver.client("desk", "AgentApplication"), driver.client("other", "AgentApplication")
+    login(desk, agent_id="VICKY")
+    reply = other.ask("RequestDoNotDisturbOn", agent_id="VICKY")
+    assert (reply["code"], reply["detail"]) == (22, "this client has not logged VICKY in")
+    assert other.ask("RequestAgentLogout")["detail"] == "this client has not logged any agent in"
+
+
 def test_a_place_has_one_agent_and_an_agent_one_place(driver):
     login(driver.client("a", "AgentApplication"), agent_id="VICKY", place_id="P7")
     assert login(driver.client("b", "AgentApplication"), agent_id="ANAT", place_id="P7")["code"] == 20

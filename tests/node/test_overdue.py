@@ -105,3 +105,22 @@ def test_what_is_held_stays_out_of_pulls_until_it_is_resumed(driver):
     assert router.ask("RequestResume", interaction_id=ident)["message"] == "EventAck"
     assert driver.events() == ["EventHeld", "EventResumed"]
     assert len(router.ask("RequestPull", tenant_id=101, view_id="Inbound/all")["interactions"]) == 1
+
+
+def test_when_the_active_one_of_two_agents_leaves_the_silence_of_the_other_counts(make_driver):
+    # given two agents with one interaction, of whom one is silent for longer than it may be
+    driver = make_driver(handling_timeout=10)
+    vicky, ident = handled(driver)
+    anat = driver.agent("ANAT")
+    driver.ask(vicky.source, {"message": "RequestConference", "interaction_id": ident, "agent_id": "ANAT"})
+    anat.ask("RequestAccept", interaction_id=ident, ticket_id=anat.notes[0]["ticket_id"])
+    for _ in range(12):
+        driver.wait(60)
+        vicky.ask("RequestUpdateActivity", interaction_id=ident, activity={"Name": "Research"})
+        anat.ask("RequestPing")
+    driver.events()
+    # when the other one leaves
+    vicky.ask("RequestLeaveInteraction", interaction_id=ident)
+    driver.wait(0)
+    # then the interaction goes back at once
+    assert driver.events() == ["EventPartyRemoved", "EventPartyRemoved", "EventPlacedInQueue"]

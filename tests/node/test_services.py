@@ -654,3 +654,12 @@ class TestOwnService:
         request(driver, media, target="legacy", request=wanted)
 
         assert len(own.notes) == 1
+
+
+def test_a_service_that_nobody_serves_is_named_with_the_node(driver):
+    """Given no ESP server; when a client asks, with and without a target; then the text says what there is not."""
+    asker = driver.client("asker", "MediaServer")
+    reply = asker.ask("Request3rdServer", tenant_id=101, request=CLASSIFY)
+    assert (reply["code"], reply["detail"]) == (80, "there is no ESP server for the service Classify at n1")
+    reply = asker.ask("Request3rdServer", tenant_id=101, request=CLASSIFY, target="Sorter")
+    assert reply["detail"] == "there is no ESP server Sorter for the service Classify at n1"

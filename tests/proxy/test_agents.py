@@ -512,8 +512,10 @@ def test_an_agent_that_a_returning_node_refuses_is_logged_out_everywhere(world: 
     world.run(1.1)
     world.ask(client, "RequestAgentLogin", **LOGIN)
     world["n2"].script["RequestAlignAgent"] = REFUSED
-    # when the node is back
+    # when the node is back, and has none either when those who have logged out meanwhile are sure to be known to it
     come_back(world, "n2")
+    assert list(world.core.agents._roster) != []
+    world.run(world.core.settings.request_timeout + 1)
     # then the agent is on none, and its application is told
     assert list(world.core.agents._roster) == []
     assert {row[0] for row in history(world) if row[1] == "AgentLogout"} == set(world.nodes)

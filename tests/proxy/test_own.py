@@ -48,6 +48,8 @@ def test_a_ping_is_always_served(world: Any) -> None:
         ("EventPong", "p1", 0),
         ("EventPong", "p1", 1),
     ]
+    # and says whether it knows who asks
+    assert [reply["registered"] for reply in replies] == [False, True]
 
 
 def test_a_bad_registration_is_told_what_is_wrong(world: Any) -> None:
