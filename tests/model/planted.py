@@ -49,18 +49,23 @@ class Bug(NamedTuple):
 
 PLANTED = {
     "a place in line is not the last": Bug(
-        holdings._put, "node.memory.counters.place_seq + 1", "interaction.place_in_queue_seq"
+        holdings._put, "node.memory.counters.place_seq + 1", "interaction.place_in_queue_seq", seed=1018
     ),
     "what comes back loses its workbin": Bug(
-        holdings._return, "if holding.workbin is not None:", "if holding.workbin is not None and holding.queue is None:"
+        holdings._return,
+        "if holding.workbin is not None:",
+        "if holding.workbin is not None and holding.queue is None:",
+        seed=1005,
     ),
-    "a hold outlives its holder": Bug(holdings._return, "end_hold(node, interaction, holding, cause)", "pass"),
+    "a hold outlives its holder": Bug(
+        holdings._return, "end_hold(node, interaction, holding, cause)", "pass", seed=1006
+    ),
     "moved_to_queue_at begins anew": Bug(
         holdings._put, "if same else node.now", "if not same else node.now", seed=1000
     ),
     "an old token is good": Bug(holdings.authorise, "holding.token != token", "False", seed=1001),
     "any server's lock lets anybody in": Bug(
-        holdings.authorise, "lock.session_id == call.session.session_id", "lock.session_id"
+        holdings.authorise, "lock.session_id == call.session.session_id", "lock.session_id", seed=1017
     ),
     "a party that leaves is not said": Bug(
         holdings.leave, "node.event(EventPartyRemoved, interaction, cause, party=holder.party)", "pass", seed=1000
@@ -84,18 +89,18 @@ PLANTED = {
     "an agent's silence is not noticed": Bug(
         overdue._heard_at, "heard.append(session.asked)", "heard.append(node.now)", seed=1004
     ),
-    "nobody's time runs after a failure": Bug(resumption.resume, "overdue.watch(node, holding)", "pass"),
+    "nobody's time runs after a failure": Bug(resumption.resume, "overdue.watch(node, holding)", "pass", seed=1019),
     "reservations stand for ever after a failure": Bug(
         resumption.resume, "reservations.resume(node)", "pass", seed=1001
     ),
     "the last to want an agent has it": Bug(
         reservations._serve, "key=lambda wish: wish.rank", "key=lambda wish: -wish.rank", seed=1001
     ),
-    "a reservation is not used up": Bug(reservations.used, "_release(node, agent.key)", "pass"),
-    "a reservation is for nobody": Bug(reservations.check, "row.session_id != session.session_id", "False"),
-    "a lock is not its owner's": Bug(locks.unlock, "row.session_id != call.session.session_id", "False"),
+    "a reservation is not used up": Bug(reservations.used, "_release(node, agent.key)", "pass", seed=1029),
+    "a reservation is for nobody": Bug(reservations.check, "row.session_id != session.session_id", "False", seed=1029),
+    "a lock is not its owner's": Bug(locks.unlock, "row.session_id != call.session.session_id", "False", seed=1042),
     "a snapshot's interaction is moved wherever it is": Bug(
-        moves._as_it_was, "interaction.place_in_queue_seq == pin.place_seq", "True"
+        moves._as_it_was, "interaction.place_in_queue_seq == pin.place_seq", "True", seed=1018
     ),
     "a held pull is not ended": Bug(
         pulls.Pulls.hold,
@@ -106,7 +111,9 @@ PLANTED = {
     "a proxy is not told of a head": Bug(
         pulls.Pulls._tell, "if watch.told != _shown(head):", "if not watch.told:", seed=1000
     ),
-    "what is locked can be pulled by its id": Bug(pulls._untakeable, "if interaction.is_locked:", "if False:"),
+    "what is locked can be pulled by its id": Bug(
+        pulls._untakeable, "if interaction.is_locked:", "if False:", seed=1022
+    ),
     "a pull says another queue": Bug(
         pulls._grant, '"old_state": old_state', '"old_state": interaction.interaction_state', seed=1000
     ),
@@ -150,13 +157,14 @@ PLANTED = {
         topics.unsubscribe,
         "forget(node, call.session.session_id, reporting=False)",
         "forget(node, call.session.session_id)",
+        seed=1042,
     ),
     "a workbin's watchers are told of nothing": Bug(workbins.settle, "_tell(node, move)", "pass", seed=1001),
     "a workbin's statistic counts what is on hold only": Bug(workbins.statistic, "count=all_", "count=held", seed=1001),
     "an agent's status is not told at login": Bug(
         agents.login, "node.tell_agent(agent.key, states.status_of(node, agent))", "pass", seed=1000
     ),
-    "an engine's loads are forgotten in a failure": Bug(Strategies.restore, "self.add(node, row)", "pass"),
+    "an engine's loads are forgotten in a failure": Bug(Strategies.restore, "self.add(node, row)", "pass", seed=1010),
     "the tables are behind": Bug(Folding._cut, "self._mark if last else None", "self._mark", seed=1000),
 }
 
