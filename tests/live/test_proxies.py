@@ -70,3 +70,58 @@ class TestBehindAnother:
         ]
         for client in (media, desk, engine):
             client.close()
+
+
+class TestPair:
+    """Given a proxy that is a pair, when the member that clients are at is killed, then they go on at the other one:
+    nothing is lost or done twice, agents stay logged in, held pulls wait on, and the stream goes on by its cursor."""
+
+    @pytest.fixture
+    def cluster(self, start_cluster):
+        return start_cluster(proxies=1, proxy_backups=True)
+
+    def test_clients_go_on_at_the_other_member(self, cluster):
+        both = [cluster.requests("p1"), cluster.requests("p1", "backup")]
+        media, desk = at_the_first(both, "mail", "MediaServer"), at_the_first(both, "desk", "AgentApplication")
+        engine, reader = at_the_first(both, "urs", "RoutingEngine"), at_the_first(both, "reader", "ReportingEngine")
+        events = reader.events(now(cluster))
+        login(desk, "VICKY")
+        first = media.request({**SUBMIT, "queue": "PS", "dedup_id": "m1"})["interaction_id"]
+        pull = {"message": "RequestPull", "tenant_id": 101, "extension": {"pull-for-strategy": 1}, "dedup_id": "pull1"}
+        held = engine.send({**pull, "view_id": "Inbound/all"}, timeout=30)
+        engine.idle(0.3)
+
+        cluster.kill("p1")
+        again = media.request({**SUBMIT, "queue": "PS", "dedup_id": "m1"})["interaction_id"]
+        ident = media.request({**SUBMIT, "dedup_id": "m2"})["interaction_id"]
+        granted = engine.gather([held])[0]["interactions"]
+        until = time.monotonic() + 20
+        while desk.sessions < 2 and time.monotonic() < until:
+            desk.idle(0.1)
+        login(desk, "VICKY")
+        deliver = {"message": "RequestDeliver", "interaction_id": ident, "agent_id": "VICKY"}
+        assert engine.request(deliver)["message"] == "EventAck"
+        invite = told(desk, "EventInvite")
+        accept = {"message": "RequestAccept", "interaction_id": ident, "ticket_id": invite["ticket_id"]}
+        assert desk.request(accept)["message"] == "EventAck"
+        desk.request({"message": "RequestStopProcessing", "interaction_id": ident})
+
+        assert (again, [one["interaction_id"] for one in granted]) == (first, [ident])
+        assert {client.endpoint.requests for client in (media, desk, engine)} == {both[1]}
+        seen = []
+        while "EventProcessingStopped" not in seen:
+            seen += [json.loads(event.payload)["message"] for event in events.read(timeout=10)]
+        assert seen.count("EventInteractionSubmitted") == 2
+        assert seen.count("EventAgentLogin") == 1 and "EventAgentLogout" not in seen
+        events.close()
+        for client in (media, desk, engine, reader):
+            client.close()
+
+
+def at_the_first(servers, name, kind):
+    """A client of both servers that has chosen the first: which one it takes is left to chance."""
+    while True:
+        client = Client(servers, name, kind)
+        if client.endpoint.requests == servers[0]:
+            return client
+        client.close()
