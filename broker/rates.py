@@ -7,6 +7,9 @@ from __future__ import annotations
 RATE = r"^(0|[0-9]{1,6}/(second|minute|hour))\Z"
 """How a rate is spelt."""
 
+SPELT = "a rate such as `10/second`, `90/minute`, `500/hour`, or `0`"
+"""The same in words."""
+
 _PERIOD_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 
 

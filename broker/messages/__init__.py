@@ -13,6 +13,7 @@ from typing import Any, TypeVar, Union
 import msgspec
 
 from broker.errors import Code, Refusal
+from broker.rates import RATE, SPELT
 
 from . import (
     agents,
@@ -88,6 +89,7 @@ EVENTS: dict[str, type[ReportingEvent]] = {_wire_name(cls): cls for cls in _clas
 encode = msgspec.json.Encoder().encode
 """Any message -> its JSON bytes, ``message`` first."""
 
+_RATE = f"`str` matching regex {RATE!r}"
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 _AT = re.compile(r" - at `\$\.([^`.\[]+)")
 
@@ -128,6 +130,7 @@ def _with_room(decode: Callable[[bytes], Any], payload: bytes, levels: int) -> A
 
 def _refusal(text: str) -> Refusal:
     """msgspec's sentence about a fault as the error that a client gets."""
+    text = text.replace(_RATE, SPELT)
     if text.startswith("Invalid value '") and text.endswith("`$.message`"):
         return Refusal(Code.UNSUPPORTED, f"no request is named {text[14:].split(' - at')[0]}", field="message")
     missing, at = _MISSING.search(text), _AT.search(text)

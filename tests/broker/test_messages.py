@@ -128,3 +128,14 @@ def test_what_is_accepted_can_be_read_again_from_deeper_down_the_stack():
 
     assert verdicts == sorted(verdicts, reverse=True)
     assert verdicts[0] and not verdicts[-1]
+
+
+def test_a_rate_that_is_none_is_answered_with_how_one_is_spelt() -> None:
+    # given an engine that gives a rate in its own words
+    payload = b'{"message":"RequestLoadStrategy","tenant_id":101,"strategy_id":"S1","submission_rate":"fast"}'
+    # when it is decoded
+    with pytest.raises(Refusal) as refused:
+        decode_request(payload)
+    # then it is told the spelling, not a pattern
+    assert (refused.value.code, refused.value.field) == (Code.WRONG_VALUE, "submission_rate")
+    assert refused.value.detail.startswith("Expected a rate such as `10/second`")
