@@ -153,15 +153,18 @@ class Pulls:
         if len(watchers) > 1:
             first = next(iter(watchers))
             watchers[first] = watchers.pop(first)
-        now: dict[int, tuple[EventViewHead, bytes]] = {}
+        heads: dict[int, EventViewHead] = {}
+        payloads: dict[int, bytes] = {}
         for source, watch in watchers.items():
-            if watch.keys not in now:
-                head = head_of(node, view, watch.keys)
-                now[watch.keys] = head, encode(head)
-            head, payload = now[watch.keys]
-            if watch.told != _shown(head):
-                watch.told = _shown(head)
-                node.outgoing.append((source, None, payload, 0))
+            keys = watch.keys
+            if keys not in heads:
+                heads[keys] = head_of(node, view, keys)
+            shown = _shown(heads[keys])
+            if watch.told != shown:
+                watch.told = shown
+                if keys not in payloads:  # hot path: mostly nothing has changed, and nothing is encoded
+                    payloads[keys] = encode(heads[keys])
+                node.outgoing.append((source, None, payloads[keys], 0))
 
 
 def _shown(head: EventViewHead) -> tuple[Any, ...]:

@@ -116,7 +116,7 @@ class View:
     def change(self, nodes: tuple[str, ...], order: Order) -> None:
         """Other nodes, another order: lines that are known are so no more."""
         self.nodes, self.order = nodes, order
-        self.lanes = {node: self.lanes.get(node) or Lane() for node in nodes}
+        self.lanes = {node: self.lanes[node] if node in self.lanes else Lane() for node in nodes}
         for node in nodes:
             self.forget(node)
         self.asking &= set(nodes)

@@ -108,9 +108,7 @@ PLANTED = {
         "(lambda *a: None)(node.now",
         seed=1000,
     ),
-    "a proxy is not told of a head": Bug(
-        pulls.Pulls._tell, "if watch.told != _shown(head):", "if not watch.told:", seed=1000
-    ),
+    "a proxy is not told of a head": Bug(pulls.Pulls._tell, "if watch.told != shown:", "if not watch.told:", seed=1000),
     "what is locked can be pulled by its id": Bug(
         pulls._untakeable, "if interaction.is_locked:", "if False:", seed=1022
     ),

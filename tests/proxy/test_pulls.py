@@ -69,6 +69,15 @@ def numbers(reply: dict[str, Any]) -> list[int]:
     return [int(one["interaction_id"]) for one in reply["interactions"]]
 
 
+def rounds_until_answered(world: Any, client: bytes, refs: list[Any]) -> int:
+    """How often something goes from the proxy to the nodes and back until all is answered."""
+    rounds = 0
+    while not all(world.is_answered(client, ref) for ref in refs):
+        world._carry()
+        rounds += 1
+    return rounds
+
+
 # -- one order
 
 
@@ -113,10 +122,7 @@ def test_one_node_that_has_all_is_asked_many_at_a_time(world: Any) -> None:
     stock = Stock(world, n1=list(range(500)), n2=[1000])
     # when they pull all at once
     refs = [world.send(client, "RequestPull", **PULL) for _ in range(400)]
-    rounds = 0
-    while not all(world.is_answered(client, ref) for ref in refs):
-        world._carry()
-        rounds += 1
+    rounds = rounds_until_answered(world, client, refs)
     # then they are served in few rounds, in order
     assert [numbers(world.reply(client, ref)) for ref in refs] == [[number] for number in range(400)]
     assert len(stock.pulls) == 400
@@ -129,10 +135,7 @@ def test_pulls_are_under_way_at_all_nodes_at_once(world: Any) -> None:
     Stock(world, n1=list(range(0, 150, 3)), n2=list(range(1, 150, 3)), n3=list(range(2, 150, 3)))
     # when they pull all at once
     refs = [world.send(client, "RequestPull", **PULL) for _ in range(150)]
-    rounds = 0
-    while not all(world.is_answered(client, ref) for ref in refs):
-        world._carry()
-        rounds += 1
+    rounds = rounds_until_answered(world, client, refs)
     # then they are served in order, and not one by one
     assert [numbers(world.reply(client, ref)) for ref in refs] == [[number] for number in range(150)]
     assert rounds < 12
@@ -163,10 +166,7 @@ def test_a_node_that_tells_its_head_only_is_asked_many_at_a_time(world: Any) -> 
     stock.heads_only = True
     # when many pull at once
     refs = [world.send(client, "RequestPull", **PULL) for _ in range(400)]
-    rounds = 0
-    while not all(world.is_answered(client, ref) for ref in refs):
-        world._carry()
-        rounds += 1
+    rounds = rounds_until_answered(world, client, refs)
     # then the order holds, and they are not served one by one
     assert [numbers(world.reply(client, ref)) for ref in refs] == [[number] for number in range(400)]
     assert rounds < 50
