@@ -70,8 +70,9 @@ class Link:
 
     __slots__ = (
         "active", "answered_at", "away_since", "bounced", "drained", "epoch", "event_rate", "fresh", "greeted_at",
-        "heard_ever", "introduced", "introducing", "keepalive_s", "known", "leaving", "members", "name", "open", "outgoing", "owed",
-        "parting", "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told", "unheeded",
+        "heard_ever", "introduced", "introducing", "keepalive_s", "known", "leaving", "members", "name", "open",
+        "outgoing", "owed", "parting", "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told",
+        "unheeded",
     )  # fmt: skip
 
     def __init__(self, name: str, keepalive_s: float) -> None:
@@ -135,8 +136,8 @@ class Link:
         self.unsay(client)
 
     def unsay(self, client: int) -> None:
-        """What the node has not answered to a client's introduction is void: it knows the client otherwise by now, or no
-        more. Sent again, it would bring the client back."""
+        """A client's introduction that has no answer is void: the node knows the client by a later one, or no more. Sent
+        again, it would bring back what was."""
         number = self.introducing.pop(client, 0)
         if self.told.pop(number, None) is not None:
             del self.open[number]
