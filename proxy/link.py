@@ -136,8 +136,8 @@ class Link:
         self.unsay(client)
 
     def unsay(self, client: int) -> None:
-        """A client's introduction that has no answer is void: the node knows the client by a later one, or no more. Sent
-        again, it would bring back what was."""
+        """A client's introduction that has no answer is void: the node knows the client by a later one, or no more.
+        Sent again, it would bring back what was."""
         number = self.introducing.pop(client, 0)
         if self.told.pop(number, None) is not None:
             del self.open[number]
