@@ -250,8 +250,7 @@ class Links:
 
     def forget(self, node: str, client: int) -> None:
         """A node knows a client no more."""
-        for clients in (self.links[node].known, self.links[node].introduced):
-            clients.discard(client)
+        self.links[node].forget(client)
 
     def farewell(self, client: int, farewell: Farewell) -> None:
         """A session has ended: every node that knows it is told, those that are away when they are back."""
