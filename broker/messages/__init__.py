@@ -94,11 +94,13 @@ _ROOM = 64
 """Python's levels that are left free while a deep payload is decoded."""
 
 
-def decoder(kinds: Iterable[type[Any]]) -> Callable[[bytes], Any]:
+def decoder(kinds: Iterable[type[Any]], called: str = "request") -> Callable[[bytes], Any]:
     """A function that turns JSON bytes into the one of ``kinds`` (tagged structs) that they are.
 
     It raises :class:`Refusal`: ``MALFORMED`` (no JSON object with a ``message``, or nested too deep), ``UNSUPPORTED``
     (no such request), ``MISSING_ATTRIBUTE`` and ``WRONG_VALUE`` with the field, and what was expected of it.
+
+    :param called: what it decodes, in its sentences
     """
     named = {_wire_name(kind): kind for kind in kinds}
     decode = msgspec.json.Decoder(Union[tuple(named.values())]).decode  # noqa: UP007 - of a tuple, there is no other way
@@ -111,7 +113,7 @@ def decoder(kinds: Iterable[type[Any]]) -> Callable[[bytes], Any]:
                 return _with_room(decode, payload, _ROOM)
             return decode(payload)
         except msgspec.ValidationError as fault:
-            raise refusal_of(str(fault), payload, named) from None
+            raise refusal_of(str(fault), payload, named, called) from None
         except UnicodeDecodeError as fault:
             raise Refusal(Code.MALFORMED, f"not UTF-8 from byte {fault.start} on") from None
         except (msgspec.DecodeError, RecursionError) as fault:

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, UNSET, Raw, Struct
-from msgspec.structs import FieldInfo, fields
+from msgspec.structs import fields
 
 from broker.config.faults import quoted
 from broker.config.kinds import shown
 from broker.errors import Code, Refusal
 
-from .wording import alternatives, expected, kind_of, may_be_null
+from .wording import alternatives, any_of, expected, kind_of, may_be_null
 
 MOST_LOOKS = 10_000
 """So many values inside a field are looked at; in a longer one it is not said which of them is wrong."""
@@ -29,6 +29,8 @@ LONGEST_NAME = 64
 NEAR = 0.85
 """How alike a name has to be to one that is known: all names begin with ``Request``."""
 LONGEST_SHOWN = 60
+FEW = 4
+"""So few names are listed."""
 
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 _AT = re.compile(r" - at `\$\.([^`.\[]+)")
@@ -43,52 +45,70 @@ class Wrong(NamedTuple):
     value: Any
 
 
-def refusal_of(fault: str, payload: bytes, kinds: Mapping[str, type[Struct]]) -> Refusal:
+def refusal_of(fault: str, payload: bytes, kinds: Mapping[str, type[Struct]], called: str) -> Refusal:
     """What a client is told of a payload that the decoder does not take.
 
     :param fault: the decoder's own sentence
     :param kinds: what the payload may be, by the values of ``message``
+    :param called: what a payload is: a request, an answer
     :returns: ``MALFORMED``, ``UNSUPPORTED``, or ``MISSING_ATTRIBUTE`` or ``WRONG_VALUE`` with the field
     """
     missing, at = _MISSING.search(fault), _AT.search(fault)
     field = at[1] if at else missing[1] if missing else None  # of what stands inside a field, that field
     if field is None or (missing and field == "message"):
-        return Refusal(Code.MALFORMED, _no_message(fault))
+        return Refusal(Code.MALFORMED, _no_message(fault, called))
     try:
         document: dict[str, Any] = msgspec.json.decode(payload)
     except (msgspec.DecodeError, RecursionError) as broken:  # behind the fault
         return Refusal(Code.MALFORMED, f"not JSON: {broken}")
     if field == "message":
-        return _unnamed(document.get("message", UNSET), kinds)
+        return _unnamed(document.get("message", UNSET), kinds, called)
     code = Code.MISSING_ATTRIBUTE if missing else Code.WRONG_VALUE
-    known = {one.encode_name: one for one in fields(kinds[document["message"]])}
-    return Refusal(code, _sentence(known[field], document.get(field, UNSET)), field=field)
+    types = {one.encode_name: one.type for one in fields(kinds[document["message"]])}
+    return Refusal(code, _sentence(types[field], document.get(field, UNSET), field), field=field)
 
 
-def _no_message(fault: str) -> str:
+def _no_message(fault: str, called: str) -> str:
     """Of a payload that is no object, or has no name."""
     came = _NO_OBJECT.search(fault)
     got = f", got {_ARTICLES.get(came[1], came[1])}" if came else ""
-    return f"expected an object with message, the name of a request{got}"
+    return f"expected an object with message, the name of {_a(called)}{got}"
 
 
 _ARTICLES = {"array": "an array", "str": "a string", "int": "a number", "float": "a number", "bool": "true or false"}
 
 
-def _unnamed(name: Any, kinds: Mapping[str, type[Struct]]) -> Refusal:
+def _a(called: str) -> str:
+    return f"an {called}" if called[0] in "aeiou" else f"a {called}"
+
+
+def _unnamed(name: Any, kinds: Mapping[str, type[Struct]], called: str) -> Refusal:
     if not isinstance(name, str):
         got = "" if name is UNSET else f", got {came(name)}"
-        return Refusal(Code.WRONG_VALUE, f"message: expected the name of a request{got}", field="message")
+        return Refusal(Code.WRONG_VALUE, f"message: expected the name of {_a(called)}{got}", field="message")
     near = get_close_matches(name, kinds, n=1, cutoff=NEAR) if len(name) <= LONGEST_NAME else []
     hint = f"; did you mean {quoted(near[0])}?" if near else ""
-    return Refusal(Code.UNSUPPORTED, f"no request is named {came(name)}{hint}", field="message")
+    if len(kinds) <= FEW:
+        hint = f"; expected {any_of([quoted(one) for one in kinds])}"
+    return Refusal(Code.UNSUPPORTED, f"no {called} is named {came(name)}{hint}", field="message")
 
 
-def _sentence(field: FieldInfo, value: Any) -> str:
+def in_words(annotation: Any, payload: bytes, path: str) -> str:
+    """What is wrong with JSON that is inside a field: where, what was expected there, what came.
+
+    :param annotation: what it should be, and is not
+    """
+    try:
+        return _sentence(annotation, msgspec.json.decode(payload), path)
+    except (msgspec.DecodeError, RecursionError) as broken:
+        return f"{path}: not JSON: {broken}"
+
+
+def _sentence(annotation: Any, value: Any, path: str) -> str:
     """Where the fault is, what was expected there, and what came."""
-    looks = _looks(field.type, value, field.encode_name)
+    looks = _looks(annotation, value, path)
     wrong = next((one for one, _ in zip(looks, range(MOST_LOOKS), strict=False) if one is not None), None)
-    path, annotation, value = wrong or Wrong(field.encode_name, field.type, value)
+    path, annotation, value = wrong or Wrong(path, annotation, value)
     got = (
         f", got {came(value)}" if wrong and value is not UNSET else ""
     )  # or it is not known which of many values it is

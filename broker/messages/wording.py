@@ -124,7 +124,7 @@ def _expected(annotation: Any) -> str:
     if get_origin(core) is dict:
         return "an object" if arguments[1] in (Any, Raw) else f"an object whose values are {_several(arguments[1])}"
     if isinstance(core, type) and issubclass(core, Enum):
-        return _any_of([quoted(one.value) for one in core])
+        return any_of([quoted(one.value) for one in core])
     if isinstance(core, type) and issubclass(core, Struct):
         return "an object" + _members(core)
     if (kind.bounds.ge, kind.bounds.le) == (0, 1):
@@ -153,10 +153,11 @@ def _members(cls: type[Struct]) -> str:
     needed = [field.encode_name for field in fields(cls) if field.required]
     others = [field.encode_name for field in fields(cls) if not field.required]
     parts = [" and ".join(needed)] if needed else []
-    return " with " + ", ".join(parts + ([f"and if need be {_any_of(others)}"] if needed and others else others))
+    return " with " + ", ".join(parts + ([f"and if need be {any_of(others)}"] if needed and others else others))
 
 
-def _any_of(words: list[str]) -> str:
+def any_of(words: list[str]) -> str:
+    """``a, b or c``."""
     return ", ".join(words[:-1]) + f" or {words[-1]}" if len(words) > 1 else words[0]
 
 
