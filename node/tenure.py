@@ -294,7 +294,8 @@ class Tenure:
             self.renewed(asked_at)
 
     def late(self) -> bool:
-        """The own lease was not renewed for as long as it lasts: nothing may be said until it is."""
+        """The own lease was not renewed for as long as it lasts: nothing may be said until it is. Said once; then it is
+        also time for a :meth:`renewal`."""
         return self.pair.check(time.monotonic()) is Action.PAUSE
 
     def release(self, now: float, event: Event, why: str) -> bool:

@@ -42,6 +42,7 @@ from .forward import Forward
 from .gather import READER, Done, Gather
 from .heads import HEADS, as_answered, decode_head, request_of
 from .links import SILENCE_S, Links, Patience
+from .lookout import Lookout
 from .nodes import Nodes
 from .notices import Notices
 from .own import Clients, Own, Self
@@ -118,7 +119,8 @@ class ProxyCore:
         self.agents = Agents(desk)
         self.capacity = Capacity(desk, self.agents.meant)
         self.reservations = Reservations(desk)
-        self.pulls = Pulls(desk)
+        self.lookout = Lookout(desk)
+        self.pulls = Pulls(desk, self.lookout)
         self.recalls = Recalls(desk)
         self.byids = ByIds(desk)
         self.workbins = Workbins(desk)
@@ -131,7 +133,7 @@ class ProxyCore:
         self.own.figures.append(lambda: self.pulls.figures)
         self.own.figures.append(lambda: {"stream": self.stream.counters})
         self.reporting = Reporting(desk, self.stream, self.ask, nodes, self.topics)
-        self.notices = Notices(desk, self.sessions, self.agents, self.pulls, self.capacity)
+        self.notices = Notices(desk, self.sessions, self.agents, self.lookout, self.capacity)
         takers = self._takers()
         self._plans = {head: (request, takers[request.route]) for head, request in HEADS.items()}
         self.nodes = Nodes(self)
@@ -339,12 +341,12 @@ class ProxyCore:
             ready, links.ready = links.ready, []
             given_up, links.given_up = links.given_up, []
             for node in went:
-                self.pulls.went(node)
+                self.lookout.went(node)
             for node, forgot in ready:
                 self.capacity.ready(node)
                 self.agents.arrears.ready(node, forgot)
                 self.strategies.ready(node, forgot)
-                self.pulls.ready(node)
+                self.lookout.ready(node)
                 self.forward.ready()
                 self.services.ready(node)
             for node, number in given_up:

@@ -47,9 +47,11 @@ class Introductions:
         if introduction is not None:
             link.introduced.add(client)
             link.known.add(client)
-            self._tell(link, client, introduction, self._introduced)
+            link.unsay(client)
+            link.introducing[client] = self._tell(link, client, introduction, self._introduced)
 
     def _introduced(self, now: float, link: Link, reply: PackedReply) -> None:
+        link.introducing.pop(reply.client, None)
         if reply.code:
             self._counts["introduction refused"] += 1
             link.introduced.discard(reply.client)
@@ -101,12 +103,14 @@ class Introductions:
         if reply.code in UNSURE and reply.client in link.parting:
             link.unheeded[reply.client] = link.parting.pop(reply.client)
             return
-        for clients in (link.known, link.introduced):
-            clients.discard(reply.client)
+        link.forget(reply.client)
         link.parting.pop(reply.client, None)
 
-    def _tell(self, link: Link, client: int, payload: bytes, done: Callable[[float, Link, PackedReply], None]) -> None:
-        link.tell(self._entry(client, payload), done)
+    def _tell(self, link: Link, client: int, payload: bytes, done: Callable[[float, Link, PackedReply], None]) -> int:
+        """:returns: the request's number"""
+        entry = self._entry(client, payload)
+        link.tell(entry, done)
+        return entry.number
 
     def _entry(self, client: int, payload: bytes) -> PackedRequest:
         return PackedRequest(self._numbers.next(), client, 0, payload)

@@ -312,8 +312,8 @@ class Links:
     def forget(self, node: str, client: int) -> None:
         """A node knows a client no more."""
         link = self.links.get(node)
-        for clients in (link.known, link.introduced) if link is not None else ():
-            clients.discard(client)
+        if link is not None:
+            link.forget(client)
 
     def farewell(self, client: int, farewell: Farewell) -> None:
         """A session has ended: every node that knows it is told, those that are away when they are back."""

@@ -31,5 +31,6 @@ CHECKERS: tuple[Callable[[World], memories.Faults], ...] = (
     lists.pulls_say_what_there_was,
     streams.streams_have_everything,
     streams.followers_have_everything,
+    streams.readers_know_the_agents,
     streams.states_are_true,
 )
