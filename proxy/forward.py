@@ -183,7 +183,7 @@ class Forward:
 
     def to_node(self, call: Call) -> None:
         """Route NODE: to the node that is named."""
-        if call.head.node not in self._routes.nodes:
+        if call.head.node not in self._links:
             raise Refusal(Code.WRONG_VALUE, f"no node {call.head.node}", field="node")
         self._forward(call, (call.head.node,), self.merged)
 

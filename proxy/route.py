@@ -6,7 +6,7 @@ is not the session's is like one that does not exist.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 
 from broker.config.objects import Configuration
@@ -29,9 +29,13 @@ class Routes:
         self._turns: dict[Nodes, int] = {}
         self.reload(configuration, nodes)
 
-    def reload(self, configuration: Configuration, nodes: Sequence[str]) -> None:
-        """Another configuration, other nodes."""
+    def reload(self, configuration: Configuration, nodes: Sequence[str], young: Collection[str] = ()) -> None:
+        """Another configuration, other nodes.
+
+        :param young: those of them that have just been added: they are asked what they have, and begin nothing
+        """
         self.nodes: Nodes = tuple(nodes)
+        self._young = frozenset(young)
         self._turns.clear()
         self._tenants = configuration.tenants
         self._settings = {name: configuration.nodes[name].cluster_settings for name in self.nodes}
@@ -77,11 +81,18 @@ class Routes:
                 text = f"media type {media_type} is disabled in the configuration"
                 raise Refusal(Code.MEDIA_DISABLED, text, field="media_type")
             serving = self.serving(frozenset({tenant}), media_type)
-            nodes = tuple(name for name in serving if self._settings[name].enable_submit)
+            nodes = self.grown(tuple(name for name in serving if self._settings[name].enable_submit))
             if not nodes:
                 raise no_servers({tenant}, media_type)
             self._submitting[tenant, media_type] = nodes
         return nodes
+
+    def grown(self, nodes: Nodes) -> Nodes:
+        """Those of the nodes that may begin something, so that it is in the stream; the young ones only if there is no
+        other."""
+        if not self._young:
+            return nodes
+        return tuple(name for name in nodes if name not in self._young) or nodes
 
     def turn(self, nodes: Nodes, ready: Nodes) -> str:
         """The next of ``ready``, round robin. :param nodes: whose turn is counted"""

@@ -78,6 +78,7 @@ class Services:
 
     def _in_turn(self, call: Call, nodes: Nodes) -> list[str]:
         """The nodes in the order in which they are asked."""
+        nodes = self._routes.grown(nodes)
         if call.head.dedup_id is not None:
             return rendezvous(f"{call.session.name}\0{call.head.dedup_id}", list(nodes))
         ready = tuple(filter(self._links.is_ready, nodes)) or nodes
