@@ -78,7 +78,7 @@ class Nodes:
         core = self._core
         core.links.join(now, name, core.configuration.nodes[name].settings.keepalive_interval)
         core.stream.join(now, name)
-        self._young[name] = now + SPREAD_S
+        self._young[name] = core.routes.added[name] = now + SPREAD_S
 
     def _route(self) -> None:
         core = self._core
@@ -124,6 +124,7 @@ class Nodes:
         core.capacity.leave(name)
         core.strategies.leave(name)
         core.stream.part(now, name)
+        core.routes.added.pop(name, None)
         core.reporting.reload(core.links.links)
         self.reached = {place: addresses for place, addresses in self.reached.items() if place[0] != name}
 

@@ -27,6 +27,8 @@ class Routes:
 
     def __init__(self, configuration: Configuration, nodes: Sequence[str]) -> None:
         self._turns: dict[Nodes, int] = {}
+        self.added: dict[str, float] = {}
+        """Nodes that were added since the proxy was started, and from when on they take new interactions."""
         self.reload(configuration, nodes)
 
     def reload(self, configuration: Configuration, nodes: Sequence[str], young: Collection[str] = ()) -> None:
@@ -103,6 +105,20 @@ class Routes:
     def homes(self, key: str, nodes: Nodes) -> Nodes:
         """``nodes`` in the order in which everybody chooses them for this key."""
         return tuple(rendezvous(key, list(nodes)))
+
+    def earlier(self, homes: Nodes, since: float = float("-inf")) -> Nodes:
+        """The nodes that were the home of a key before the first one was.
+
+        :param homes: as :meth:`homes` has them; :param since: only what was added after that counts
+        """
+        if not self.added or self.added.get(homes[0], since) <= since:
+            return ()
+        before: list[str] = []
+        for name in homes[1:]:
+            before.append(name)
+            if self.added.get(name, since) <= since:
+                break
+        return tuple(before)
 
     def _has_media(self, tenant: int, media_type: str) -> bool:
         return tenant in self._tenants and media_type in self._tenants[tenant].media_types

@@ -10,7 +10,7 @@ import pytest
 
 from broker.config.objects import Addresses, Configuration
 from broker.following import OWN_WORDS, Following
-from broker.ids import code_of, node_code
+from broker.ids import code_of, node_code, rendezvous
 from broker.messages.reporting import EventReplayedEvents, RequestReplayEvents
 from tests.world import World, make_configuration
 
@@ -178,6 +178,65 @@ class TestAdded:
         assert reply["complete"] and [one["interaction_id"] for one in reply["interactions"]] == [
             made["interaction_id"]
         ]
+
+
+class TestHomes:
+    """Keys whose home has moved to a node that was added."""
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Some whose home is n3 as soon as that is there."""
+        names = [f"call-{number}" for number in range(60)]
+        return [name for name in names if rendezvous(f"{prefix}{name}", ["n1", "n2", "n3"])[0] == "n3"][:4]
+
+    def grow(self, world: World) -> None:
+        """A third node comes."""
+        world.configuration = cluster_of("n1", "n2", "n3")
+        world.add("n3")
+        reload(world, world.configuration)
+        world.run(LISTENED_S)
+
+    def test_a_clients_own_id_is_refused_as_a_duplicate_and_a_new_one_goes_to_its_home(self, world: World) -> None:
+        # given interactions with ids of the client's own, whose home moves when a node comes
+        media = world.client("MediaServer")
+        first, *others = self.keys()
+        assert media.ask("RequestSubmit", **SUBMIT, interaction_id=first)["message"] == "EventAck"
+        self.grow(world)
+        # when one is submitted again, through either proxy, and others for the first time
+        servers = [world.client("MediaServer", at) for at in world.proxies]
+        replies = [server.ask("RequestSubmit", **SUBMIT, interaction_id=first) for server in servers]
+        for ident in others:
+            assert media.ask("RequestSubmit", **SUBMIT, interaction_id=ident)["message"] == "EventAck"
+        # then the one is a duplicate, and the others are at their home
+        assert [reply["code"] for reply in replies] == [44, 44]
+        core = world.pairs["n3"].core
+        assert core is not None and sorted(core.memory.interactions) == sorted(others)
+
+    def test_a_repetition_gets_the_first_answer(self, world: World) -> None:
+        # given submits under dedup_ids whose home moves when a node comes
+        media = world.client("MediaServer", name="bank")
+        names = self.keys("bank\0")
+        asked = [*({"dedup_id": name} for name in names[:2]), {"dedup_id": "both", "interaction_id": self.keys()[0]}]
+        before = [media.ask("RequestSubmit", **SUBMIT, **fields) for fields in asked]
+        self.grow(world)
+        # when they are asked again; then the answers are the same, and nothing is there twice
+        assert [media.ask("RequestSubmit", **SUBMIT, **fields) for fields in asked] == before
+        assert [reply["message"] for reply in before] == ["EventAck"] * 3
+        core = world.pairs["n3"].core
+        assert core is not None and not core.memory.interactions
+        # and what was not asked before is done, once, at the new home
+        made = [media.ask("RequestSubmit", **SUBMIT, dedup_id=names[2]) for _ in range(2)]
+        assert made[0] == made[1] and node_of(made[0]) == "n3"
+
+    def test_an_earlier_home_that_does_not_answer_leaves_it_open(self, world: World) -> None:
+        # given a node that has come, and the earlier home of a key, which is lost
+        media, (first, *_) = world.client("MediaServer"), self.keys()
+        self.grow(world)
+        home = rendezvous(first, ["n1", "n2"])[0]
+        world.lose(home)
+        # when the key is submitted; then nobody can say whether it is new
+        number = media.send("RequestSubmit", **SUBMIT, interaction_id=first)
+        world.run(11.0)
+        assert (media.answer(number)["code"], media.answer(number)["missing"]) == (2002, [home])
 
 
 class TestStream:
