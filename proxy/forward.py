@@ -16,7 +16,7 @@ from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker, says
 from .merge import MERGES, Merger, Terms, lost
-from .route import Nodes, checked_tenant, no_servers
+from .route import Nodes, checked_tenant, none_takes
 
 _PROXIES = frozenset({ClientType.PROXY})
 
@@ -65,8 +65,7 @@ class Forward:
         which knows where the parent lets its children go. With a dedup_id: to its home, where a repetition is seen.
         """
         head, session = call.head, call.session
-        if head.tenant_id not in session.tenants:
-            raise no_servers({head.tenant_id})
+        checked_tenant(head.tenant_id, session.tenants)
         eligible = self._routes.submitting(head.tenant_id, head.media_type)
         if head.interaction_id is not None:
             homes = self._whereis.homes(head.interaction_id, eligible)
@@ -130,7 +129,8 @@ class Forward:
 
     def _refuse_drained(self, call: Call) -> None:
         """Every node that could take it is drained."""
-        self._calls.refuse(call, no_servers({call.head.tenant_id}, call.head.media_type))
+        nodes = self._routes.nodes_of(call.head.tenant_id)
+        self._calls.refuse(call, none_takes(nodes, call.head.tenant_id, call.head.media_type))
 
     def ready(self) -> None:
         """A node is back: submits that have waited for one go on."""

@@ -322,7 +322,7 @@ def test_cluster_commands_that_are_none(tmp_path: Path) -> None:
     # Given a configuration, when media types are left out, said twice, or of no node, then that is wrong usage
     file = tmp_path / "cluster.toml"
     file.write_text(CONFIGURATION)
-    for words in (["n1"], ["n1", "email", "--any"], ["n9", "email"]):
+    for words in (["n1"], ["n1", ","], ["n1", ""], ["n1", "email", "--any"], ["n9", "email"]):
         result = CliRunner().invoke(ixn, ["--config", str(file), "cluster", "set-media-types", *words])
         assert result.exit_code == 64, words
     assert file.read_text() == CONFIGURATION
