@@ -9,7 +9,9 @@ from collections.abc import Callable
 from functools import cache, partial
 
 from broker.errors import Code, Refusal
+from broker.messages.faults import came
 from broker.messages.kinds import ClientType, Merge, Request
+from broker.messages.wording import any_of
 from broker.wire import LISTED
 
 from .calls import Call
@@ -181,7 +183,11 @@ class Forward:
     def to_node(self, call: Call) -> None:
         """Route NODE: to the node that is named."""
         if call.head.node not in self._routes.nodes:
-            raise Refusal(Code.WRONG_VALUE, f"no node {call.head.node}", field="node")
+            raise Refusal(
+                Code.WRONG_VALUE,
+                f"node: expected {any_of(list(self._routes.nodes))}, got {came(call.head.node)}",
+                field="node",
+            )
         self._forward(call, (call.head.node,), self.merged)
 
     def to_reference(self, call: Call) -> None:
