@@ -6,7 +6,8 @@
     again   what somebody else has taken meanwhile is made up for by another look
 
 So a pull gets what one server would have given when it looked. Nothing is kept of workbins between pulls: there may be
-any number of them, and what stands here is never older than the pull itself.
+any number of them, and what stands here is never older than the pull itself. Pulls of this proxy that come together see
+as much as all of them want, and pass over what is in each other's shares.
 
 A node that is silent when it is looked at takes no part, as long as others have something; it is missing. One that
 falls silent over its share may have granted that: nobody else is asked for as many. An agent whose capacity is limited
@@ -26,6 +27,7 @@ from msgspec.structs import replace
 from broker.config.objects import PRIVATE_VIEW, Configuration, WorkbinType
 from broker.errors import Code
 from broker.messages import encode
+from broker.messages.kinds import Workbin
 from broker.wire import LISTED, PackedReply
 
 from .calls import Call
@@ -34,12 +36,17 @@ from .gather import Answers, Asker, whole
 from .grants import granted_payload, id_of, read_granted
 from .merge import lost
 from .route import checked_tenant
-from .shares import Place, Share, first_of, line_of, runs_of, shares_of
+from .shares import Line, Place, Rush, Share, first_of, line_of, runs_of, shares_of
 
 LOOK_S = 1.0
 """How long a look waits for a node before a pull goes on with what the others have."""
 MOST_LOOKS = 50
 """Looks of one pull: others are always faster."""
+MOST_TOLD = 1000
+"""Places that a node tells at once, as many as a pull may want."""
+
+Key = tuple[str, Workbin | int]
+"""A view, and the workbin that the request names, or else the client whose own it is."""
 
 
 def workbin_type(configuration: Configuration, view_id: str) -> WorkbinType | None:
@@ -53,6 +60,7 @@ def workbin_type(configuration: Configuration, view_id: str) -> WorkbinType | No
 class _Pull(Struct, gc=False):
     """A pull under way.
 
+    :param key: the workbin, as it is named; ``rush``: the pulls that name it so
     :param wanted: interactions still to be had; ``got``: those it has, behind their marks
     :param looks: how many there were; ``patient``: nodes that are away are waited for, for the others have nothing
     :param unseen: nodes that the last look did not reach; ``silent``: those that did not answer about their shares
@@ -62,6 +70,8 @@ class _Pull(Struct, gc=False):
     """
 
     call: Call
+    key: Key
+    rush: Rush
     nodes: Sequence[str]
     wanted: int
     got: list[tuple[bytes, Raw]] = []
@@ -92,6 +102,7 @@ class Workbins:
         self._routes = desk.routes
         self._whereis = desk.whereis
         self._counts = desk.counts
+        self._rushes: dict[Key, Rush] = {}
 
     def has(self, view_id: str) -> bool:
         """Whether a view is a workbin's."""
@@ -105,7 +116,15 @@ class Workbins:
             done, asker = partial(self._passed, call), Asker(call.session.client)
             self._gather.ask(nodes, call.payload, call.deadline, done, asker)
         else:
-            self._look(_Pull(call, nodes, call.head.count))
+            self._look(self._begin(call, nodes))
+
+    def _begin(self, call: Call, nodes: Sequence[str]) -> _Pull:
+        head = call.head
+        key = head.view_id, head.workbin or call.session.client
+        rush = self._rushes.setdefault(key, Rush())
+        rush.pulls += 1
+        rush.wanted += head.count
+        return _Pull(call, key, rush, nodes, head.count)
 
     def _passed(self, call: Call, now: float, answers: Answers) -> None:
         """The only node there is has answered, or not."""
@@ -122,7 +141,7 @@ class Workbins:
         pull.looks += 1
         nodes = [node for node in pull.nodes if node not in pull.silent]
         there = [node for node in nodes if self._links.is_ready(node) or self._links.is_coming(node)]
-        request = replace(pull.call.head, dedup_id=None, count=pull.wanted)
+        request = replace(pull.call.head, dedup_id=None, count=min(pull.rush.wanted, MOST_TOLD))
         until = min(self._gather.now + LOOK_S, pull.call.deadline)
         asker = Asker(pull.call.session.client, LISTED)
         asked = nodes if pull.patient or not there else there
@@ -130,7 +149,7 @@ class Workbins:
 
     def _looked(self, pull: _Pull, until: float, now: float, answers: Answers) -> None:
         """The nodes have said what they have, or not. One that refuses takes no part, as long as others do."""
-        lines: dict[str, list[Place]] = {}
+        lines: dict[str, Line] = {}
         refused = next((reply for reply in answers.values() if reply is not None and reply.code), None)
         for node, reply in answers.items():
             if reply is not None and reply.rows is not None:
@@ -139,8 +158,11 @@ class Workbins:
                 except ValueError:
                     self._counts.drop(node, "garbage", pull.call.payload)
         pull.unseen = frozenset(pull.nodes).difference(lines)
-        chosen = first_of(lines, pull.wanted)
-        if chosen and not pull.is_over:
+        chosen = first_of(lines.values(), pull.wanted, pull.rush.taken)
+        behind = len(chosen) < pull.wanted and any(line.more for line in lines.values())
+        if behind and self._may_look(pull, now):
+            self._look(pull)
+        elif chosen and not pull.is_over:
             self._take(pull, chosen)
         elif refused is None and not pull.got and self._may_come(pull, until, now, answers):
             pull.patient = True
@@ -148,6 +170,10 @@ class Workbins:
         else:
             pull.refused = pull.refused or refused
             self._finish(pull)
+
+    def _may_look(self, pull: _Pull, now: float) -> bool:
+        """Whether there may be another look."""
+        return pull.looks < MOST_LOOKS and now < pull.call.deadline and not pull.is_over
 
     def _may_come(self, pull: _Pull, until: float, now: float, answers: Answers) -> bool:
         """Nobody has anything: whether one that has not said so may do that in time."""
@@ -172,12 +198,14 @@ class Workbins:
         node, marks = share
         request = replace(pull.call.head, count=len(marks), part=pull.parts[node], share=marks)
         pull.open += 1
+        pull.rush.taken.update(marks)
         done, asker = partial(self._taken, pull, share), Asker(pull.call.session.client)
         self._gather.ask([node], encode(request), pull.call.deadline, done, asker)
 
     def _taken(self, pull: _Pull, share: Share, now: float, answers: Answers) -> None:
         """A node has answered about its share, or not. The next one is asked when this one came in whole."""
         pull.open -= 1
+        pull.rush.taken.difference_update(share.marks)
         reply = answers[share.node]
         if reply is not None and reply.code:
             self._refused(pull, share.node, reply)
@@ -217,15 +245,17 @@ class Workbins:
 
     def _goes_on(self, pull: _Pull, now: float) -> bool:
         """Whether what was not there any more is made up for."""
-        if pull.refused or pull.is_over or not pull.short:
-            return False
-        return pull.wanted > 0 and pull.looks < MOST_LOOKS and now < pull.call.deadline
+        return pull.short and pull.wanted > 0 and not pull.refused and self._may_look(pull, now)
 
     # -- answering
 
     def _finish(self, pull: _Pull) -> None:
         """What was granted is given, in order. Without anything: 2002 where a node may have granted something or was
         not seen, and what nodes refuse with."""
+        pull.rush.pulls -= 1
+        pull.rush.wanted -= pull.call.head.count
+        if not pull.rush.pulls:
+            del self._rushes[pull.key]
         missing = pull.unseen | pull.silent
         if pull.got or not (missing or pull.refused):
             granted = [raw for _, raw in sorted(pull.got, key=itemgetter(0))]

@@ -218,6 +218,21 @@ def test_two_pulls_at_once_get_different_ones_and_each_in_order() -> None:
     assert scene.held == {*ids(one), *ids(two)} == set(idents) - {idents[-1]}
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_many_pulls_at_once_through_one_proxy(count: int) -> None:
+    # given a workbin with more than are asked for, and pulls that all come before any is answered
+    scene = Scene()
+    scene.fill(*[(f"n{1 + number % 3}", 200 - number) for number in range(80 * count)])
+    numbers = [scene.vicky.send("RequestPull", **PULL, count=count) for _ in range(60)]
+    # when they are answered
+    scene.world.settle()
+    replies = [priorities(scene.vicky.answer(number)) for number in numbers]
+    # then the first one has the first ones, the next one the next ones, and so on
+    assert sum(replies, []) == [200 - number for number in range(60 * count)]
+    # and each of them looked once
+    assert scene.world.asked.count(("n1", LOOK)) == 60
+
+
 def test_what_is_gone_is_made_up_for() -> None:
     # given a pull that has seen what comes first
     scene = Scene()

@@ -330,8 +330,8 @@ def _second_comes_first() -> Any:
 def _one_node_after_the_other() -> Any:
     """A pull from a workbin takes what one node has, and then what the next one has."""
 
-    def unsorted(lines: Any, count: int) -> list[Any]:
-        return [place for line in lines.values() for place in line][:count]
+    def unsorted(lines: Any, count: int, taken: Any) -> list[Any]:
+        return [place for line in lines for place in line.places][:count]
 
     return patch.object(workbins, "first_of", unsorted)
 
