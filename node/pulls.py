@@ -26,6 +26,7 @@ from broker.messages.pulls import (
     Granted,
     RequestPull,
     RequestWatchView,
+    Unpulled,
 )
 from broker.messages.workbins import EventTakenFromWorkbin
 
@@ -313,23 +314,28 @@ def _pull_ids(node: NodeCore, call: Call) -> EventPulledInteractions:
     holder = _holder(node, call)
     room = _room(node, holder)
     granted: list[Granted] = []
-    errors: dict[str, Code] = {}
+    errors: dict[str, Refusal] = {}
     for ident in dict.fromkeys(parameters.interaction_ids):
-        fault = _untakeable(node, call, ident)
-        if fault is None and room is not None and not room.fits(ident):
-            fault = Code.CAPACITY_FULL
+        fault = _untakeable(node, call, ident, room)
         if fault is None:
             granted.append(_grant(node, call, node.memory.interactions[ident], holder))
         else:
             errors[ident] = fault
     if not granted and len(errors) == 1:
-        (ident, fault), *_ = errors.items()
-        raise Refusal(fault, _why(node, ident, fault), field="pull_parameters")
-    shown = {ident: {"code": int(fault), "text": fault.text} for ident, fault in errors.items()}
+        raise next(iter(errors.values()))
+    shown = {ident: Unpulled.of(fault) for ident, fault in errors.items()}
     return EventPulledInteractions(interactions=granted, errors=shown or None)
 
 
-def _untakeable(node: NodeCore, call: Call, ident: str) -> Code | None:
+def _untakeable(node: NodeCore, call: Call, ident: str, room: capacity.Room | None) -> Refusal | None:
+    """Why an interaction cannot be taken by its id; None: it can, and counts."""
+    fault = _obstacle(node, call, ident)
+    if fault is not None:
+        return Refusal(fault, _why(node, ident, fault), field="pull_parameters")
+    return room.refusal() if room is not None and not room.fits(ident) else None
+
+
+def _obstacle(node: NodeCore, call: Call, ident: str) -> Code | None:
     interaction = node.memory.interactions.get(ident)
     if interaction is None or interaction.tenant_id not in call.session.tenants:
         return Code.UNKNOWN_INTERACTION
@@ -349,8 +355,6 @@ def _why(node: NodeCore, ident: str, fault: Code) -> str:
         return f"{node.name} has no interaction {ident}"
     if fault is Code.LOCKED:
         return f"a session or a snapshot has locked {ident}"
-    if fault is not Code.WRONG_STATE:
-        return ident
     if interaction.interaction_state != QUEUED:
         return f"{ident} is not queued: its state is {STATES[interaction.interaction_state]}"
     if interaction.workbin is not None:

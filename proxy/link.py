@@ -65,12 +65,14 @@ class Link:
     :param answered_at: when the last hello or probe was sent that was answered
     :param event_rate: reporting events per second, counted over about a second
     :param told: own requests (hello, introductions, probes) in ``open``: number -> what to do with the answer
+    :param introducing: clients' introductions among them: client -> number
     """
 
     __slots__ = (
         "active", "answered_at", "away_since", "bounced", "drained", "epoch", "event_rate", "fresh", "greeted_at",
-        "heard_ever", "introduced", "keepalive_s", "known", "leaving", "members", "name", "open", "outgoing", "owed",
-        "parting", "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told", "unheeded",
+        "heard_ever", "introduced", "introducing", "keepalive_s", "known", "leaving", "members", "name", "open",
+        "outgoing", "owed", "parting", "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told",
+        "unheeded",
     )  # fmt: skip
 
     def __init__(self, name: str, keepalive_s: float) -> None:
@@ -88,6 +90,7 @@ class Link:
         self.told: dict[int, Callable[[float, Link, PackedReply], None]] = {}
         self.outgoing: list[PackedRequest] = []
         self.introduced: set[int] = set()
+        self.introducing: dict[int, int] = {}
         self.known: set[int] = set()
         self.owed: deque[int] = deque()
         self.leaving: dict[int, Farewell] = {}
@@ -126,6 +129,19 @@ class Link:
         self.told[entry.number] = done
         self.outgoing.append(entry)
 
+    def forget(self, client: int) -> None:
+        """The node knows a client no more."""
+        self.known.discard(client)
+        self.introduced.discard(client)
+        self.unsay(client)
+
+    def unsay(self, client: int) -> None:
+        """A client's introduction that has no answer is void: the node knows the client by a later one, or no more.
+        Sent again, it would bring back what was."""
+        number = self.introducing.pop(client, 0)
+        if self.told.pop(number, None) is not None:
+            del self.open[number]
+
     def resend(self, entry: PackedRequest) -> None:
         """The same request goes out under the same number, marked: it is executed once."""
         if not entry.flags & RESENT:
@@ -144,6 +160,7 @@ class Link:
         for number in self.told:
             self.open.pop(number, None)
         self.told.clear()
+        self.introducing.clear()
         self.outgoing = []
         self.bounced.clear()
         self.leaving.update(self.parting)

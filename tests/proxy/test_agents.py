@@ -562,6 +562,23 @@ def test_the_end_of_a_client_is_told_to_the_node_that_speaks_for_its_agent_last(
     assert world.core.own._ending == {}
 
 
+def test_a_client_that_has_ended_is_brought_back_at_no_node(world: Any) -> None:
+    # given a client with an agent, and nodes whose word that they know the client was lost on the way
+    number = world.number_of(client := world.client(b"desk"))
+    for node in world.nodes.values():
+        node.known.add(number)
+        node.script["RequestRegisterClient"] = None
+    world.ask(client, "RequestAgentLogin", **LOGIN)
+    for node in world.nodes.values():
+        del node.script["RequestRegisterClient"]
+    # when its session ends, and what has no answer is sent again
+    world.ask(client, "RequestUnregisterClient")
+    world.run(2.0)
+    # then it stays unknown at all of them
+    assert len(ends(world)) == 3
+    assert all(number not in node.known for node in world.nodes.values())
+
+
 def test_the_end_of_a_client_with_agents_everywhere(world: Any) -> None:
     # given a client with so many agents that every node speaks for some
     client = world.client(b"desk", "Proxy")

@@ -32,5 +32,6 @@ CHECKERS: tuple[Callable[[World], memories.Faults], ...] = (
     workbins.workbins_are_pulled_in_order,
     streams.streams_have_everything,
     streams.followers_have_everything,
+    streams.readers_know_the_agents,
     streams.states_are_true,
 )

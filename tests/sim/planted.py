@@ -19,6 +19,7 @@ from node import holdings, licences, shares
 from node.capacity import Room
 from node.core import NodeCore
 from node.member import NodeMember
+from node.records import AgentRow
 from node.repetitions import keys_of
 from node.views import View as NodeView
 from proxy import workbins
@@ -26,6 +27,7 @@ from proxy.capacity import Capacity as ProxyCapacity
 from proxy.gather import Gather
 from proxy.grants import granted_payload
 from proxy.lanes import NO_BOUND
+from proxy.link import Link
 from proxy.merge import MERGES
 from proxy.recalls import Recalls
 from proxy.roster import Agent
@@ -33,6 +35,8 @@ from proxy.sources import Standing
 from proxy.stream import MergeStream
 from proxy.views import View as ProxyView
 from tests.sim.law import MOST_SUBMITTED
+from tests.sim.network import CALM as FINE
+from tests.sim.network import Weather
 from tests.sim.plan import OUT_OF_REACH
 from tests.sim.store import Disk, SimStore
 
@@ -223,6 +227,16 @@ def _words_are_not_heard() -> Any:
     return patch.object(Agent, "is_behind", lambda agent, node: node not in agent.said)
 
 
+def _last_word_is_an_echo() -> Any:
+    """A node that another one speaks for instead brings its agent to the other's state without a word."""
+    return patch.object(AgentRow, "has_last_word", property(lambda agent: not agent.echo and agent.is_away))
+
+
+def _introductions_are_not_taken_back() -> Any:
+    """What a node has not answered is sent again, though the client has gone."""
+    return patch.object(Link, "unsay", lambda link, client: None)
+
+
 def _merge_in_no_order() -> Any:
     """The nodes' lists stand one behind the other."""
 
@@ -411,6 +425,8 @@ CALM: dict[str, Any] = {"calm": True}
 BUSY: dict[str, Any] = {"capacity": 1, "agents": 2, "media": 3, "routers": 2, "requests": 20}
 
 CLERKS: dict[str, Any] = {"clerks": 2, "agents": 0, "media": 3, "nodes": 4, "requests": 30}
+LOSSES: dict[str, Any] = {"weather": {**dict.fromkeys(("client", "events", "stream"), FINE), "link": Weather(loss=0.4)}}
+OUTAGE: dict[str, Any] = {"accidents": [(1.5, "crash both members"), (1.6, "crash a proxy"), (1.6, "crash a proxy")]}
 
 PLANTED: dict[str, Planted] = {
     "ack before commit": Planted(_ack_before_commit, {"faults": ("die in a write",)}),
@@ -431,6 +447,14 @@ PLANTED: dict[str, Planted] = {
     ),
     "pulls are not recalled": Planted(_pulls_are_not_recalled, {"repeats": 1.0, "dedup": 1.0, "routers": 2}),
     "words are not heard": Planted(_words_are_not_heard, {"faults": ("sick database", "crash a member"), "agents": 3}),
+    "the last word is an echo": Planted(
+        _last_word_is_an_echo,
+        {**OUTAGE, "agents": 3, "reporters": 2, "nodes": 4, "proxies": 3, "span_s": 5.0},
+    ),
+    "introductions come late": Planted(
+        _introductions_are_not_taken_back,
+        {**LOSSES, "accidents": [(0.5, "vanishing client")] * 2, "agents": 3, "nodes": 4, "span_s": 5.0},
+    ),
     "merge in no order": Planted(_merge_in_no_order, {"nodes": 4}),
     "places are not kept": Planted(_places_are_not_kept, {"nodes": 4, "searchers": 2}),
     "one too many": Planted(_one_too_many, {"nodes": 4}),

@@ -27,6 +27,12 @@ FOUND: dict[int, str] = {
 }
 """Seeds that once failed, and why. They are played again as they are today: other requests, other dice."""
 
+FOUND_IN_4X3: dict[int, str] = {
+    110189: "a node that spoke for an agent came back, and what had changed elsewhere meanwhile was not in the stream",
+    110641: "an introduction that had no answer was sent again, and brought a client back that had gone",
+}
+"""The same, of four pairs and three proxies."""
+
 
 def simulate(*options: str) -> subprocess.CompletedProcess[str]:
     """``python -m tests.sim``, in processes of its own: a seed is the same history there for everybody."""
@@ -89,3 +95,12 @@ def test_a_seed_that_once_failed(seed: int) -> None:
     played = simulate("--seed", str(seed))
     # then the bug does not come back
     assert played.returncode == 0, FOUND[seed] + played.stdout
+
+
+@pytest.mark.parametrize("seed", FOUND_IN_4X3)
+def test_a_seed_of_a_large_cluster_that_once_failed(seed: int) -> None:
+    # given a history of four pairs and three proxies that has shown a bug
+    # when it is played
+    played = simulate("--size", "4x3", "--seed", str(seed))
+    # then the bug does not come back
+    assert played.returncode == 0, FOUND_IN_4X3[seed] + played.stdout
