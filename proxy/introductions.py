@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from broker.ledger import Ledger
+from broker.messages import encode
+from broker.messages.connection import RequestUnregisterClient
 from broker.wire import PackedReply, PackedRequest
 
 from .link import Farewell, Link, Numbers
@@ -78,6 +80,18 @@ class Introductions:
         link.parting.update(link.leaving)
         link.leaving.clear()
 
+    def farewells(self, link: Link) -> list[PackedRequest]:
+        """What a node is told that is left: all whom it knows have gone, the proxy itself last."""
+        said: list[PackedRequest] = []
+        ended = link.unheeded | link.parting | link.leaving
+        for client in sorted(link.known):
+            farewell = ended.get(client)
+            introduction = self._of(client) if farewell is None else farewell.introduction
+            if introduction is not None and client not in link.introduced:
+                said.append(self._entry(client, introduction))
+            said.append(self._entry(client, _FAREWELL if farewell is None else farewell.payload))
+        return [*said, self._entry(0, _FAREWELL)]
+
     def again(self, link: Link) -> None:
         """From time to time: what the node has refused, for its database failed perhaps, is tried again."""
         link.owed.extend(sorted(link.known.keys() - link.introduced)[:AT_ONCE])
@@ -93,6 +107,12 @@ class Introductions:
 
     def _tell(self, link: Link, client: int, payload: bytes, done: Callable[[float, Link, PackedReply], None]) -> int:
         """:returns: the request's number"""
-        number = self._numbers.next()
-        link.tell(PackedRequest(number, client, 0, payload), done)
-        return number
+        entry = self._entry(client, payload)
+        link.tell(entry, done)
+        return entry.number
+
+    def _entry(self, client: int, payload: bytes) -> PackedRequest:
+        return PackedRequest(self._numbers.next(), client, 0, payload)
+
+
+_FAREWELL = encode(RequestUnregisterClient())
