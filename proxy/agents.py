@@ -327,7 +327,7 @@ class Agents:
         self._parting.discard(session.client)
         for node, reply in answers.items():
             if reply is not None and not reply.code:
-                self._links.forget(node, session.client)
+                self._links.forget(node, session.client, reply.number)
         self._links.farewell(session.client, session.farewell)
 
     def _log_out(self, agent: Agent) -> None:
