@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache, partial
 
 from broker.errors import Code, Refusal
+from broker.ids import code_of
 from broker.messages.faults import came
 from broker.messages.kinds import ClientType, Merge, Request
 from broker.messages.wording import any_of
@@ -96,7 +97,7 @@ class Forward:
 
         A drained node is left out as soon as it has said so; one that has not yet refuses, and the next one is asked.
         """
-        taking = tuple(node for node in eligible if not self._links.links[node].drained)
+        taking = tuple(node for node in eligible if not self._links.is_drained(node))
         ready = tuple(filter(self._links.is_ready, taking))
         if ready:
             node = self._routes.turn(taking, ready)
@@ -177,6 +178,8 @@ class Forward:
         idents = [part.partition("*")[0] for part in call.head.snapshot_id.split(".")]
         nodes = tuple(dict.fromkeys(node for ident in idents if (node := self._whereis.named(ident)) is not None))
         if len(nodes) < len(idents):
+            if nodes and all(map(code_of, idents)):
+                raise Refusal(Code.SNAPSHOT_NOT_ACCESSIBLE, "a part of it is at a node that is none of ours any more")
             raise Refusal(Code.UNKNOWN_SNAPSHOT, call.head.snapshot_id, field="snapshot_id")
         self._forward(call, nodes, self.merged)
 

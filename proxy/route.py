@@ -26,12 +26,13 @@ class Routes:
     """
 
     def __init__(self, configuration: Configuration, nodes: Sequence[str]) -> None:
-        self.nodes: Nodes = tuple(nodes)
         self._turns: dict[Nodes, int] = {}
-        self.reload(configuration)
+        self.reload(configuration, nodes)
 
-    def reload(self, configuration: Configuration) -> None:
-        """Another configuration, with the same nodes."""
+    def reload(self, configuration: Configuration, nodes: Sequence[str]) -> None:
+        """Another configuration, other nodes."""
+        self.nodes: Nodes = tuple(nodes)
+        self._turns.clear()
         self._tenants = configuration.tenants
         self._settings = {name: configuration.nodes[name].cluster_settings for name in self.nodes}
         self._serving: dict[tuple[frozenset[int], str | None], Nodes] = {}

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from broker.answers import Unavailable
 from broker.cli import ixn
+from broker.cli.cluster import Step, _against, _kept
 from broker.cli.queue import waiting_in
 from broker.cli.rewriting import with_media_types, write
 from broker.cli.status import assemble
 from broker.conditions import compile_condition
+from broker.config.objects import Addresses, Configuration, Node, Proxy
 from broker.ids import make_id, node_code
 from tests.broker.peer import Peer, Reply
 
@@ -341,6 +344,41 @@ def test_a_queue_that_there_is_not_is_told_from_an_empty_one(run: Run, words: li
 def test_a_drain_that_does_not_wait_has_no_timeout(run: Run) -> None:
     # Given a drain without --wait, when it is given a timeout, then that is wrong usage
     assert run("drain", "n1", "--timeout", "3").exit_code == 64
+
+
+def test_who_is_asked_when_nodes_come_go_and_move() -> None:
+    # Given another configuration in which a node is new, one is gone, and one has moved, as have proxies
+    old, new = Configuration(), Configuration()
+    old.nodes = {"n1": pair("a"), "n2": pair("b")}
+    old.proxies = {"p1": proxy("x"), "p2": proxy("y")}
+    new.nodes = {"n2": pair("c"), "n3": pair("d")}
+    new.proxies = {"p1": proxy("z"), "p2": proxy("y")}
+    # When both are to be asked, then the nodes come first, and who has moved is looked for where it was and will be
+    step = Step(old, new)
+    assert {name: [at.requests for at in endpoints] for name, endpoints in step.servers.items()} == {
+        "n1": ["ipc://a"],
+        "n2": ["ipc://b", "ipc://c"],
+        "n3": ["ipc://d"],
+        "p1": ["ipc://x", "ipc://z"],
+        "p2": ["ipc://y"],
+    }
+    assert (list(step.servers)[:3], step.come, step.gone) == (["n1", "n2", "n3"], {"n3"}, {"n1"})
+    # And who is new and does not answer holds nothing up; who goes and does not answer does
+    away = Unavailable("nobody answers")
+    against = _against({"n1": away, "n2": {}, "n3": away, "p1": {}, "p2": {}}, step)
+    assert (against["away"], against["to_start"], against["to_end"]) == (["n1"], ["n3"], [])
+    answers = {"n1": {"kept": ["nodes.n1: removed"]}, "n2": {"kept": ["nodes.n2.primary: changed"]}}
+    assert (_against(answers, step)["to_end"], list(_kept(answers, step)["kept"])) == (["n1"], ["n2"])
+
+
+def pair(at: str) -> Node:
+    """A node at an address."""
+    return Node(database=f"sqlite:///{at}.db", primary=Addresses(requests=f"ipc://{at}", events=f"ipc://{at}-events"))
+
+
+def proxy(at: str) -> Proxy:
+    """A proxy at an address."""
+    return Proxy(primary=Addresses(requests=f"ipc://{at}", events=f"ipc://{at}-events"), connections=["n2"])
 
 
 def test_cluster_commands_that_are_none(tmp_path: Path) -> None:

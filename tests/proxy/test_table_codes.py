@@ -130,7 +130,7 @@ def _(cluster: Cluster) -> Answer:
 def _(cluster: Cluster) -> Answer:
     for name in NODES:
         cluster.core.configuration.nodes[name].cluster_settings = NodeClusterSettings(enable_submit=False)
-    cluster.core.routes.reload(cluster.core.configuration)
+    cluster.core.routes.reload(cluster.core.configuration, cluster.core.routes.nodes)
     return cluster.media.ask("RequestSubmit", **SUBMIT)
 
 

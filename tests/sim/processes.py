@@ -281,9 +281,10 @@ def _dealer(context: Any, address: str, linger_ms: int = 0) -> Plug:
     return plug
 
 
-def _sub(context: Any, address: str, topics: Any) -> Subscriber:
+def _sub(context: Any, address: str, topics: Any, connected: bool = True) -> Subscriber:
     subscriber = Subscriber(STAGE.world.network, STAGE.process, "events")
-    subscriber.connect(address)
+    if connected:
+        subscriber.connect(address)
     return subscriber
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import orjson
@@ -10,7 +11,7 @@ import orjson
 from broker.messages.objects import STATES
 from broker.positions import Position, read_cursor
 from tests.sim.clients import OK, Operation
-from tests.sim.model import NodeModel, Said
+from tests.sim.model import Document, NodeModel, Said
 
 if TYPE_CHECKING:
     from tests.sim.world import Published, World
@@ -91,6 +92,37 @@ def followers_have_everything(world: World) -> Faults:
             lost = [said.seq for said in model.events if not said.echo and (node, said.seq) not in seen]
             if lost:
                 yield f"{reporter.name} did not get {len(lost)} events of {node}: {lost[:5]}"
+
+
+def readers_know_the_agents(world: World) -> Faults:
+    """Who has read the whole stream knows in the end who is logged in, and how. What a client that has vanished leaves
+    behind is said as each node notices it; and where the clocks differ, the nodes' words may stand in another order."""
+    if not world.steady or world.plan.skew_s:
+        return
+    told = _agents_by_stream(world)
+    rows = [(row["agent_id"], row) for model in world.models.values() for row in model.tables["agents"].values()]
+    away = {agent for agent, row in rows if row.get("vanished_us") or row.get("missing_us")}
+    is_so = {agent: _shown(row) for agent, row in rows if not row.get("echo")}
+    for agent in sorted((told.keys() | is_so.keys()) - away):
+        if told.get(agent) != is_so.get(agent):
+            yield f"by the stream {agent} is {told.get(agent)}, at the node that speaks for it {is_so.get(agent)}"
+
+
+def _agents_by_stream(world: World) -> dict[str, Document]:
+    told: dict[str, Document] = {}
+    events = [(said.us, node, said) for node, model in world.models.items() for said in model.events if not said.echo]
+    for _, _, said in sorted(events, key=itemgetter(0, 1)):
+        agent = said.document.get("agent")
+        if agent is not None:
+            told[agent["agent_id"]] = _shown(agent)
+            if said.document["message"] == "EventAgentLogout":
+                del told[agent["agent_id"]]
+    return told
+
+
+def _shown(agent: Document) -> Document:
+    """What an agent's row and the events about it both have."""
+    return {part: agent.get(part) or None for part in ("media", "media_reasons", "donot_disturb", "state_reason")}
 
 
 def states_are_true(world: World) -> Faults:
