@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from broker.clock import to_seconds
 from broker.errors import Code, Refusal
 from broker.messages.connection import EventAck, EventPong
+from broker.messages.faults import came
 from broker.messages.operations import (
     EventDrainBegun,
     EventDrainEnded,
@@ -79,7 +80,7 @@ def ledger(node: NodeCore, call: Call) -> EventLedger:
     """RequestGetLedger: what this member has dropped."""
     request: RequestGetLedger = call.request
     if request.node not in (None, node.name):
-        raise Refusal(Code.WRONG_VALUE, f"this is {node.name}", field="node")
+        raise Refusal(Code.WRONG_VALUE, f"node: expected {node.name}, got {came(request.node)}", field="node")
     kept = node.counts
     return EventLedger(
         server=node.name,
@@ -160,7 +161,7 @@ def check_admission(node: NodeCore, call: Call) -> None:
 def _check_name(node: NodeCore, call: Call) -> None:
     request: NodeRequest = call.request
     if request.node != node.name:
-        raise Refusal(Code.WRONG_VALUE, f"this is {node.name}", field="node")
+        raise Refusal(Code.WRONG_VALUE, f"node: expected {node.name}, got {came(request.node)}", field="node")
 
 
 HANDLERS = {

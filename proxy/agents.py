@@ -91,7 +91,9 @@ class Agents:
         change = Change(session, call.request, head, call.payload, call.deadline)
         meant = self._roster.meant(session.client, head.agent_id, head.place_id)
         if len(meant) > 1:
-            raise Refusal(Code.MISSING_ATTRIBUTE, "this session has several agents", field="agent_id")
+            raise Refusal(
+                Code.MISSING_ATTRIBUTE, "this session has several agents: say agent_id or place_id", field="agent_id"
+            )
         change.agent = agent = meant[0] if meant else None
         tenants = _tenants(call, agent)
         change.names = names_of(min(tenants, default=0) if len(tenants) == 1 else 0, head.agent_id, head.place_id)
@@ -327,7 +329,7 @@ class Agents:
         self._parting.discard(session.client)
         for node, reply in answers.items():
             if reply is not None and not reply.code:
-                self._links.forget(node, session.client)
+                self._links.forget(node, session.client, reply.number)
         self._links.farewell(session.client, session.farewell)
 
     def _log_out(self, agent: Agent) -> None:

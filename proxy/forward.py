@@ -10,7 +10,9 @@ from functools import cache, partial
 
 from broker.errors import Code, Refusal
 from broker.ids import code_of
+from broker.messages.faults import came
 from broker.messages.kinds import ClientType, Merge, Request
+from broker.messages.wording import any_of
 from broker.wire import LISTED
 
 from .calls import Call
@@ -18,7 +20,7 @@ from .desk import Desk
 from .gather import Answers, Asker, says
 from .homes import Homes
 from .merge import MERGES, Merger, Terms, lost
-from .route import Nodes, checked_tenant, no_servers
+from .route import Nodes, checked_tenant, none_takes
 
 _PROXIES = frozenset({ClientType.PROXY})
 
@@ -68,8 +70,7 @@ class Forward:
         which knows where the parent lets its children go. With a dedup_id: to its home, where a repetition is seen.
         """
         head, session = call.head, call.session
-        if head.tenant_id not in session.tenants:
-            raise no_servers({head.tenant_id})
+        checked_tenant(head.tenant_id, session.tenants)
         eligible = self._routes.submitting(head.tenant_id, head.media_type)
         if head.interaction_id is not None:
             homes = self._whereis.homes(head.interaction_id, eligible)
@@ -155,7 +156,8 @@ class Forward:
 
     def _refuse_drained(self, call: Call) -> None:
         """Every node that could take it is drained."""
-        self._calls.refuse(call, no_servers({call.head.tenant_id}, call.head.media_type))
+        nodes = self._routes.nodes_of(call.head.tenant_id)
+        self._calls.refuse(call, none_takes(nodes, call.head.tenant_id, call.head.media_type))
 
     def ready(self) -> None:
         """A node is back: submits that have waited for one go on."""
@@ -208,7 +210,11 @@ class Forward:
     def to_node(self, call: Call) -> None:
         """Route NODE: to the node that is named."""
         if call.head.node not in self._links:
-            raise Refusal(Code.WRONG_VALUE, f"no node {call.head.node}", field="node")
+            raise Refusal(
+                Code.WRONG_VALUE,
+                f"node: expected {any_of(list(self._routes.nodes))}, got {came(call.head.node)}",
+                field="node",
+            )
         self._forward(call, (call.head.node,), self.merged)
 
     def to_reference(self, call: Call) -> None:

@@ -46,12 +46,10 @@ class Introductions:
         introduction = leaving.introduction if leaving is not None else self._of(client)
         if introduction is not None:
             link.introduced.add(client)
-            link.known.add(client)
             link.unsay(client)
-            link.introducing[client] = self._tell(link, client, introduction, self._introduced)
+            link.known[client] = self._tell(link, client, introduction, self._introduced)
 
     def _introduced(self, now: float, link: Link, reply: PackedReply) -> None:
-        link.introducing.pop(reply.client, None)
         if reply.code:
             self._counts["introduction refused"] += 1
             link.introduced.discard(reply.client)
@@ -73,7 +71,9 @@ class Introductions:
         if not link.flowing:
             return
         for _ in range(min(AT_ONCE, len(link.owed))):
-            self.introduce(link, link.owed.popleft())
+            client = link.owed.popleft()
+            if client in link.known:  # else the node has ended its session meanwhile
+                self.introduce(link, client)
         for client, farewell in link.leaving.items():
             self.introduce(link, client)
             self._tell(link, client, farewell.payload, self._dismissed)
@@ -94,17 +94,16 @@ class Introductions:
 
     def again(self, link: Link) -> None:
         """From time to time: what the node has refused, for its database failed perhaps, is tried again."""
-        link.owed.extend(sorted(link.known - link.introduced)[:AT_ONCE])
+        link.owed.extend(sorted(link.known.keys() - link.introduced)[:AT_ONCE])
         link.leaving.update(link.unheeded)
         link.unheeded.clear()
         self.go_on(link)
 
     def _dismissed(self, now: float, link: Link, reply: PackedReply) -> None:
-        if reply.code in UNSURE and reply.client in link.parting:
-            link.unheeded[reply.client] = link.parting.pop(reply.client)
-            return
-        link.forget(reply.client)
-        link.parting.pop(reply.client, None)
+        again = reply.code in UNSURE or not link.forget(reply.client, reply.number)
+        farewell = link.parting.pop(reply.client, None)
+        if again and farewell is not None:
+            link.unheeded[reply.client] = farewell
 
     def _tell(self, link: Link, client: int, payload: bytes, done: Callable[[float, Link, PackedReply], None]) -> int:
         """:returns: the request's number"""

@@ -55,7 +55,8 @@ class Link:
 
     :param open: what the node has not answered: number -> entry, the numbers rising
     :param fresh: numbers in ``open`` that were never handed to the shell
-    :param introduced: clients that the active member knows; ``known``: that the node knows, whoever is active
+    :param introduced: clients that the active member knows; ``known``: that the node knows, whoever is active, with the
+        number of the last introduction
     :param owed: clients to introduce again; ``leaving``: ended sessions that the node is still to be told of;
         ``parting``: that it has been told of, but has not acknowledged; ``unheeded``: that it could not end
     :param bounced: requests that came back once because their client was not known
@@ -65,14 +66,12 @@ class Link:
     :param answered_at: when the last hello or probe was sent that was answered
     :param event_rate: reporting events per second, counted over about a second
     :param told: own requests (hello, introductions, probes) in ``open``: number -> what to do with the answer
-    :param introducing: clients' introductions among them: client -> number
     """
 
     __slots__ = (
         "active", "answered_at", "away_since", "bounced", "drained", "epoch", "event_rate", "fresh", "greeted_at",
-        "heard_ever", "introduced", "introducing", "keepalive_s", "known", "leaving", "members", "name", "open",
-        "outgoing", "owed", "parting", "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told",
-        "unheeded",
+        "heard_ever", "introduced", "keepalive_s", "known", "leaving", "members", "name", "open", "outgoing", "owed",
+        "parting", "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told", "unheeded",
     )  # fmt: skip
 
     def __init__(self, name: str, keepalive_s: float) -> None:
@@ -90,8 +89,7 @@ class Link:
         self.told: dict[int, Callable[[float, Link, PackedReply], None]] = {}
         self.outgoing: list[PackedRequest] = []
         self.introduced: set[int] = set()
-        self.introducing: dict[int, int] = {}
-        self.known: set[int] = set()
+        self.known: dict[int, int] = {}
         self.owed: deque[int] = deque()
         self.leaving: dict[int, Farewell] = {}
         self.parting: dict[int, Farewell] = {}
@@ -129,16 +127,20 @@ class Link:
         self.told[entry.number] = done
         self.outgoing.append(entry)
 
-    def forget(self, client: int) -> None:
-        """The node knows a client no more."""
-        self.known.discard(client)
-        self.introduced.discard(client)
+    def forget(self, client: int, number: int) -> bool:
+        """The node has ended a client's session, asked by this number. :returns: whether it knows the client no more;
+        else it was introduced again later"""
+        if self.known.get(client, 0) > number:
+            return False
         self.unsay(client)
+        self.known.pop(client, None)
+        self.introduced.discard(client)
+        return True
 
     def unsay(self, client: int) -> None:
         """A client's introduction that has no answer is void: the node knows the client by a later one, or no more.
         Sent again, it would bring back what was."""
-        number = self.introducing.pop(client, 0)
+        number = self.known.get(client, 0)
         if self.told.pop(number, None) is not None:
             del self.open[number]
 
@@ -160,7 +162,6 @@ class Link:
         for number in self.told:
             self.open.pop(number, None)
         self.told.clear()
-        self.introducing.clear()
         self.outgoing = []
         self.bounced.clear()
         self.leaving.update(self.parting)

@@ -312,11 +312,11 @@ class Links:
         """The nodes that are there and know a client."""
         return [link.name for link in self.links.values() if link.flowing and client in link.known]
 
-    def forget(self, node: str, client: int) -> None:
-        """A node knows a client no more."""
+    def forget(self, node: str, client: int, number: int) -> None:
+        """A node has ended a client's session, as it was asked by this number."""
         link = self.links.get(node)
         if link is not None:
-            link.forget(client)
+            link.forget(client, number)
 
     def farewell(self, client: int, farewell: Farewell) -> None:
         """A session has ended: every node that knows it is told, those that are away when they are back."""

@@ -85,7 +85,7 @@ class Routes:
             serving = self.serving(frozenset({tenant}), media_type)
             nodes = self.grown(tuple(name for name in serving if self._settings[name].enable_submit))
             if not nodes:
-                raise no_servers({tenant}, media_type)
+                raise none_takes(serving, tenant, media_type)
             self._submitting[tenant, media_type] = nodes
         return nodes
 
@@ -137,10 +137,20 @@ def no_servers(tenants: Iterable[int], media_type: str | None = None) -> Refusal
     return Refusal(Code.NO_SERVERS, f"no node serves tenant {', '.join(map(str, sorted(tenants)))}{media}", field=field)
 
 
+def none_takes(nodes: Iterable[str], tenant: int, media_type: str) -> Refusal:
+    """Nodes serve it, but none of them takes new interactions. :param nodes: which"""
+    text = f"none of {', '.join(nodes)} takes new interactions of tenant {tenant} and media type {media_type}"
+    return Refusal(Code.NO_SERVERS, text + ": see enable-submit and ixn drain", field="media_type")
+
+
 def checked_tenant(tenant: int, tenants: frozenset[int]) -> frozenset[int]:
-    """The tenant alone, as a key of :meth:`Routes.serving`. :raises Refusal: it is not one of the session's"""
+    """The tenant alone, as a key of :meth:`Routes.serving`.
+
+    :raises Refusal: it is not one of the session's; whether there is such a tenant is not said
+    """
     if tenant not in tenants:
-        raise no_servers({tenant})
+        text = f"tenant {tenant} is none that this client has registered for, or there was none when it registered"
+        raise Refusal(Code.NO_SERVERS, text, field="tenant_id")
     return _alone(tenant)
 
 

@@ -69,10 +69,10 @@ def set_media_types(context: click.Context, /, node: str, media_types: str | Non
     The option media-types in the node's cluster-settings is changed in the configuration file, all else in it stays as
     it is written, and all processes read it, as with `ixn cluster apply`.
     """
-    if (media_types is None) is not options["every"]:
-        raise click.UsageError("say which media types, or --any")
-    path = Path(context.obj["config"])
     wanted = None if media_types is None else [name.strip() for name in media_types.split(",") if name.strip()]
+    if (wanted is None) is not options["every"] or wanted == []:
+        raise click.UsageError("say which media types, such as voice,email, or --any")
+    path = Path(context.obj["config"])
     known = configuration(context)
     if node not in known.nodes:
         raise click.UsageError(f"there is no node {node}; there are {', '.join(known.nodes)}")

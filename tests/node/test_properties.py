@@ -160,6 +160,9 @@ class TestBusinessAttributes:
         reply = media.ask("RequestSubmit", **EMAIL, **fields)
         assert (reply["code"], reply["field"]) == (3, field)
         assert "business attribute Interaction" in reply["detail"] and "tenant 101" in reply["detail"]
+        assert reply["detail"].startswith(f'{field}: expected "Inbound') and reply["detail"].endswith(
+            f'"{fields[field]}"'
+        )
         assert not driver.core.memory.interactions
 
     def test_a_change_to_another_value_is_refused(self, media):

@@ -253,7 +253,7 @@ def test_a_node_that_was_away_hears_of_ended_sessions_when_it_is_back(make_world
     # then it was introduced there, so that it could be dismissed
     told = [entry.client for entry, request in world["n1"].seen if request["message"] == "RequestUnregisterClient"]
     assert told == [number, number]
-    assert link_of(world).known == set() and link_of(world).leaving == {} and link_of(world).parting == {}
+    assert link_of(world).known == {} and link_of(world).leaving == {} and link_of(world).parting == {}
 
 
 def test_a_node_whose_database_is_locked_hears_of_ended_sessions_again(make_world: Any) -> None:
@@ -271,7 +271,7 @@ def test_a_node_whose_database_is_locked_hears_of_ended_sessions_again(make_worl
     # then it is told again, and until then it was not asked all the time
     assert told < 12
     assert "RequestUnregisterClient" in [request["message"] for _, request in world["n1"].seen[told:]]
-    assert link_of(world).known == set() and link_of(world).unheeded == {}
+    assert link_of(world).known == {} and link_of(world).unheeded == {}
 
 
 def test_a_client_that_a_node_could_not_take_is_introduced_again_though_it_asks_nothing(make_world: Any) -> None:

@@ -33,7 +33,7 @@ from tests.sim.network import CALM, Frames, Network
 from tests.sim.plan import Plan
 from tests.sim.processes import Process
 from tests.sim.reporters import Reporter
-from tests.sim.scripts import Agent, Engine, LastWord, Media, Operator, Router, Searcher
+from tests.sim.scripts import Agent, Clerk, Engine, LastWord, Media, Operator, Router, Searcher
 from tests.sim.sockets import Port, Publisher
 from tests.sim.store import Disk
 
@@ -167,6 +167,8 @@ class World:
             yield Engine(self, f"engine{number}", proxies)
         for number in range(plan.agents):
             yield Agent(self, f"agent{number}", proxies)
+        for number in range(plan.clerks):
+            yield Clerk(self, f"clerk{number}", proxies)
         for number in range(plan.reporters):
             yield Reporter(self, f"reporter{number}", proxies)
         for number in range(plan.searchers):
