@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from broker.config.objects import Addresses, Agent, Tenant
+from broker.ids import make_id, node_code, rendezvous
+from broker.ledger import Ledger
 from broker.wire import ECHO
+from proxy.introductions import Introductions
+from proxy.link import Link, Numbers
 
 LOGIN: dict[str, Any] = {"tenant_id": 101, "agent_id": "VICKY", "media_list": {"email": 1}}
 PULL: dict[str, Any] = {"tenant_id": 101, "view_id": "Inbound/all", "extension": {"pull-for-strategy": 1}}
@@ -158,6 +162,47 @@ class TestGone:
         ]
         assert told[-1] in ({}, None)
 
+    def test_a_request_with_more_time_than_it_has_is_given_up(self, make_world: Any) -> None:
+        # given a transfer that the node has not answered, and that may take half a minute
+        world = make_world(request_timeout=4.0)
+        client = world.client(b"vicky")
+        world.ask(client, "RequestAgentLogin", **LOGIN)
+        world["n3"].script["RequestTransfer"] = None
+        transfer = {"interaction_id": make_id(node_code("n3"), 1), "agent_id": "ANAT"}
+        ref = world.send(client, "RequestTransfer", **transfer)
+        world.flow()
+        # when the node goes; then the answer comes when it is left
+        reload(world, "n1", "n2")
+        world.run(3.9)
+        assert not world.is_answered(client, ref)
+        world.run(0.5)
+        assert (world.reply(client, ref)["code"], world.reply(client, ref)["missing"]) == (2003, ["n3"])
+
+    def test_an_agent_that_it_does_not_have_is_not_brought_to_it_by_the_farewell(self, world: Any) -> None:
+        # given an agent for whom a node spoke that has forgotten him
+        client = world.client(b"vicky")
+        world.ask(client, "RequestAgentLogin", **LOGIN)
+        gone = speaking(world)
+        (agent,) = world.core.agents._roster
+        agent.doubt([gone])
+        # when it goes, then it is told nothing of him
+        reload(world, *sorted({"n1", "n2", "n3"} - {gone}))
+        assert not said(world[gone], "RequestAlignAgent")
+
+    def test_a_strategy_that_it_was_still_to_unload_is_forgotten(self, world: Any) -> None:
+        # given a strategy that was unloaded while a node was away
+        engine = world.client(b"urs", "RoutingEngine")
+        load = {"tenant_id": 101, "strategy_id": "Greeting"}
+        world.ask(engine, "RequestLoadStrategy", **load, view_ids=["Inbound/all"])
+        world.kill("n3")
+        world.run(1.5)
+        world.ask(engine, "RequestUnloadStrategy", **load)
+        assert list(world.core.strategies)
+        # when that node goes, then nothing is left to be said
+        reload(world, "n1", "n2")
+        world.run(GONE_S)
+        assert not list(world.core.strategies)
+
     def test_the_codes_of_its_ids(self, world: Any) -> None:
         # given an id of a client's own that was found at the node that goes
         client = world.client(b"anat")
@@ -192,6 +237,8 @@ class TestBack:
         reload(world, "n1", "n2")
         world.run(GONE_S)
         world["n3"].log.clear(), world["n3"].seen.clear()
+        (agent,) = world.core.agents._roster
+        assert "n3" not in agent.said
         # when it is ours again
         reload(world, "n1", "n2", "n3")
         world.run(0.1)
@@ -208,6 +255,134 @@ class TestBack:
             for _ in range(6):
                 world.ask(media, "RequestSubmit", **submit)
             assert bool(world["n3"].asked("RequestSubmit")) is takes
+
+    def test_with_an_older_database_it_is_listened_to_again(self, world: Any) -> None:
+        # given a node in its fifth epoch that is lost, and taken out
+        client = world.client(b"anat")
+        for node in world.nodes.values():
+            node.script["RequestFindInteractions"] = FOUND
+        world["n3"].epoch = 5
+        world.run(0.1)
+        world.kill("n3")
+        reload(world, "n1", "n2")
+        world.run(GONE_S)
+        # when it comes back with a copy of its database, in an earlier epoch
+        world["n3"].active, world["n3"].epoch = "primary", 2
+        world["n3"].known.clear()
+        reload(world, "n1", "n2", "n3")
+        world.run(0.1)
+        # then it is asked again
+        assert world.ask(client, "RequestFindInteractions", tenant_id=101, condition="")["complete"]
+
+
+class TestYoung:
+    """For some seconds a node that has come begins nothing."""
+
+    @pytest.fixture
+    def world(self, make_world: Any) -> Any:
+        """Two nodes, and a third one that has just come."""
+        world = make_world()
+        reload(world, "n1", "n2")
+        world.run(GONE_S)
+        reload(world, "n1", "n2", "n3")
+        world.run(0.1)
+        world["n3"].log.clear()
+        return world
+
+    def test_it_is_waited_for_a_moment(self, make_world: Any) -> None:
+        # given a node that was put in, and is not heard yet
+        world = make_world()
+        client = world.client(b"anat")
+        for node in world.nodes.values():
+            node.script["RequestFindInteractions"] = FOUND
+        reload(world, "n1", "n2")
+        world.run(GONE_S)
+        world.kill("n3")
+        reload(world, "n1", "n2", "n3")
+        # when something is asked of all nodes, then the answer is for when it is there
+        ref = world.send(client, "RequestFindInteractions", tenant_id=101, condition="")
+        world.run(0.5)
+        assert not world.is_answered(client, ref)
+        world["n3"].active = "primary"
+        world.run(0.1)
+        assert world.reply(client, ref)["complete"]
+
+    def test_it_speaks_for_nobody(self, world: Any) -> None:
+        # given many agents; when they log in, now and later
+        spoken = []
+        for part in range(2):
+            for number in range(part * 20, part * 20 + 20):
+                client = world.client(f"desk{number}".encode())
+                world.ask(client, "RequestAgentLogin", **{**LOGIN, "agent_id": f"agent{number}"})
+            spoken.append({agent.speaking for agent in world.core.agents._roster})
+            world.run(GONE_S)
+        # then it has all of them, and speaks only for some who came later
+        assert spoken == [{"n1", "n2"}, {"n1", "n2", "n3"}]
+        assert set(world["n3"].flags("RequestAgentLogin")[:20]) == {ECHO}
+
+    def test_it_decides_nothing_and_serves_nobody_in_turn(self, world: Any) -> None:
+        # given a media server, and an engine that reserves agents
+        media, engine = world.client(b"gateway", "MediaServer"), world.client(b"urs", "RoutingEngine")
+
+        def work(first: int) -> None:
+            for number in range(first, first + 20):
+                world.ask(engine, "RequestReserveAgent", tenant_id=101, agent_id=f"agent{number}", media_type="voice")
+                world.ask(media, "Request3rdServer", tenant_id=101, request={"Service": "Classify"})
+
+        # when they work, now and later
+        work(0)
+        # then it takes reservations down, and no more
+        assert set(world["n3"].flags("RequestReserveAgent")) == {ECHO} and not world["n3"].asked("Request3rdServer")
+        world.run(GONE_S)
+        work(20)
+        assert set(world["n3"].flags("RequestReserveAgent")) == {ECHO, 0} and world["n3"].asked("Request3rdServer")
+
+
+class TestEarlierHomes:
+    """Submits with a dedup_id whose home is the node that has come."""
+
+    @pytest.fixture
+    def world(self, make_world: Any) -> Any:
+        """Two nodes, and a third one that has come a while ago."""
+        world = make_world()
+        reload(world, "n1", "n2")
+        world.run(GONE_S)
+        reload(world, "n1", "n2", "n3")
+        world.run(GONE_S)
+        return world
+
+    @pytest.mark.parametrize(
+        ("recalled", "code"),
+        [
+            ({"message": "EventRecalled", "expired": True}, 5),
+            ({"message": "EventRecalled", "answers": 7}, 2002),
+            (b"{", 2002),
+            ({"message": "EventError", "code": 60, "text": "Database failure"}, 2002),
+            ({"message": "EventRecalled"}, None),
+        ],
+    )
+    def test_what_an_earlier_home_says(self, world: Any, recalled: Any, code: int | None) -> None:
+        # given what the other two nodes say of what they have done
+        for name in ("n1", "n2"):
+            world[name].script["RequestRecall"] = recalled
+        media = world.client(b"bank", "MediaServer")
+        ident = next(it for it in map(str, range(99)) if rendezvous(f"bank\0{it}", ["n1", "n2", "n3"])[0] == "n3")
+        # when it is asked, then it is done only if they have not done it
+        submit = {"tenant_id": 101, "media_type": "email", "queue": "Inbound", "dedup_id": ident}
+        assert world.ask(media, "RequestSubmit", **submit).get("code") == code
+        assert bool(world["n3"].asked("RequestSubmit")) is (code is None)
+
+
+def test_who_was_not_introduced_yet_is_so_before_it_is_said_that_he_goes() -> None:
+    # given a link whose node knows one client, whom its new active member has not been told of
+    numbers = Numbers()
+    introductions = Introductions(numbers, lambda client: b"who %d is" % client, Ledger(lambda: 0.0))
+    link = Link("n1", 10.0)
+    link.known, link.introduced = {5: 1, 7: 2}, {0, 7}
+    # when the node is left, then all is said that it needs to know, in this order
+    assert [(entry.client, entry.payload[:3]) for entry in introductions.farewells(link)] == [
+        *((5, b"who"), (5, b'{"m'), (7, b'{"m'), (0, b'{"m')),
+    ]
 
 
 def test_a_new_tenants_only_node_begins_at_once(make_world: Any) -> None:
