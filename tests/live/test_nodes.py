@@ -86,7 +86,8 @@ def test_a_pair_is_added_and_taken_out_again_while_a_day_is_played(cluster, tmp_
     for node in NODES:
         events = lines_of(one.lines, node)
         assert events and gap_free(events) and events == lines_of(other.lines, node)
-    assert lines_of(one.lines, "n3")[0]["seq"] == 1
+    first = lines_of(one.lines, "n3")[0]
+    assert first["seq"] - first.get("echoes", 0) <= 2, "its own first word, that it is active, may be history"
     print(f"{len(lines_of(one.lines, 'n3'))} of {len(one.lines)} events were of the third pair")
 
 
