@@ -156,7 +156,7 @@ class Agents:
     def _elected(self, names: frozenset[Name], candidates: Sequence[str]) -> str:
         """Which of the nodes speaks for an agent."""
         key = POOL if self._pools_seats else repr(min(names, default=""))
-        return rendezvous(key, list(candidates))[0]
+        return rendezvous(key, list(self._routes.grown(tuple(candidates))))[0]
 
     def _ask(self, nodes: Sequence[str], change: Change, done: Step) -> None:
         """Asks nodes for a step of a change: the speaking node, or others, whose events are echoes."""

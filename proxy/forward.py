@@ -18,6 +18,7 @@ from broker.wire import LISTED
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker, says
+from .homes import Homes
 from .merge import MERGES, Merger, Terms, lost
 from .route import Nodes, checked_tenant, none_takes
 
@@ -34,6 +35,7 @@ class Forward:
         self._links = desk.links
         self._routes = desk.routes
         self._whereis = desk.whereis
+        self._homes = Homes(desk)
         self._parked: deque[tuple[Call, Nodes]] = deque()
 
     # -- by interaction
@@ -74,15 +76,37 @@ class Forward:
             homes = self._whereis.homes(head.interaction_id, eligible)
             if not homes:
                 raise Refusal(Code.NO_SERVERS, "the node that this id names does not take it", field="interaction_id")
-            self._forward(call, homes[:1], partial(self._submitted, homes[1:]))
+            self._submit_at_home(call, homes)
         elif (home := self._home_of_parent(call, eligible)) is not None:
             self._forward(call, (home,), partial(self._submitted, tuple(node for node in eligible if node != home)))
         elif head.dedup_id is not None:
-            homes = self._routes.homes(f"{session.name}\0{head.dedup_id}", eligible)
-            self._forward(call, homes[:1], partial(self._submitted, homes[1:]))
+            self._submit_at_home(call, self._routes.homes(f"{session.name}\0{head.dedup_id}", eligible))
         else:
             self._calls.begin(call)
             self._submit_in_turn(call, eligible)
+
+    def _submit_at_home(self, call: Call, homes: Nodes) -> None:
+        """To the first of the homes; if nodes were added, when the earlier homes do not have it.
+
+        :raises Refusal: ``BUSY``
+        """
+        self._calls.begin(call)
+        if not self._routes.added:
+            self._submit_to(homes, call)
+        elif call.head.dedup_id is None:
+            self._homes.look(call, homes, partial(self._submit_to, homes))
+        else:
+            self._homes.recall(call, homes, partial(self._submit_new, homes))
+
+    def _submit_new(self, homes: Nodes, call: Call) -> None:
+        """No earlier home knows the dedup_id; does one have the client's own id?"""
+        if call.head.interaction_id is None:
+            self._submit_to(homes, call)
+        else:
+            self._homes.look(call, homes, partial(self._submit_to, homes))
+
+    def _submit_to(self, homes: Nodes, call: Call) -> None:
+        self._ask(call, homes[:1], partial(self._submitted, homes[1:]))
 
     def _home_of_parent(self, call: Call, eligible: Nodes) -> str | None:
         """The node of a child's parent, if it takes new interactions and is there. (With a dedup_id also if it is away:
@@ -185,7 +209,7 @@ class Forward:
 
     def to_node(self, call: Call) -> None:
         """Route NODE: to the node that is named."""
-        if call.head.node not in self._routes.nodes:
+        if call.head.node not in self._links:
             raise Refusal(
                 Code.WRONG_VALUE,
                 f"node: expected {any_of(list(self._routes.nodes))}, got {came(call.head.node)}",

@@ -141,6 +141,9 @@ class Links:
 
     # -- what cores ask
 
+    def __contains__(self, node: str) -> bool:
+        return node in self.links
+
     def is_ready(self, node: str) -> bool:
         """Whether requests to the node go out at once."""
         return node in self._linked
