@@ -72,6 +72,7 @@ def figures(node: NodeCore) -> dict[str, Any]:
         "licences": licences.usage(node),
         "licence_pool": node.settings.licence_pool,
         "drained_since": to_seconds(drain.since_us) if drain is not None else None,
+        "strays": queues.strays(node),
         "paused": sorted(name for name, queue in known.items() if queues.is_paused(node, name, queue)),
     }
 

@@ -437,6 +437,17 @@ def test_status_names_members_with_another_configuration() -> None:
     assert assemble(reported, nodes, proxies)["why"] == []
 
 
+def test_the_status_names_queues_that_are_not_configured() -> None:
+    # Given a node with interactions in a queue that the configuration does not have, when the status is put together,
+    # then it says so
+    nodes = {
+        "n1": {"state": "healthy", "members": {}, "strays": {"NE": 3, "Q2": 1}},
+        "n2": {"members": {}, "strays": {}},
+    }
+    said = assemble({"state": "healthy", "why": []}, nodes, {})["why"]
+    assert said == ["n1 has interactions in queues that the configuration does not have: NE 3, Q2 1"]
+
+
 @pytest.mark.parametrize(
     "words",
     [
