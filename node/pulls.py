@@ -7,6 +7,8 @@ serves those that wait, oldest first, and then tells the proxies that watch it w
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -28,7 +30,7 @@ from broker.messages.pulls import (
 )
 from broker.messages.workbins import EventTakenFromWorkbin
 
-from . import agents, capacity, holdings, queues, workbins
+from . import agents, capacity, holdings, queues, shares, workbins
 from .calls import Call, Source
 from .invitations import agent_holder
 from .records import Holder
@@ -94,7 +96,7 @@ class Pulls:
         call = self.next(view.view_id)
         if call is None:
             return False
-        node.finish(call, _take(node, call, view, call.request.count, None))
+        node.finish(call, _take(node, call, view))
         return True
 
     def _shrink(self, view_id: str) -> None:
@@ -134,7 +136,7 @@ class Pulls:
         if not queues.gives(node, view.queue):
             return
         while (call := self._served(view)) is not None:
-            node.finish(call, _take(node, call, view, call.request.count, None))
+            node.finish(call, _take(node, call, view))
 
     def _served(self, view: View) -> Call | None:
         """The pull that waits longest of those that the view has something for; it waits no more."""
@@ -196,17 +198,24 @@ def pull(node: NodeCore, call: Call) -> EventPulledInteractions | None:
         return _pull_ids(node, call)
     workbin = workbins.pulled(node, call)
     if workbin is not None:
-        waiting = node.memory.contents.views.get(workbin)
-        if waiting is None:
-            return EventPulledInteractions(interactions=[])
-        return _take(node, call, waiting, request.count, None)
+        return _pull_workbin(node, call, node.memory.contents.views.get(workbin))
     view = _view(node, request)
-    below = _below(view, request)
-    reply = _take(node, call, view, request.count, below)
+    reply = _take(node, call, view, _below(view, request))
     if reply.interactions or not _holds(call):
         return reply
     node.pulls.hold(node, call, view)
     return None
+
+
+def _pull_workbin(node: NodeCore, call: Call, view: View | None) -> EventPulledInteractions | None:
+    """A pull from a workbin. A proxy may want to know first what it would take, and gets rows.
+
+    :param view: what is in the workbin; None: nothing
+    """
+    if call.listed:
+        shares.tell(node, call, view)
+        return None
+    return EventPulledInteractions(interactions=[]) if view is None else _take(node, call, view)
 
 
 def _view(node: NodeCore, request: RequestPull | RequestWatchView) -> View:
@@ -238,8 +247,9 @@ def _holds(call: Call) -> bool:
         return False
 
 
-def _take(node: NodeCore, call: Call, view: View, count: int, below: Key | None) -> EventPulledInteractions:
-    """Grants the head of the view to the client that asks; to an agent as much as it has capacity for.
+def _take(node: NodeCore, call: Call, view: View, below: Key | None = None) -> EventPulledInteractions:
+    """Grants the head of the view, or what a proxy has chosen of it, to the client that asks; to an agent as much as it
+    has capacity for.
 
     :raises Refusal: ``CAPACITY_FULL``: it has none for the first one
     """
@@ -247,11 +257,21 @@ def _take(node: NodeCore, call: Call, view: View, count: int, below: Key | None)
     if not queues.gives(node, view.queue):
         return EventPulledInteractions(interactions=[])
     room = _room(node, holder)
-    ids = view.take(count, below, ignore_hold=call.request.ignore_hold, fits=room.fits if room else None)
+    ids = _chosen(node, call.request, view, below, room.fits if room else None)
     if room is not None and room.full is not None and not ids:
         raise room.refusal()
     granted = [_grant(node, call, node.memory.interactions[ident], holder) for ident in ids]
     return EventPulledInteractions(interactions=granted)
+
+
+def _chosen(
+    node: NodeCore, request: RequestPull, view: View, below: Key | None, fits: Callable[[str], bool] | None
+) -> list[str]:
+    """What a pull takes, in order, as far as it fits."""
+    if request.share is None:
+        return view.take(request.count, below, ignore_hold=request.ignore_hold, fits=fits)
+    ids = shares.still_there(node, view, request.share, ignore_hold=request.ignore_hold)
+    return ids if fits is None else list(takewhile(fits, ids))
 
 
 def _holder(node: NodeCore, call: Call) -> Holder:

@@ -91,7 +91,9 @@ class Agents:
         change = Change(session, call.request, head, call.payload, call.deadline)
         meant = self._roster.meant(session.client, head.agent_id, head.place_id)
         if len(meant) > 1:
-            raise Refusal(Code.MISSING_ATTRIBUTE, "this session has several agents", field="agent_id")
+            raise Refusal(
+                Code.MISSING_ATTRIBUTE, "this session has several agents: say agent_id or place_id", field="agent_id"
+            )
         change.agent = agent = meant[0] if meant else None
         tenants = _tenants(call, agent)
         change.names = names_of(min(tenants, default=0) if len(tenants) == 1 else 0, head.agent_id, head.place_id)
@@ -154,7 +156,7 @@ class Agents:
     def _elected(self, names: frozenset[Name], candidates: Sequence[str]) -> str:
         """Which of the nodes speaks for an agent."""
         key = POOL if self._pools_seats else repr(min(names, default=""))
-        return rendezvous(key, list(candidates))[0]
+        return rendezvous(key, list(self._routes.grown(tuple(candidates))))[0]
 
     def _ask(self, nodes: Sequence[str], change: Change, done: Step) -> None:
         """Asks nodes for a step of a change: the speaking node, or others, whose events are echoes."""

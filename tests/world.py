@@ -76,7 +76,7 @@ def make_configuration(
             "Inbound/all": View(queue="Inbound", order="priority desc, received_at"),
             "PS/all": View(queue="PS", order="priority desc, received_at"),
         },
-        workbins={"Drafts": WorkbinType(owner="agent")},
+        workbins={"Drafts": WorkbinType(owner="agent", order="priority desc, received_at")},
     )
 
 

@@ -74,6 +74,13 @@ class RequestPull(Request):
         list[Any] | None,
         Meta(description="a proxy's own: only what comes before this key of the view, the head of another node"),
     ] = None
+    share: Annotated[
+        dict[str, bytes] | None,
+        Meta(
+            description="a proxy's own: only these ids, each with the mark of its place (Base64); those that have gone"
+            " or stand elsewhere now are passed over"
+        ),
+    ] = None
     part: Annotated[
         int,
         Meta(ge=0, description="a proxy's own: the parts of it that this node has granted before under its `dedup_id`"),

@@ -62,6 +62,7 @@ _WORDS: dict[Any, tuple[str, str]] = {
     int: ("whole number", "whole numbers"),
     float: ("number", "numbers"),
     bool: ("true or false", "true or false"),
+    bytes: ("string of Base64", "strings of Base64"),
     Raw: ("JSON", "JSON"),
     Any: ("JSON", "JSON"),
 }

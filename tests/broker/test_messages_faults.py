@@ -38,6 +38,7 @@ LOAD = {"message": "RequestLoadStrategy", "tenant_id": 101, "strategy_id": "Gree
         ({**PULL, "count": None}, "count", "expected a whole number from 1 to 1000 (interactions at most; the view's"
          " first ones), got null"),
         ({**PULL, "ignore_hold": 1}, "ignore_hold", "expected true or false, got 1"),
+        ({**PULL, "share": ["i"]}, "share", "expected an object whose values are strings of Base64, got an array"),
         ({**PULL, "pull_parameters": []}, "pull_parameters", "expected an object with interaction_ids, got an array"),
         ({**LOAD, "view_ids": []}, "view_ids", "expected an array of 1 to 1000 strings, got an array"),
         ({**LOAD, "submission_rate": "fast"}, "submission_rate", "expected a rate such as `10/second`, `90/minute`,"

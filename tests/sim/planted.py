@@ -15,27 +15,30 @@ from msgspec.structs import replace
 from broker.errors import Code
 from broker.messages.kinds import Merge
 from broker.wire import PackedReply, Rows
-from node import holdings, licences
+from node import holdings, licences, shares
 from node.capacity import Room
 from node.core import NodeCore
 from node.member import NodeMember
 from node.records import AgentRow
 from node.repetitions import keys_of
 from node.views import View as NodeView
+from proxy import workbins
 from proxy.capacity import Capacity as ProxyCapacity
 from proxy.gather import Gather
+from proxy.grants import granted_payload
 from proxy.lanes import NO_BOUND
 from proxy.link import Link
 from proxy.merge import MERGES
 from proxy.recalls import Recalls
 from proxy.roster import Agent
+from proxy.route import Routes
 from proxy.sources import Standing
 from proxy.stream import MergeStream
 from proxy.views import View as ProxyView
 from tests.sim.law import MOST_SUBMITTED
 from tests.sim.network import CALM as FINE
 from tests.sim.network import Weather
-from tests.sim.plan import OUT_OF_REACH
+from tests.sim.plan import NODE_ADDED, OUT_OF_REACH
 from tests.sim.store import Disk, SimStore
 
 Bug = Callable[[], Any]
@@ -339,6 +342,34 @@ def _second_comes_first() -> Any:
     return patch.object(NodeView, "take", hasty)
 
 
+def _one_node_after_the_other() -> Any:
+    """A pull from a workbin takes what one node has, and then what the next one has."""
+
+    def unsorted(lines: Any, count: int, taken: Any) -> list[Any]:
+        return [place for line in lines for place in line.places][:count]
+
+    return patch.object(workbins, "first_of", unsorted)
+
+
+def _gone_is_gone() -> Any:
+    """What others took from a workbin meanwhile is not made up for."""
+    return patch.object(workbins.Workbins, "_goes_on", lambda workbins, pull, now: False)
+
+
+def _unseen_nodes_are_not_told() -> Any:
+    """A pull from a workbin is always complete."""
+    return patch.object(workbins, "granted_payload", lambda granted, missing: granted_payload(granted))
+
+
+def _shares_are_not_compared() -> Any:
+    """A node gives its share of a workbin wherever that stands by now."""
+
+    def there(node: Any, view: NodeView, share: Any, *, ignore_hold: bool) -> list[str]:
+        return [ident for ident in share if ident in view.of and (ignore_hold or ident not in view.held_ids)]
+
+    return patch.object(shares, "still_there", there)
+
+
 def _capacity_is_not_looked_at() -> Any:
     """An agent gets whatever it asks for."""
     return patch.object(Room, "takes", lambda room, media_type: True)
@@ -381,6 +412,16 @@ def _events_come_twice() -> Any:
     return patch.object(MergeStream, "take", doubling)
 
 
+def _new_nodes_begin_at_once() -> Any:
+    """A node that was added takes new interactions while other proxies do not know it yet."""
+    return patch.object(Routes, "grown", lambda self, nodes: nodes)
+
+
+def _earlier_homes_are_not_asked() -> Any:
+    """What was done at the home that a dedup_id had before a node was added is done again at the new one."""
+    return patch.object(Routes, "earlier", lambda *_: ())
+
+
 class Planted(NamedTuple):
     """A bug on purpose.
 
@@ -394,6 +435,7 @@ class Planted(NamedTuple):
 CALM: dict[str, Any] = {"calm": True}
 BUSY: dict[str, Any] = {"capacity": 1, "agents": 2, "media": 3, "routers": 2, "requests": 20}
 
+CLERKS: dict[str, Any] = {"clerks": 2, "agents": 0, "media": 3, "nodes": 4, "requests": 30}
 LOSSES: dict[str, Any] = {"weather": {**dict.fromkeys(("client", "events", "stream"), FINE), "link": Weather(loss=0.4)}}
 OUTAGE: dict[str, Any] = {"accidents": [(1.5, "crash both members"), (1.6, "crash a proxy"), (1.6, "crash a proxy")]}
 
@@ -433,12 +475,23 @@ PLANTED: dict[str, Planted] = {
     "heads are not compared": Planted(_heads_are_not_compared, {**CALM, "nodes": 4, "agents": 0, "media": 3}),
     "stale heads": Planted(_stale_heads, {**CALM, "nodes": 4, "agents": 0, "media": 3}),
     "second comes first": Planted(_second_comes_first, {"nodes": 2, "media": 2}),
+    "one node after the other": Planted(_one_node_after_the_other, {**CLERKS, "calm": True}),
+    "gone is gone": Planted(_gone_is_gone, {**CLERKS, "faults": ("slow network",)}),
+    "unseen nodes are not told": Planted(_unseen_nodes_are_not_told, {**CLERKS, "faults": (OUT_OF_REACH,)}),
+    "shares are not compared": Planted(_shares_are_not_compared, {**CLERKS, "faults": ("slow network",)}),
     "capacity is not looked at": Planted(_capacity_is_not_looked_at, {**BUSY, "nodes": 1}),
     "other nodes do not count": Planted(_other_nodes_do_not_count, {**BUSY, **CALM, "nodes": 4}),
     "seats are not counted": Planted(_seats_are_not_counted, {"seats": 1, "agents": 3}),
     "seats are counted twice": Planted(_seats_are_counted_twice, {**CALM, "seats": 2, "agents": 2}),
     "engines get too much": Planted(_engines_get_too_much, {"engines": 1, "routers": 0, "media": 3, "nodes": 1}),
     "events come twice": Planted(_events_come_twice, {"faults": ("crash both members", "pause a member")}),
+    "new nodes begin at once": Planted(
+        _new_nodes_begin_at_once,
+        {"faults": (NODE_ADDED, "events lose"), "reporters": 3, "media": 3, "nodes": 2, "proxies": 3},
+    ),
+    "earlier homes are not asked": Planted(
+        _earlier_homes_are_not_asked, {"faults": (NODE_ADDED, "clients lose"), "nodes": 2, "media": 3, "dedup": 1.0}
+    ),
     "tables are behind": Planted(
         _tables_are_behind, {"faults": ("crash a member", "crash both members"), "requests": 40, "nodes": 1, "media": 3}
     ),

@@ -35,8 +35,10 @@ def streams_have_everything(world: World) -> Faults:
             (node, said.seq): said for node, model in world.models.items() for said in model.events if not said.echo
         }
         seen = set[tuple[str, int]]()
-        yield from _stream_faults(name, said, stream.published, seen, world.steady)
-        lost = sorted(key for key, one in said.items() if one.us > began_us and key not in seen)
+        later = {world.growth.later} if name in world.growth.floors else set()
+        yield from _stream_faults(name, said, stream.published, seen, world.steady, later)
+        began = {node: world.growth.floors[name] if node in later else began_us for node in world.models}
+        lost = sorted(key for key, one in said.items() if one.us > began[key[0]] and key not in seen)
         if lost:
             yield f"{name} has not published {len(lost)} events: {lost[:5]}"
         past_us = began_us - world.overlap_us
@@ -45,14 +47,16 @@ def streams_have_everything(world: World) -> Faults:
             yield f"{name} has published events from before its beginning: {early[:5]}"
 
 
-def _stream_faults(
+def _stream_faults(  # noqa: PLR0913 - what a stream is held against
     name: str,
     expected: dict[tuple[str, int], Said],
     published: list[Published],
     seen: set[tuple[str, int]],
     steady: bool,
+    later: set[str | None],
 ) -> Faults:
-    stalled: set[str] = set()
+    """:param later: nodes that have come when the stream had begun"""
+    stalled = set(later)
     last = (0, "")
     for _, cursor, payload in published:
         document = orjson.loads(payload)
@@ -80,7 +84,8 @@ def _stream_faults(
 
 
 def followers_have_everything(world: World) -> Faults:
-    """Who follows, from proxy to proxy, has every event once, and those of a node in their order."""
+    """Who follows, from proxy to proxy, has every event once, and those of a node in their order. Of a node that has
+    come later it has those of the time when all proxies knew it, and what clients have asked is among those."""
     for reporter in world.reporters:
         last: dict[str, int] = {}
         seen: set[tuple[str, int]] = set()
@@ -92,7 +97,11 @@ def followers_have_everything(world: World) -> Faults:
             seen.add((node, seq))
             last[node] = seq
         for node, model in world.models.items():
-            lost = [said.seq for said in model.events if not said.echo and (node, said.seq) not in seen]
+            known_us = world.growth.known_us if node == world.growth.later else 0
+            due = [
+                said for said in model.events if not said.echo and (said.us > known_us or said.document.get("actor"))
+            ]
+            lost = [said.seq for said in due if (node, said.seq) not in seen]
             if lost:
                 yield f"{reporter.name} did not get {len(lost)} events of {node}: {lost[:5]}"
 

@@ -28,6 +28,7 @@ def _waiting(core: ProxyCore) -> Iterator[tuple[str, Any]]:
     for (name, _), view in core.lookout.views.items():
         yield f"pulls of {name}", [*view.waiting, *view.impatient, *filter(len, view.lanes.values())]
         yield f"a look at {name}", view.looking
+    yield "shares of workbins", core.workbins._rushes
     yield "agents that are changed", core.agents._locked or core.agents._running or core.agents._parting
     yield "agents that nodes are behind with", core.agents.arrears._due
     yield "doubts", [doubts for doubts in core.agents.arrears._doubts.values() if doubts]
