@@ -21,7 +21,7 @@ from broker.messages.operations import (
     RequestUndrain,
 )
 
-from . import licences, queues
+from . import licences, overdue, queues
 from .calls import Call
 from .records import ONLY, Drain
 
@@ -34,7 +34,9 @@ a second. A healthy one is behind by what was written in the last twentieth of a
 
 
 def status(node: NodeCore, call: Call) -> EventStatus:
-    """RequestGetStatus: this node as its active member sees it."""
+    """RequestGetStatus: this node as its active member sees it. A proxy says by it whose agents are not silent."""
+    if call.session is not None and call.session.link:
+        overdue.asked_elsewhere(node, call.source[0], call.request.askers)
     member = node.pong()
     document: dict[str, Any] = {
         "state": "healthy",
@@ -72,6 +74,7 @@ def figures(node: NodeCore) -> dict[str, Any]:
         "licences": licences.usage(node),
         "licence_pool": node.settings.licence_pool,
         "drained_since": to_seconds(drain.since_us) if drain is not None else None,
+        "strays": queues.strays(node),
         "paused": sorted(name for name, queue in known.items() if queues.is_paused(node, name, queue)),
     }
 

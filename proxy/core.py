@@ -26,8 +26,8 @@ from broker.config.objects import Configuration
 from broker.errors import Code, Refusal
 from broker.ledger import STRANGER, Ledger
 from broker.messages import encode, error_payload
-from broker.messages.connection import RequestRegisterClient
-from broker.messages.kinds import ClientType, Request, Route
+from broker.messages.connection import RequestPing, RequestRegisterClient
+from broker.messages.kinds import AGENTS, ClientType, Request, Route
 from broker.messages.pulls import BY_IDS
 from broker.messages.routing import RequestDeliver
 from broker.messages.snapshots import RequestTakeSnapshot
@@ -210,6 +210,8 @@ class ProxyCore:
             elif session.type not in request.senders:
                 raise Refusal(Code.ACCESS_DENIED, f"not for clients of type {session.type.value}")
             else:
+                if session.type in AGENTS and request is not RequestPing:
+                    self.links.asked(session.client)
                 deadline = self.now + self.settings.request_timeout
                 if request.deferred:
                     deadline += head.timeout or self._patience_s(request)

@@ -16,6 +16,7 @@ from broker.config.load import Verdict, examine, judge
 from broker.errors import Code
 from broker.messages.operations import RequestReconfigure
 
+from .config import as_warning
 from .everywhere import CONFIRM_S, Answers, ask_all, confirm, servers
 from .exits import BadData, Exit
 from .output import output_option, print_document, print_table, table
@@ -137,6 +138,8 @@ def _apply(context: click.Context, content: bytes, name: str, way: Way) -> int:
     verdict = judge(text, name)
     if verdict.faults:
         raise ConfigurationFaults(verdict.faults)
+    for warning in verdict.warnings:
+        click.echo(as_warning(warning), err=True)
     path = Path(context.obj["config"])
     step = Step(_in_force(path, verdict), verdict.configuration)
     changes = [str(change) for change in differences(*step)]

@@ -146,7 +146,12 @@ class NodeSettings(Limits):
         float, Meta(ge=1, le=86_400, description="seconds an invitation stands; then the interaction goes back")
     ] = 30.0
     handling_timeout: Annotated[
-        int, Meta(ge=1, le=1440, description="minutes an agent may be silent while it handles an interaction")
+        int,
+        Meta(
+            ge=1,
+            le=1440,
+            description="minutes an agent may be silent while it handles an interaction",
+        ),
     ] = 180
     routing_timeout: Annotated[
         int, Meta(ge=20, le=525_600, description="minutes a strategy may hold an interaction; then it goes back")

@@ -321,6 +321,16 @@ def test_apply_of_a_faulty_file_is_78_with_all_its_faults(tmp_path: Path, run: R
     assert not (tmp_path / "cluster.toml").exists()
 
 
+def test_what_is_warned_of_is_said_when_it_is_applied(tmp_path: Path) -> None:
+    # Given a file with nothing wrong but a workbin that nobody owns, when it is applied, then that is said
+    file = tmp_path / "new.toml"
+    file.write_text('[workbins.Team]\nowner = "agent-group"\n')
+    words = ["--config", str(tmp_path / "cluster.toml"), "cluster", "apply", "--dry-run", str(file)]
+    result = CliRunner().invoke(ixn, words)
+    assert result.exit_code == 0
+    assert "new.toml:2: workbins.Team.owner: warning: there is no agent-group that could own one" in result.stderr
+
+
 def test_a_queue_is_not_moved_into_itself(run: Run) -> None:
     # Given a queue, when it is to be moved to itself, then that is wrong usage, and nothing is asked
     with Peer(Script()) as peer:
@@ -425,6 +435,17 @@ def test_status_names_members_with_another_configuration() -> None:
     assert assemble(reported, nodes, proxies)["why"] == ["configurations differ: n1/primary a; p1/primary b"]
     proxies["p1"]["members"]["primary"]["configuration"] = "a"
     assert assemble(reported, nodes, proxies)["why"] == []
+
+
+def test_the_status_names_queues_that_are_not_configured() -> None:
+    # Given a node with interactions in a queue that the configuration does not have, when the status is put together,
+    # then it says so
+    nodes = {
+        "n1": {"state": "healthy", "members": {}, "strays": {"NE": 3, "Q2": 1}},
+        "n2": {"members": {}, "strays": {}},
+    }
+    said = assemble({"state": "healthy", "why": []}, nodes, {})["why"]
+    assert said == ["n1 has interactions in queues that the configuration does not have: NE 3, Q2 1"]
 
 
 @pytest.mark.parametrize(

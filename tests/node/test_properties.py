@@ -330,7 +330,7 @@ def test_a_wrong_value_is_refused_in_words(driver, name, value, words):
     refused = server.ask("RequestChangeProperties", interaction_id=ident, changed_properties={name: value})
 
     assert (refused["code"], refused["field"]) == (3, "changed_properties")
-    assert words in refused["detail"]
+    assert words in refused["detail"] and refused["detail"].startswith(f"{name}: expected ")
     assert not {"int", "str", "list", "float"} & set(refused["detail"].split())
 
 
