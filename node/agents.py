@@ -277,7 +277,9 @@ def asking(node: NodeCore, call: Call) -> AgentRow:
         if request.agent_id is None and request.place_id is None:
             if len(own) == 1:
                 return agent
-            raise Refusal(Code.MISSING_ATTRIBUTE, "this session has several agents", field="agent_id")
+            raise Refusal(
+                Code.MISSING_ATTRIBUTE, "this session has several agents: say agent_id or place_id", field="agent_id"
+            )
         if is_named(node, agent, request.agent_id, request.place_id):
             return agent
     raise not_logged_in(request.agent_id or request.place_id)

@@ -91,7 +91,9 @@ class Agents:
         change = Change(session, call.request, head, call.payload, call.deadline)
         meant = self._roster.meant(session.client, head.agent_id, head.place_id)
         if len(meant) > 1:
-            raise Refusal(Code.MISSING_ATTRIBUTE, "this session has several agents", field="agent_id")
+            raise Refusal(
+                Code.MISSING_ATTRIBUTE, "this session has several agents: say agent_id or place_id", field="agent_id"
+            )
         change.agent = agent = meant[0] if meant else None
         tenants = _tenants(call, agent)
         change.names = names_of(min(tenants, default=0) if len(tenants) == 1 else 0, head.agent_id, head.place_id)
@@ -154,7 +156,7 @@ class Agents:
     def _elected(self, names: frozenset[Name], candidates: Sequence[str]) -> str:
         """Which of the nodes speaks for an agent."""
         key = POOL if self._pools_seats else repr(min(names, default=""))
-        return rendezvous(key, list(candidates))[0]
+        return rendezvous(key, list(self._routes.grown(tuple(candidates))))[0]
 
     def _ask(self, nodes: Sequence[str], change: Change, done: Step) -> None:
         """Asks nodes for a step of a change: the speaking node, or others, whose events are echoes."""
@@ -256,12 +258,12 @@ class Agents:
         if agent is None:
             return
         agent.speaking = change.speaking
-        if agent.speaking not in self._routes.nodes:
-            self._hand_over(agent)
         if effect is not None:
             agent.state = effect(agent.state, change.head)
         if effect is not None or change.is_login:
             self._hear_told(change, agent, done)
+        if agent.speaking not in self._routes.nodes:
+            self._hand_over(agent)
 
     def _hear_told(self, change: Change, agent: Agent, done: list[str]) -> None:
         """What nodes have said of the agent since a change of it began; of one that has not it is not known."""
@@ -373,7 +375,7 @@ class Agents:
         informed = [node for node in ready if not agent.is_behind(node)]
         before, agent.speaking = agent.speaking, self._elected(agent.names, informed or ready or nodes)
         self.arrears.hush(agent, before)
-        agent.doubt([agent.speaking])
+        agent.doubt([agent.speaking])  # so it is told, and speaks from then on
         self.arrears.catch_up(agent)
 
     def part(self, node: str, told: bool) -> None:

@@ -39,7 +39,7 @@ from .hints import holds_on, without_hold
 from .lanes import NO_BOUND, Flight, Key, Line
 from .lookout import WATCH_S, Lookout
 from .merge import lost
-from .route import checked_tenant
+from .route import checked_tenant, no_servers
 from .views import Pull, View
 
 MOST_TRIES = 50
@@ -152,7 +152,8 @@ class Pulls:
             nodes = self._routes.nodes_of(tenant)
             if known is None or not nodes:
                 del self._lookout.views[name]
-                self._remove(view)
+                gone = Refusal(Code.UNKNOWN_VIEW, f"{view.view_id} was removed", field="view_id")
+                self._remove(view, gone if known is None else no_servers({tenant}))
                 continue
             order = compile_order(known.order, self._configuration.custom_properties)
             if order is not view.order or nodes != view.nodes:
@@ -160,9 +161,8 @@ class Pulls:
                 for node in view.nodes if view.watched else ():
                     self._lookout.ask(view, node, self._gather.now + WATCH_S)
 
-    def _remove(self, view: View) -> None:
+    def _remove(self, view: View, refusal: Refusal) -> None:
         """Nobody waits at a view any more. Those under way are answered when they are back."""
-        refusal = Refusal(Code.UNKNOWN_VIEW, f"{view.view_id} was removed", field="view_id")
         for turn in list(view.waiting):
             pull = view.release(turn)
             if pull is not None and self._open.pop(turn, None) is not None:

@@ -16,6 +16,7 @@ from broker.config.load import Verdict, examine, judge
 from broker.errors import Code
 from broker.messages.operations import RequestReconfigure
 
+from .config import as_warning
 from .everywhere import CONFIRM_S, Answers, ask_all, confirm, servers
 from .exits import BadData, Exit
 from .output import output_option, print_document, print_table, table
@@ -69,10 +70,10 @@ def set_media_types(context: click.Context, /, node: str, media_types: str | Non
     The option media-types in the node's cluster-settings is changed in the configuration file, all else in it stays as
     it is written, and all processes read it, as with `ixn cluster apply`.
     """
-    if (media_types is None) is not options["every"]:
-        raise click.UsageError("say which media types, or --any")
-    path = Path(context.obj["config"])
     wanted = None if media_types is None else [name.strip() for name in media_types.split(",") if name.strip()]
+    if (wanted is None) is not options["every"] or wanted == []:
+        raise click.UsageError("say which media types, such as voice,email, or --any")
+    path = Path(context.obj["config"])
     known = configuration(context)
     if node not in known.nodes:
         raise click.UsageError(f"there is no node {node}; there are {', '.join(known.nodes)}")
@@ -137,6 +138,8 @@ def _apply(context: click.Context, content: bytes, name: str, way: Way) -> int:
     verdict = judge(text, name)
     if verdict.faults:
         raise ConfigurationFaults(verdict.faults)
+    for warning in verdict.warnings:
+        click.echo(as_warning(warning), err=True)
     path = Path(context.obj["config"])
     step = Step(_in_force(path, verdict), verdict.configuration)
     changes = [str(change) for change in differences(*step)]

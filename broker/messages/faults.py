@@ -20,6 +20,7 @@ from broker.config.faults import quoted
 from broker.config.kinds import shown
 from broker.errors import Code, Refusal
 
+from .kinds import ClientType, Request
 from .wording import alternatives, any_of, expected, kind_of, may_be_null
 
 MOST_LOOKS = 10_000
@@ -91,6 +92,12 @@ def _unnamed(name: Any, kinds: Mapping[str, type[Struct]], called: str) -> Refus
     if len(kinds) <= FEW:
         hint = f"; expected {any_of([quoted(one) for one in kinds])}"
     return Refusal(Code.UNSUPPORTED, f"no {called} is named {came(name)}{hint}", field="message")
+
+
+def not_for(request: type[Request], sender: ClientType) -> str:
+    """That a request is not for clients of this type, but for which. Proxies, which ask for others, are left out."""
+    senders = sorted(one.value for one in request.senders - {ClientType.PROXY}) or [ClientType.PROXY.value]
+    return f"it is for clients of type {any_of(senders)}; this one is of type {sender.value}"
 
 
 def in_words(annotation: Any, payload: bytes, path: str) -> str:

@@ -15,6 +15,8 @@ from broker.config.faults import quoted
 from broker.config.kinds import number
 from broker.rates import RATE, SPELT
 
+from .objects import MAX_TIME
+
 
 class Kind(NamedTuple):
     """A field's type, taken apart. :param core: the bare type; :param bounds: of its values or length"""
@@ -130,6 +132,8 @@ def _expected(annotation: Any) -> str:
         return "an object" + _members(core)
     if (kind.bounds.ge, kind.bounds.le) == (0, 1):
         return "0 or 1"
+    if kind.bounds.le == MAX_TIME:
+        return "a time, a number of seconds since 1970"
     return SPELT if kind.bounds.pattern == RATE else _single(core, kind.bounds)
 
 

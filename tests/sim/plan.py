@@ -58,7 +58,8 @@ Accident = tuple[float, str]
 """When, in seconds, and which of :data:`FAULTS`."""
 
 OUT_OF_REACH = "node out of reach"
-ADDED = ("locked by a tool", OUT_OF_REACH)
+NODE_ADDED = "node added"
+ADDED = ("locked by a tool", OUT_OF_REACH, NODE_ADDED)
 """Faults that are not among those that a seed draws from, so that the seeds that there are keep theirs: they come by
 wish, and the second one now and then besides the others."""
 

@@ -31,13 +31,14 @@ from proxy.link import Link
 from proxy.merge import MERGES
 from proxy.recalls import Recalls
 from proxy.roster import Agent
+from proxy.route import Routes
 from proxy.sources import Standing
 from proxy.stream import MergeStream
 from proxy.views import View as ProxyView
 from tests.sim.law import MOST_SUBMITTED
 from tests.sim.network import CALM as FINE
 from tests.sim.network import Weather
-from tests.sim.plan import OUT_OF_REACH
+from tests.sim.plan import NODE_ADDED, OUT_OF_REACH
 from tests.sim.store import Disk, SimStore
 
 Bug = Callable[[], Any]
@@ -411,6 +412,16 @@ def _events_come_twice() -> Any:
     return patch.object(MergeStream, "take", doubling)
 
 
+def _new_nodes_begin_at_once() -> Any:
+    """A node that was added takes new interactions while other proxies do not know it yet."""
+    return patch.object(Routes, "grown", lambda self, nodes: nodes)
+
+
+def _earlier_homes_are_not_asked() -> Any:
+    """What was done at the home that a dedup_id had before a node was added is done again at the new one."""
+    return patch.object(Routes, "earlier", lambda *_: ())
+
+
 class Planted(NamedTuple):
     """A bug on purpose.
 
@@ -474,6 +485,13 @@ PLANTED: dict[str, Planted] = {
     "seats are counted twice": Planted(_seats_are_counted_twice, {**CALM, "seats": 2, "agents": 2}),
     "engines get too much": Planted(_engines_get_too_much, {"engines": 1, "routers": 0, "media": 3, "nodes": 1}),
     "events come twice": Planted(_events_come_twice, {"faults": ("crash both members", "pause a member")}),
+    "new nodes begin at once": Planted(
+        _new_nodes_begin_at_once,
+        {"faults": (NODE_ADDED, "events lose"), "reporters": 3, "media": 3, "nodes": 2, "proxies": 3},
+    ),
+    "earlier homes are not asked": Planted(
+        _earlier_homes_are_not_asked, {"faults": (NODE_ADDED, "clients lose"), "nodes": 2, "media": 3, "dedup": 1.0}
+    ),
     "tables are behind": Planted(
         _tables_are_behind, {"faults": ("crash a member", "crash both members"), "requests": 40, "nodes": 1, "media": 3}
     ),

@@ -60,6 +60,17 @@ def test_many_nodes_and_proxies_answer_like_one_server(size: str, calm: bool) ->
     assert played.returncode == 0, played.stdout + played.stderr
 
 
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("size", ["2x2", "4x3"])
+def test_a_cluster_that_grows_misses_nothing(size: str) -> None:
+    # given clusters with accidents, whose proxies do not know one of the nodes
+    # when they read of it, one after the other, while clients work
+    options = ("--fault", "node added", "--size", size, "--seed", "8300", "--histories", "12", "--jobs", "2")
+    played = simulate(*options)
+    # then all is as if it had been there, and every reader has every event
+    assert played.returncode == 0, played.stdout + played.stderr
+
+
 @pytest.mark.timeout(480)
 def test_every_planted_bug_is_found() -> None:
     # given the product with one bug on purpose

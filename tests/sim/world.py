@@ -24,6 +24,7 @@ from proxy.member import ProxyMember
 from tests.sim.accidents import Accidents
 from tests.sim.checkers import CHECKERS
 from tests.sim.clients import Client, Operation
+from tests.sim.growth import Growth
 from tests.sim.heap import Heap, Restless
 from tests.sim.law import MOST_SUBMITTED
 from tests.sim.memories import memory_faults
@@ -119,6 +120,7 @@ class World:
         self.keepalive_s = float(plan.proxy_settings.get("keepalive_interval", 1.0))
         self.overlap_us = round(1_000_000 * float(plan.proxy_settings.get("stream_stall_timeout", 2.0)))
         self.configuration = plan.configuration()
+        self.growth = Growth(self)
         self.steady = "clock jump" not in plan.faults
         bounds = Bounds(plan.seats, plan.capacity, MOST_SUBMITTED)
         self.models = {name: NodeModel(name, self.fault, bounds, self.steady) for name in self.configuration.nodes}
@@ -150,7 +152,7 @@ class World:
         return lambda: NodeMember(self.configuration, node, member, Stalls())
 
     def _make_proxy(self, proxy: str) -> Callable[[], ProxyMember]:
-        return lambda: ProxyMember(self.configuration, proxy, "primary", Stalls())
+        return lambda: ProxyMember(self.growth.file, proxy, "primary", Stalls())
 
     def _clients(self) -> Iterator[Client]:
         plan, proxies = self.plan, list(self.configuration.proxies)
@@ -176,7 +178,7 @@ class World:
 
     def _a_pair(self) -> list[str]:
         """The members of some node, for a client that asks them directly."""
-        node = self.heap.random.choice(list(self.configuration.nodes))
+        node = self.heap.random.choice([node for node in self.configuration.nodes if node != self.growth.later])
         return [f"{node}.{member}" for member in MEMBERS]
 
     # -- what the processes need
@@ -246,6 +248,11 @@ class World:
         """A member is about to serve: its memory is all that its node has ever committed."""
         for fault in memory_faults(core, self.models[core.name]):
             self.fault(f"new active: {fault}")
+
+    def started(self, process: Process) -> None:
+        """A process has been made."""
+        if process.name in self.configuration.proxies:
+            self.growth.started(process)
 
     def turned(self, process: Process) -> None:
         """A process has had its round."""
