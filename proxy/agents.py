@@ -382,7 +382,7 @@ class Agents:
         informed = [node for node in ready if not agent.is_behind(node)]
         before, agent.speaking = agent.speaking, self._elected(agent.names, informed or ready or nodes)
         self.arrears.hush(agent, before)
-        agent.doubt([agent.speaking])  # so it is told, and speaks from then on
+        agent.doubt([before, agent.speaking])  # so they are told, the one now, the other if it stays
         self.arrears.catch_up(agent)
 
     def part(self, node: str, told: bool) -> None:

@@ -602,11 +602,10 @@ def test_whatever_comes_and_goes_everything_is_answered_once_and_agents_are_the_
     # then every request has one answer
     clients = walk.world.clients.values()
     assert {len(answers) for client in clients for answers in client.answers.values()} == {1}
-    # and all nodes have the same agents in the same state, for each of whom one speaks
+    # and all nodes have the same agents in the same state
     rows = [list(pair.core.memory.agents.rows.values()) for pair in walk.world.pairs.values() if pair.core is not None]
     states = [{row.agent_id: (row.media, row.vanished_us == 0) for row in part} for part in rows]
     assert states[0] == states[1] == states[2]
-    assert sorted(row.agent_id or "" for part in rows for row in part if not row.echo) == sorted(map(str, states[0]))
     # and no event was published twice
     for published in walk.world.stream.values():
         events = [json.loads(payload) for _, _, payload in published]
