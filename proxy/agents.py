@@ -367,11 +367,14 @@ class Agents:
         """A node will be none of ours any more: others speak for the agents that it has spoken for."""
         for agent in list(self._roster):
             if agent.speaking == node:
-                self._hand_over(agent)
+                self._hand_over(agent, is_idle=not self._is_changing(agent))
 
-    def _hand_over(self, agent: Agent) -> None:
+    def _hand_over(self, agent: Agent, *, is_idle: bool = True) -> None:
         """Another node speaks for an agent, and the one that did is told that it does no more. Where there is no other
-        one, the agent is logged in nowhere from now on."""
+        one, the agent is logged in nowhere from now on.
+
+        :param is_idle: no change of it is under way, which could be a logout
+        """
         nodes = self._routes.nodes_of(agent.tenant)
         if not nodes:
             why = f"no node serves tenant {agent.tenant} any more"
@@ -381,7 +384,8 @@ class Agents:
         ready = [node for node in nodes if self._links.is_ready(node)]
         informed = [node for node in ready if not agent.is_behind(node)]
         before, agent.speaking = agent.speaking, self._elected(agent.names, informed or ready or nodes)
-        self.arrears.hush(agent, before)
+        if is_idle:
+            self.arrears.hush(agent, before)
         agent.doubt([before, agent.speaking])  # so they are told, the one now, the other if it stays
         self.arrears.catch_up(agent)
 
