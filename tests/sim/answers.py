@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Faults = Iterator[str]
 
-ONCE = {"RequestSubmit", *PRINCIPAL.values()}
+ONCE = {"RequestSubmit", *(request for _, request in PRINCIPAL)}
 SETTLED = (OK, EXPIRED)
 
 

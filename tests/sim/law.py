@@ -51,6 +51,9 @@ VIEWS: dict[str, tuple[str, str, str]] = {
 WORKBIN = "Drafts"
 """The type of workbin that there is, an agent's."""
 
+SERVICE = "Sorting"
+"""What ESP servers serve."""
+
 STRATEGY = "Push"
 MOST_SUBMITTED = 2
 """What an engine that has loaded the strategy may hold of what it was sent, at each node."""

@@ -15,17 +15,22 @@ import orjson
 
 from broker.wire import ECHO, Events, unpack_events
 from node.store import Row
+from tests.sim.holders import Holders
 
 Document = dict[str, Any]
 
 PRINCIPAL = {
-    "EventProcessingStopped": "RequestStopProcessing",
-    "EventPlacedInQueue": "RequestPlaceInQueue",
-    "EventPropertiesChanged": "RequestChangeProperties",
-    "EventAgentInvited": "RequestDeliver",
-    "EventPartyAdded": "RequestAccept",
-    "EventRejected": "RequestReject",
-    "EventTakenFromQueue": "RequestPull",
+    ("EventProcessingStopped", "RequestStopProcessing"),
+    ("EventPlacedInQueue", "RequestPlaceInQueue"),
+    ("EventPlacedInWorkbin", "RequestPlaceInWorkbin"),
+    ("EventPropertiesChanged", "RequestChangeProperties"),
+    ("EventHeld", "RequestHold"),
+    ("EventResumed", "RequestResume"),
+    ("EventAgentInvited", "RequestDeliver"),
+    ("EventPartyAdded", "RequestAccept"),
+    ("EventPartyRemoved", "RequestLeaveInteraction"),
+    ("EventRejected", "RequestReject"),
+    ("EventTakenFromQueue", "RequestPull"),
 }
 """The event that shows that a request was executed."""
 
@@ -150,7 +155,7 @@ class NodeModel:
         self._steady = steady
         self._rev = self._epoch = self._us = 0
         self._event_us = 0
-        self._parties: dict[str, list[Document]] = {}
+        self.holders = Holders(self.fault)
 
     # -- what is durable
 
@@ -170,6 +175,7 @@ class NodeModel:
             said = len(self.events)
             self._say(at, unpack_events(row.events), row.us)
             self._take(first, self.events[said:])
+            self.holders.settle(self.tables["holdings"], self.tables["invitations"])
         self._look_at_bounds()
 
     def _look_at_bounds(self) -> None:
@@ -269,32 +275,11 @@ class NodeModel:
 
     def _note(self, at: float, document: Document) -> None:
         message = document["message"]
-        request = PRINCIPAL.get(message)
         reason = document.get("reason")
-        if request is not None and document.get("cause") == request and isinstance(reason, dict):
+        if (message, document.get("cause")) in PRINCIPAL and isinstance(reason, dict):
             self._executed(reason.get("op"), at, document)
         if "interaction" in document:
-            self._own(message, document)
-
-    def _own(self, message: str, document: Document) -> None:
-        """At most one party has an interaction, and only while it is in no queue."""
-        ident = document["interaction"]["interaction_id"]
-        parties = self._parties.setdefault(ident, [])
-        if message == "EventTakenFromQueue" and parties:
-            self.fault(f"{ident} is taken by {document['party']}, but {parties} has it")
-        elif message == "EventPartyAdded":
-            parties.append(document["party"])
-            if len(parties) > 1:
-                self.fault(f"{ident} has several owners: {parties}")
-        elif message == "EventPartyRemoved":
-            if document["party"] in parties:
-                parties.remove(document["party"])
-            else:
-                self.fault(f"{ident} is taken from {document['party']}, who did not have it")
-        elif message in ("EventPlacedInQueue", "EventProcessingStopped") and parties:
-            self.fault(f"{ident}: {message}, but {parties} has it")
-        if message == "EventProcessingStopped":
-            del self._parties[ident]
+            self.holders.say(at, document)
 
     # -- what views gave
 

@@ -95,6 +95,14 @@ class Plan:
     """How often a client gives its request a dedup_id."""
     repeats: float = 0.0
     """How often a pull that was answered is asked again under its dedup_id, somewhere else."""
+    parties: float = 0.0
+    """How often an agent gives what it handles to another one, or brings one in."""
+    lazy: float = 0.1
+    """How often an agent leaves an invitation unanswered."""
+    services: int = 0
+    """ESP servers; media servers ask them."""
+    direct_services: int = 0
+    """ESP servers that are with one node only."""
     node_settings: dict[str, Any] = field(default_factory=dict)
     proxy_settings: dict[str, Any] = field(default_factory=dict)
     seats: int | None = None
@@ -177,6 +185,7 @@ def draw(seed: int, faults: tuple[str, ...] = (), *, calm: bool = False, **wish:
     plan.node_settings, plan.proxy_settings = _settings(random)
     plan.repeats = random.choice((0.0, 0.0, 0.3))
     _enlarge(plan)
+    _cast(plan)
     if calm:
         plan.faults, plan.accidents, plan.skew_s = (), [], {}
     return replace(plan, **wish)
@@ -195,6 +204,14 @@ def _enlarge(plan: Plan) -> None:
     if random.random() < 0.2 and OUT_OF_REACH not in plan.faults:
         plan.faults = tuple(sorted({*plan.faults, OUT_OF_REACH}))
         plan.accidents = sorted([*plan.accidents, (random.uniform(0.3, plan.span_s), OUT_OF_REACH)])
+
+
+def _cast(plan: Plan) -> None:
+    """Who does what besides. Dice of its own, too."""
+    random = Random(f"cast {plan.seed}")
+    plan.parties = random.choice((0.0, 0.0, 0.3, 0.6))
+    plan.services = random.choice((0, 0, 0, 1, 2))
+    plan.direct_services = random.choice((0, 1)) if plan.services else 0
 
 
 def _settings(random: Random) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -22,6 +22,7 @@ from node.member import NodeMember
 from node.store import Row
 from proxy.member import ProxyMember
 from tests.sim.accidents import Accidents
+from tests.sim.agents import Agent
 from tests.sim.checkers import CHECKERS
 from tests.sim.clients import Client, Operation
 from tests.sim.heap import Heap, Restless
@@ -32,7 +33,8 @@ from tests.sim.network import CALM, Frames, Network
 from tests.sim.plan import Plan
 from tests.sim.processes import Process
 from tests.sim.reporters import Reporter
-from tests.sim.scripts import Agent, Engine, LastWord, Media, Operator, Router, Searcher
+from tests.sim.scripts import Engine, LastWord, Media, Operator, Router, Searcher
+from tests.sim.servers import Server
 from tests.sim.sockets import Port, Publisher
 from tests.sim.store import Disk
 
@@ -131,6 +133,8 @@ class World:
         self.healed = self.closing = False
         self.healed_at = float("inf")
         self.known_ids: list[str] = []
+        self.in_hands: dict[str, str] = {}
+        """What agents handle, as far as they know: interaction -> agent."""
         self.clients = list(self._clients())
         self.reporters = [client for client in self.clients if isinstance(client, Reporter)]
         self.agent_names = [client.name for client in self.clients if isinstance(client, Agent)]
@@ -169,6 +173,10 @@ class World:
             yield Reporter(self, f"reporter{number}", proxies)
         for number in range(plan.searchers):
             yield Searcher(self, f"searcher{number}", proxies)
+        for number in range(plan.services):
+            yield Server(self, f"server{number}", proxies)
+        for number in range(plan.direct_services):
+            yield Server(self, f"nearby{number}", self._a_pair())
         yield Operator(self, "operator", proxies)
         yield LastWord(self, "lastword", proxies)
 
@@ -380,7 +388,7 @@ class World:
         return bool(self.faults)
 
     def _all_done(self) -> bool:
-        return all(client.done for client in self.clients if not isinstance(client, Reporter))
+        return all(client.done for client in self.clients if not isinstance(client, Reporter | Server))
 
     def _all_caught_up(self) -> bool:
         return all(client.done for client in self.clients)
