@@ -128,8 +128,10 @@ class Holders:
             return
         parties.remove(said["party"])
         by_itself = said.get("cause") in SERVERS_OWN or said.get("operation") == "Transfer"
-        if parties and by_itself and said["party"].get("agent_id"):
-            self.passages.append(Passage(at, ident, said["party"], tuple(_agents(parties)), came=False))
+        new = [one.agent for one in self._transferred if one.ident == ident and said.get("operation") == "Transfer"]
+        stay = tuple(agent for agent in _agents(parties) if agent not in new)
+        if stay and by_itself and said["party"].get("agent_id"):
+            self.passages.append(Passage(at, ident, said["party"], stay, came=False))
 
     def _placed(self, at: float, ident: str, said: Document) -> None:
         if self.parties.get(ident):

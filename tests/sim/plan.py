@@ -98,7 +98,7 @@ class Plan:
     parties: float = 0.0
     """How often an agent gives what it handles to another one, or brings one in."""
     lazy: float = 0.1
-    """How often an agent leaves an invitation unanswered."""
+    """How often an agent leaves an invitation unanswered, an ESP server its request."""
     services: int = 0
     """ESP servers; media servers ask them."""
     direct_services: int = 0

@@ -16,7 +16,7 @@ from broker.errors import Code
 from broker.messages.connection import EventAck
 from broker.messages.kinds import Merge
 from broker.wire import PackedReply, Rows
-from node import holdings, invitations, licences, parties
+from node import attendance, holdings, invitations, licences, parties, services
 from node.capacity import Room
 from node.core import NodeCore
 from node.member import NodeMember
@@ -28,6 +28,7 @@ from proxy.lanes import NO_BOUND
 from proxy.merge import MERGES
 from proxy.recalls import Recalls
 from proxy.roster import Agent
+from proxy.services import Services as ProxyServices
 from proxy.sources import Standing
 from proxy.stream import MergeStream
 from proxy.views import View as ProxyView
@@ -429,6 +430,76 @@ def _invitations_end_at_take_overs() -> Any:
     return patch.object(invitations, "resume", lambda node: None)
 
 
+# -- services
+
+
+def _lost_errands_are_run_again() -> Any:
+    """Whatever a lost server had goes to another one."""
+    go_on = attendance._go_on
+
+    def eager(node: NodeCore, server: str, refids: Any, *, got: bool = True) -> None:
+        go_on(node, server, list(refids), got=False)
+
+    return patch.object(attendance, "_go_on", eager)
+
+
+def _open_errands_are_forgotten() -> Any:
+    """A request that comes again while it is open is a new one."""
+    return patch.object(services, "waits", lambda node, key, call: False)
+
+
+def _no_other_node_is_asked() -> Any:
+    """What a node has no server for nobody has."""
+    ask = ProxyServices._ask
+
+    def once(self: ProxyServices, call: Any, nodes: Any) -> None:
+        ask(self, call, nodes[:1])
+
+    return patch.object(ProxyServices, "_ask", once)
+
+
+def _any_node_is_asked() -> Any:
+    """Nobody looks where the interaction is."""
+
+    def anywhere(self: ProxyServices, call: Any, nodes: Any) -> None:
+        self._ask(call, self._in_turn(call, nodes))
+
+    return patch.object(ProxyServices, "_locate", anywhere)
+
+
+def _merging_is_only_said() -> Any:
+    """A server's user data is not written into the interaction."""
+    return patch.object(services, "_merge", lambda node, row, data, cause: row.note.interaction_id is not None)
+
+
+def _merging_is_left_out() -> Any:
+    """A server's user data is nobody's."""
+    return patch.object(services, "_merge", lambda node, row, data, cause: False)
+
+
+def _services_have_for_ever() -> Any:
+    """A new active member does not know when requests run out."""
+
+    def careless(node: NodeCore) -> set[Any]:
+        with patch.object(node, "deadline", lambda *given: None):
+            return resume(node)
+
+    resume = attendance.resume
+    return patch.object(attendance, "resume", careless)
+
+
+def _services_have_no_time() -> Any:
+    """A request is over before its time."""
+    note = services._note
+
+    def short(node: NodeCore, call: Any) -> Any:
+        called = note(node, call)
+        called.timeout = 0.2
+        return called
+
+    return patch.object(services, "_note", short)
+
+
 class Planted(NamedTuple):
     """A bug on purpose.
 
@@ -443,6 +514,7 @@ CALM: dict[str, Any] = {"calm": True}
 BUSY: dict[str, Any] = {"capacity": 1, "agents": 2, "media": 3, "routers": 2, "requests": 20}
 
 TOGETHER: dict[str, Any] = {"parties": 0.7, "agents": 3, "nodes": 2, "media": 2, "routers": 2, "engines": 0}
+SERVED: dict[str, Any] = {"services": 2, "direct_services": 1, "media": 3, "nodes": 2, "agents": 0, "engines": 0}
 
 PLANTED: dict[str, Planted] = {
     "ack before commit": Planted(_ack_before_commit, {"faults": ("die in a write",)}),
@@ -488,6 +560,17 @@ PLANTED: dict[str, Planted] = {
     "invitations end at take-overs": Planted(
         _invitations_end_at_take_overs, {**TOGETHER, "lazy": 0.7, "faults": ("crash a member", "restart a member")}
     ),
+    "lost errands are run again": Planted(
+        _lost_errands_are_run_again,
+        {**SERVED, "services": 3, "lazy": 0.6, "faults": ("vanishing client", "cut", "crash a proxy")},
+    ),
+    "open errands are forgotten": Planted(_open_errands_are_forgotten, {**SERVED, "faults": ("clients lose", "cut")}),
+    "no other node is asked": Planted(_no_other_node_is_asked, {**SERVED, **CALM, "services": 0, "nodes": 3}),
+    "any node is asked": Planted(_any_node_is_asked, {**SERVED, **CALM}),
+    "merging is only said": Planted(_merging_is_only_said, SERVED),
+    "merging is left out": Planted(_merging_is_left_out, SERVED),
+    "services have for ever": Planted(_services_have_for_ever, {**SERVED, "lazy": 0.7, "faults": ("crash a member",)}),
+    "services have no time": Planted(_services_have_no_time, {**SERVED, **CALM}),
     "tables are behind": Planted(
         _tables_are_behind, {"faults": ("crash a member", "crash both members"), "requests": 40, "nodes": 1, "media": 3}
     ),

@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tests.sim.clients import OK, Client, Note, Operation, Script, Sleep
-from tests.sim.law import CONDITIONS, ORDERS, SERVICE, STRATEGY, VIEWS
+from tests.sim.law import CONDITIONS, ORDERS, SERVICE, STRATEGY, VIEWS, WORKBIN
 from tests.sim.plan import QUEUES, TENANT
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Media(Client):
             yield Sleep(self._moments())
 
     def _deeds(self) -> list[Callable[[Media], Script]]:
+        plan = self.world.plan
         return [
             Media._submit,
             Media._submit,
@@ -44,7 +45,7 @@ class Media(Client):
             Media._find,
             Media._look_into_a_workbin,
             Media._hold,
-            *[Media._call_a_service] * (3 if self.world.plan.services else 0),
+            *[Media._call_a_service] * (3 if plan.services or plan.direct_services else 0),
         ]
 
     def _submit(self) -> Script:

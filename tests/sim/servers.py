@@ -18,6 +18,7 @@ class Asked(NamedTuple):
     """What a server was told. :param name: the operation; ``refid``: the node's reference"""
 
     at: float
+    server: str
     name: str
     refid: str
     resent: bool
@@ -46,7 +47,8 @@ class Server(Client):
         if not ref:
             note = orjson.loads(payload)
             name = note["request"]["Parameters"]["N"] if "request" in note else ""
-            self.asked.append(Asked(self._heap.now, name, note.get("esp_server_refid", ""), note.get("resent", False)))
+            refid, resent = note.get("esp_server_refid", ""), note.get("resent", False)
+            self.asked.append(Asked(self._heap.now, self.name, name, refid, resent))
         super()._take(frames)
 
     def _connect(self) -> None:
@@ -76,7 +78,7 @@ class Server(Client):
         """What it has done already it does not do again, and says the same."""
         refid = note["esp_server_refid"]
         choice = self._choices.setdefault(refid, self._random.random())
-        if choice < 0.1:
+        if choice < self.world.plan.lazy:
             return  # never
         if choice > 0.5:
             yield Sleep((choice - 0.5) * (2.4 if choice > 0.9 else 0.3))
