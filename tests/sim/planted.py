@@ -562,7 +562,14 @@ PLANTED: dict[str, Planted] = {
     ),
     "lost errands are run again": Planted(
         _lost_errands_are_run_again,
-        {**SERVED, "services": 3, "lazy": 0.6, "faults": ("vanishing client", "cut", "crash a proxy")},
+        {
+            **SERVED,
+            "media": 6,
+            "direct_services": 3,
+            "lazy": 0.7,
+            "requests": 20,
+            "faults": ("vanishing client", "cut"),
+        },
     ),
     "open errands are forgotten": Planted(_open_errands_are_forgotten, {**SERVED, "faults": ("clients lose", "cut")}),
     "no other node is asked": Planted(_no_other_node_is_asked, {**SERVED, **CALM, "services": 0, "nodes": 3}),
