@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.sim import answers, lists, memories, parties, services, streams
+from tests.sim import answers, lists, memories, moves, parties, services, streams
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -32,6 +32,10 @@ CHECKERS: tuple[Callable[[World], memories.Faults], ...] = (
     services.services_are_asked_once,
     services.services_are_asked_where_they_are,
     services.what_is_asked_is_over_once,
+    moves.snapshots_lock_what_is_in_them,
+    moves.locks_last_as_long_as_they_should,
+    moves.snapshots_stand_as_long_as_they_are_used,
+    moves.moves_move_what_was_as_it_was,
     lists.lists_are_those_of_a_plain_server,
     lists.snapshots_are_what_was_there,
     lists.pulls_take_what_comes_first,

@@ -37,6 +37,10 @@ PRINCIPAL = {
 TAKEN = ("EventTakenFromQueue", "EventTakenFromWorkbin")
 
 
+KEPT = ("holdings", "agents", "snapshots", "pages", "locks")
+"""Tables whose rows are kept as they ever were."""
+
+
 class Version(NamedTuple):
     """What something was from a time on. :param state: None: it was not there"""
 
@@ -119,6 +123,14 @@ class Things:
         if since <= end:
             yield Span(since, float("inf"), state)
 
+    def at(self, key: str, at: float) -> Document | None:
+        """What it was when all that happened at a time had happened."""
+        return next((state for when, state in reversed(self.versions.get(key, ())) if when <= at), None)
+
+    def before(self, key: str, at: float) -> Document | None:
+        """What it was just before a time."""
+        return next((state for when, state in reversed(self.versions.get(key, ())) if when < at), None)
+
 
 class Bounds(NamedTuple):
     """What a node must never exceed: agents' seats, e-mails of one agent, interactions that one engine was sent."""
@@ -138,10 +150,10 @@ class NodeModel:
     def __init__(self, name: str, fault: Callable[[str], None], bounds: Bounds, steady: bool) -> None:
         self.name = name
         self.interactions = Things()
-        self.holdings = Things()
-        self.agents = Things()
+        self.holdings, self.agents, self.snapshots, self.pages, self.locks = kept = [Things() for _ in KEPT]
+        self._kept = dict(zip(KEPT, kept, strict=True))
         self.tables: dict[str, dict[str, Document]] = {
-            table: {} for table in ("agents", "holdings", "invitations", "loads", "answers", "panics")
+            table: {} for table in ("agents", "holdings", "invitations", "loads", "locks", "answers", "panics")
         }
         self.events: list[Said] = []
         self.executions: dict[str, list[Execution]] = {}
@@ -171,12 +183,22 @@ class NodeModel:
         first = len(self.changes)
         for change in orjson.loads(row.changes) if row.changes else ():
             _CHANGES[change[0]](self, at, *change[1:])
+        self._look_at_locks(self.changes[first:])
         if row.events:
             said = len(self.events)
             self._say(at, unpack_events(row.events), row.us)
             self._take(first, self.events[said:])
             self.holders.settle(self.tables["holdings"], self.tables["invitations"])
         self._look_at_bounds()
+
+    def _look_at_locks(self, changes: list[Change]) -> None:
+        """What is locked waits, and nobody takes it."""
+        for _, ident, before, after in changes:
+            if before and after and before.get("is_locked") and after["interaction_state"]:
+                self.fault(f"{ident} is locked, and is taken: {after}")
+            state = self.interactions.now.get(ident, {})
+            if bool(state.get("is_locked")) is not (ident in self.tables["locks"]):
+                self.fault(f"{ident} is locked or not: {state} {self.tables['locks'].get(ident)}")
 
     def _look_at_bounds(self) -> None:
         seats, capacity, submitted = self._bounds
@@ -189,7 +211,12 @@ class NodeModel:
             for agent, count in (self.handled() + offered).items():
                 if count > capacity:
                     self.fault(f"{agent} has {count} of {capacity}")
-        sent = Counter(one["holders"][0]["session_id"] for one in self._holdings() if one.get("view_id"))
+        sent = Counter(
+            holder["session_id"]
+            for one in self._holdings()
+            for holder in one["holders"]
+            if one.get("view_id") and not holder.get("agent")
+        )
         for session, count in sent.items():
             if count > submitted:
                 self.fault(f"the engine {session} has {count} of {submitted}")
@@ -239,13 +266,13 @@ class NodeModel:
 
     def _put(self, at: float, table: str, key: str, row: Document) -> None:
         self.tables.setdefault(table, {})[key] = row
-        if table in ("holdings", "agents"):
-            getattr(self, table).set(at, key, row)
+        if table in self._kept:
+            self._kept[table].set(at, key, row)
 
     def _drop(self, at: float, table: str, key: str) -> None:
         self.tables.setdefault(table, {}).pop(key, None)
-        if table in ("holdings", "agents"):
-            getattr(self, table).set(at, key, None)
+        if table in self._kept:
+            self._kept[table].set(at, key, None)
 
     def _settled(self, at: float, link: str, below: int) -> None:
         answers = self.tables["answers"]

@@ -87,11 +87,11 @@ def invitations_stand_as_long_as_they_may(world: World) -> Faults:
         for invitation in model.holders.invitations:
             allowed_s = timeouts.get(invitation.asked or "") or world.plan.node_settings.get("delivering_timeout", 30.0)
             stood_s = invitation.ended_at - invitation.at
-            if stood_s == float("inf"):
+            if not invitation.end and world.heap.now > invitation.at + allowed_s + PROMPT_S:
                 yield f"stands still: {invitation}"
             elif invitation.end == "Expired" and world.steady and stood_s < allowed_s - PROMPT_S:
                 yield f"expired after {stood_s:.3f} of {allowed_s} s: {invitation}"
-            elif world.is_calm(invitation.at) and stood_s > allowed_s + PROMPT_S:
+            elif invitation.end and world.is_calm(invitation.at) and stood_s > allowed_s + PROMPT_S:
                 yield f"stood for {stood_s:.3f} of {allowed_s} s: {invitation}"
 
 

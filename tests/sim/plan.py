@@ -24,6 +24,8 @@ from tests.sim.law import MOST_SUBMITTED, STRATEGY, VIEWS, WORKBIN
 from tests.sim.network import Weather
 
 TENANT = 101
+EXPIRES_S = 1.5
+"""``snapshot-timeout``: so long nobody has to use a snapshot."""
 QUEUES = ("Inbound", "Second")
 SEATS = "ics_multi_media_agent_seat"
 
@@ -103,6 +105,8 @@ class Plan:
     """ESP servers; media servers ask them."""
     direct_services: int = 0
     """ESP servers that are with one node only."""
+    movers: int = 0
+    """Clients that take snapshots to lock and move what is in them."""
     node_settings: dict[str, Any] = field(default_factory=dict)
     proxy_settings: dict[str, Any] = field(default_factory=dict)
     seats: int | None = None
@@ -211,6 +215,7 @@ def _cast(plan: Plan) -> None:
     random = Random(f"cast {plan.seed}")
     plan.parties = random.choice((0.0, 0.0, 0.3, 0.6))
     plan.services = random.choice((0, 0, 0, 1, 2))
+    plan.movers = random.choice((0, 0, 1))
     plan.direct_services = random.choice((0, 1)) if plan.services else 0
 
 
@@ -222,6 +227,7 @@ def _settings(random: Random) -> tuple[dict[str, Any], dict[str, Any]]:
         "keepalive_interval": keepalive,
         "delivering_timeout": random.choice((1.0, 3.0)),
         "pull_hold_timeout": random.choice((1.0, 2.0)),
+        "snapshot_timeout": EXPIRES_S,
         "dedup_window": random.choice((2.0, 300.0, 300.0, 300.0)),
         "event_retention": random.choice((12.0, 3600.0)),
         "event_user_data": random.choice(("changes", "changes", "always", "never")),

@@ -29,6 +29,7 @@ from tests.sim.heap import Heap, Restless
 from tests.sim.law import MOST_SUBMITTED
 from tests.sim.memories import memory_faults
 from tests.sim.model import Bounds, NodeModel
+from tests.sim.movers import Mover
 from tests.sim.network import CALM, Frames, Network
 from tests.sim.plan import Plan
 from tests.sim.processes import Process
@@ -171,11 +172,16 @@ class World:
             yield Agent(self, f"agent{number}", proxies)
         for number in range(plan.reporters):
             yield Reporter(self, f"reporter{number}", proxies)
-        for number in range(plan.searchers):
+        yield from self._others(proxies)
+
+    def _others(self, proxies: list[str]) -> Iterator[Client]:
+        for number in range(self.plan.searchers):
             yield Searcher(self, f"searcher{number}", proxies)
-        for number in range(plan.services):
+        for number in range(self.plan.movers):
+            yield Mover(self, f"mover{number}", proxies)
+        for number in range(self.plan.services):
             yield Server(self, f"server{number}", proxies)
-        for number in range(plan.direct_services):
+        for number in range(self.plan.direct_services):
             yield Server(self, f"nearby{number}", self._a_pair())
         yield Operator(self, "operator", proxies)
         yield LastWord(self, "lastword", proxies)
