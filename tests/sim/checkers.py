@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.sim import answers, lists, memories, moves, parties, services, streams
+from tests.sim import answers, lists, memories, moves, parties, reservations, services, streams
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -36,6 +36,9 @@ CHECKERS: tuple[Callable[[World], memories.Faults], ...] = (
     moves.locks_last_as_long_as_they_should,
     moves.snapshots_stand_as_long_as_they_are_used,
     moves.moves_move_what_was_as_it_was,
+    reservations.deliveries_respect_reservations,
+    reservations.reservations_hold,
+    reservations.reservations_end,
     lists.lists_are_those_of_a_plain_server,
     lists.snapshots_are_what_was_there,
     lists.pulls_take_what_comes_first,

@@ -31,10 +31,10 @@ class Invitation:
     :ivar end: ACCEPTED, REJECTED, or why it was revoked; empty while it stands
     """
 
-    __slots__ = ("agent", "asked", "asker", "at", "end", "ended_at", "ident", "operation", "request")
+    __slots__ = ("agent", "asked", "asker", "at", "end", "ended_at", "ident", "operation", "request", "us")
 
     def __init__(self, at: float, said: Document) -> None:
-        self.at = at
+        self.at, self.us = at, round(1_000_000 * said["time"])
         self.ident: str = said["interaction"]["interaction_id"]
         self.agent: str = said["party"]["agent_id"]
         self.operation: str = said["operation"]

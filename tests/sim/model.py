@@ -37,7 +37,7 @@ PRINCIPAL = {
 TAKEN = ("EventTakenFromQueue", "EventTakenFromWorkbin")
 
 
-KEPT = ("holdings", "agents", "snapshots", "pages", "locks")
+KEPT = ("holdings", "agents", "snapshots", "pages", "locks", "reservations", "loads")
 """Tables whose rows are kept as they ever were."""
 
 
@@ -150,8 +150,9 @@ class NodeModel:
     def __init__(self, name: str, fault: Callable[[str], None], bounds: Bounds, steady: bool) -> None:
         self.name = name
         self.interactions = Things()
-        self.holdings, self.agents, self.snapshots, self.pages, self.locks = kept = [Things() for _ in KEPT]
-        self._kept = dict(zip(KEPT, kept, strict=True))
+        self.holdings, self.agents, self.snapshots, self.pages, self.locks = kept = [Things() for _ in range(5)]
+        self.reservations, self.loads = more = [Things(), Things()]
+        self._kept = dict(zip(KEPT, kept + more, strict=True))
         self.tables: dict[str, dict[str, Document]] = {
             table: {} for table in ("agents", "holdings", "invitations", "loads", "locks", "answers", "panics")
         }

@@ -8,6 +8,7 @@ from typing import Any
 
 from broker.config.objects import (
     Addresses,
+    AgentReservation,
     Configuration,
     MediaType,
     Node,
@@ -28,6 +29,8 @@ EXPIRES_S = 1.5
 """``snapshot-timeout``: so long nobody has to use a snapshot."""
 QUEUES = ("Inbound", "Second")
 SEATS = "ics_multi_media_agent_seat"
+RESERVED_MS = 1200
+"""``reservation-time``."""
 
 FAULTS = (
     "crash a member",
@@ -107,6 +110,12 @@ class Plan:
     """ESP servers that are with one node only."""
     movers: int = 0
     """Clients that take snapshots to lock and move what is in them."""
+    reserves: float = 0.0
+    """How often a routing engine reserves the agent that it delivers to."""
+    patient: bool = False
+    """Reservations of an agent that is reserved wait for it."""
+    pool: bool = False
+    """The seats are the cluster's."""
     node_settings: dict[str, Any] = field(default_factory=dict)
     proxy_settings: dict[str, Any] = field(default_factory=dict)
     seats: int | None = None
@@ -120,6 +129,11 @@ class Plan:
             if one.name not in ("accidents", "weather", "skew_s")
         ]
         return f"Plan({', '.join(shown)})"
+
+    @property
+    def limit(self) -> int | None:
+        """How many agents may be logged in."""
+        return self.seats * self.nodes if self.seats is not None and self.pool else self.seats
 
     def configuration(self) -> Configuration:
         """The cluster's."""
@@ -135,7 +149,10 @@ class Plan:
                     database=f"sqlite:///{name}.db",
                     primary=addresses(f"{name}.primary"),
                     backup=addresses(f"{name}.backup"),
-                    settings=NodeSettings(**self.node_settings),
+                    settings=NodeSettings(**self.node_settings, licence_pool="cluster" if self.pool else "node"),
+                    agent_reservation=AgentReservation(
+                        reservation_time=RESERVED_MS, reject_subsequent_request=not self.patient
+                    ),
                     licenses={} if self.seats is None else {SEATS: self.seats},
                 )
                 for name in names
@@ -216,6 +233,9 @@ def _cast(plan: Plan) -> None:
     plan.parties = random.choice((0.0, 0.0, 0.3, 0.6))
     plan.services = random.choice((0, 0, 0, 1, 2))
     plan.movers = random.choice((0, 0, 1))
+    plan.reserves = random.choice((0.0, 0.0, 0.5))
+    plan.patient = random.random() < 0.5
+    plan.pool = random.random() < 0.5
     plan.direct_services = random.choice((0, 1)) if plan.services else 0
 
 

@@ -12,12 +12,24 @@ from unittest.mock import patch
 import orjson
 from msgspec.structs import replace
 
+from broker.config.objects import Configuration
 from broker.errors import Code
 from broker.messages.connection import EventAck
 from broker.messages.kinds import Merge
 from broker.messages.snapshots import RequestGetSnapshotInteractions
 from broker.wire import PackedReply, Rows
-from node import attendance, holdings, invitations, licences, locks, moves, parties, services, snapshots
+from node import (
+    attendance,
+    holdings,
+    invitations,
+    licences,
+    locks,
+    moves,
+    parties,
+    reservations,
+    services,
+    snapshots,
+)
 from node.capacity import Room
 from node.core import NodeCore
 from node.handlers import HANDLERS
@@ -29,6 +41,7 @@ from proxy.gather import Gather
 from proxy.lanes import NO_BOUND
 from proxy.merge import MERGES
 from proxy.recalls import Recalls
+from proxy.reservations import Reservations as ProxyReservations
 from proxy.roster import Agent
 from proxy.services import Services as ProxyServices
 from proxy.sources import Standing
@@ -581,6 +594,52 @@ def _used_ones_expire() -> Any:
     return patch.object(snapshots, "find", unused)
 
 
+# -- reservations and the pool of seats
+
+
+def _anybody_delivers() -> Any:
+    """A delivery does not look whether somebody has reserved the agent."""
+    return patch.object(reservations, "check", lambda node, agent, session: None)
+
+
+def _reservations_stay_at_home() -> Any:
+    """Only the node that has decided knows of it."""
+
+    def alone(self: ProxyReservations, call: Any, deciding: str, others: Any, *given: Any) -> None:
+        decided(self, call, deciding, (), *given)
+
+    decided = ProxyReservations._decided
+    return patch.object(ProxyReservations, "_decided", alone)
+
+
+def _least_urgent_first() -> Any:
+    """The lowest priority wins."""
+    return patch.object(reservations.Wish, "rank", property(lambda wish: int(wish.call.request.priority)))
+
+
+def _first_come_first_served() -> Any:
+    """Nobody looks at priorities."""
+    return patch.object(reservations.Wish, "rank", property(lambda wish: 0))
+
+
+def _used_ones_stay() -> Any:
+    """A delivery leaves the agent reserved."""
+    return _all(
+        patch.object(reservations, "used", lambda node, agent: None),
+        patch.object(ProxyReservations, "delivering", lambda self, call: None),
+    )
+
+
+def _reservations_have_no_end() -> Any:
+    """A reservation that is not used stands."""
+    return patch.object(reservations, "_expired", lambda node, what: None)
+
+
+def _pool_is_the_nodes() -> Any:
+    """A node of a pool counts the seats that it has itself."""
+    return patch.object(Configuration, "seats_of", lambda self, node: dict(self.nodes[node].licenses))
+
+
 class Planted(NamedTuple):
     """A bug on purpose.
 
@@ -597,6 +656,7 @@ BUSY: dict[str, Any] = {"capacity": 1, "agents": 2, "media": 3, "routers": 2, "r
 TOGETHER: dict[str, Any] = {"parties": 0.7, "agents": 3, "nodes": 2, "media": 2, "routers": 2, "engines": 0}
 SERVED: dict[str, Any] = {"services": 2, "direct_services": 1, "media": 3, "nodes": 2, "agents": 0, "engines": 0}
 MOVED: dict[str, Any] = {"movers": 2, "media": 3, "nodes": 2, "routers": 1, "engines": 0, "agents": 1}
+RESERVED: dict[str, Any] = {"reserves": 1.0, "agents": 1, "routers": 4, "media": 4, "nodes": 2, "engines": 0}
 
 PLANTED: dict[str, Planted] = {
     "ack before commit": Planted(_ack_before_commit, {"faults": ("die in a write",)}),
@@ -668,6 +728,16 @@ PLANTED: dict[str, Planted] = {
     "everything is moved": Planted(_everything_is_moved, MOVED),
     "something stays": Planted(_something_stays, MOVED),
     "moves are miscounted": Planted(_moves_are_miscounted, {**MOVED, "nodes": 4}),
+    "anybody delivers": Planted(_anybody_delivers, RESERVED),
+    "reservations stay at home": Planted(_reservations_stay_at_home, {**RESERVED, "nodes": 4, **CALM}),
+    "least urgent first": Planted(_least_urgent_first, {**RESERVED, **CALM}),
+    "first come, first served": Planted(_first_come_first_served, {**RESERVED, **CALM}),
+    "used ones stay": Planted(_used_ones_stay, {**RESERVED, **CALM}),
+    "reservations have no end": Planted(_reservations_have_no_end, RESERVED),
+    "pool is the node's": Planted(_pool_is_the_nodes, {**CALM, "seats": 1, "agents": 2, "nodes": 2, "pool": True}),
+    "seats of the pool are not counted": Planted(
+        _seats_are_not_counted, {"seats": 1, "agents": 4, "nodes": 2, "pool": True}
+    ),
     "tables are behind": Planted(
         _tables_are_behind, {"faults": ("crash a member", "crash both members"), "requests": 40, "nodes": 1, "media": 3}
     ),

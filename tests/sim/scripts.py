@@ -143,9 +143,10 @@ class Router(Client):
         ident, token = granted["interaction_id"], granted["token"]
         agents = self.world.agent_names
         if agents and self._random.random() < 0.7:
-            done = yield from self.ask(
-                "RequestDeliver", interaction_id=ident, token=token, agent_id=self._random.choice(agents)
-            )
+            agent = self._random.choice(agents)
+            if self._heap.chance(self.world.plan.reserves):
+                yield from self._reserve(agent, granted["media_type"])
+            done = yield from self.ask("RequestDeliver", interaction_id=ident, token=token, agent_id=agent)
             if done.outcome == OK:
                 return
         if self._random.random() < 0.3:
@@ -156,6 +157,19 @@ class Router(Client):
             yield from self.ask(
                 "RequestPlaceInQueue", interaction_id=ident, token=token, queue=self._random.choice(QUEUES)
             )
+
+    def _reserve(self, agent: str, media_type: str) -> Script:
+        """It wants the agent for itself; and often thinks better of it, or is too late."""
+        who = {"tenant_id": TENANT, "agent_id": agent}
+        more: dict[str, Any] = {"media_type": media_type} if self._random.random() < 0.7 else {}
+        if self._random.random() < 0.3:
+            more["timeout"] = 0.4
+        rank = self._random.randrange(3)
+        done = yield from self.ask("RequestReserveAgent", patience=3, priority=rank, **who, **more)
+        if done.outcome == OK:
+            yield Sleep(self._random.choice((0.0, self._random.uniform(0.0, 1.2))))
+            if self._random.random() < 0.2:
+                yield from self.ask("RequestCancelAgentReservation", patience=3, **who)
 
 
 class Engine(Router):

@@ -123,7 +123,7 @@ class World:
         self.overlap_us = round(1_000_000 * float(plan.proxy_settings.get("stream_stall_timeout", 2.0)))
         self.configuration = plan.configuration()
         self.steady = "clock jump" not in plan.faults
-        bounds = Bounds(plan.seats, plan.capacity, MOST_SUBMITTED)
+        bounds = Bounds(plan.limit, plan.capacity, MOST_SUBMITTED)
         self.models = {name: NodeModel(name, self.fault, bounds, self.steady) for name in self.configuration.nodes}
         self.disks = {name: Disk(name, self.heap, self._committed) for name in self.configuration.nodes}
         self.pids: dict[int, Process] = {}
