@@ -23,9 +23,9 @@ class RequestTakeSnapshot(Request):
     """Takes a snapshot: what is in a view, or all that a condition is true of, in an order, as a list that stays.
 
     With ``lock`` the interactions that wait are locked: no view shows them and nobody can pull them until they are
-    unlocked. A snapshot ends when it is released, with its session, and when it was not used for ``snapshot-timeout``
-    (each node's part by itself: a lock or an unlock is a use at the interaction's node, all else at all nodes); then all
-    that it locks is unlocked. Each node gives at most ``max-interactions-per-snapshot``.
+    unlocked. A snapshot ends when it is released, with its session, and when it was not used for ``snapshot-timeout``;
+    then all that it locks is unlocked. (Each node's part ends by itself: an unlock is a use at one node.) Each node
+    gives at most ``max-interactions-per-snapshot``.
     """
 
     refuses: ClassVar[tuple[Code, ...]] = (

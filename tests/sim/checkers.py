@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.sim import answers, lists, memories, moves, parties, reservations, services, streams
+from tests.sim import answers, engines, lists, memories, moves, parties, reservations, services, streams
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -39,6 +39,7 @@ CHECKERS: tuple[Callable[[World], memories.Faults], ...] = (
     reservations.deliveries_respect_reservations,
     reservations.reservations_hold,
     reservations.reservations_end,
+    engines.engines_have_their_turns,
     lists.lists_are_those_of_a_plain_server,
     lists.snapshots_are_what_was_there,
     lists.pulls_take_what_comes_first,

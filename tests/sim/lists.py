@@ -167,19 +167,19 @@ def pulls_take_what_comes_first(world: World) -> Faults:
     for node, model in world.models.items():
         for taken in model.taken:
             pull = wanted.get(taken.operation)
-            view = pull.fields["view_id"] if pull is not None else taken.view
-            if view is None or (pull is not None and "pull_parameters" in pull.fields):
+            if pull is None or "pull_parameters" in pull.fields:
                 continue
+            view = pull.fields["view_id"]
             holds = _of_view(view, pull)
             before = model.before(taken.changes[0])
             there = sorted((one for one in before.values() if holds(one)), key=order_of_view(view))
             first = [one["interaction_id"] for one in there[: len(taken.idents)]]
             if first != taken.idents:
-                yield f"{node} gave {taken.idents}, and {first} came first: {pull or taken}"
+                yield f"{node} gave {taken.idents}, and {first} came first: {pull}"
 
 
-def _of_view(view: str, pull: Operation | None) -> Holds:
-    if view.endswith("/PrivateView") and pull is not None:
+def _of_view(view: str, pull: Operation) -> Holds:
+    if view.endswith("/PrivateView"):
         return _unheld(in_workbin(pull.name.rpartition("-")[0]))
     return in_view(view)
 

@@ -15,6 +15,7 @@ import orjson
 
 from broker.wire import ECHO, Events, unpack_events
 from node.store import Row
+from tests.sim.engines import Lanes, is_sent
 from tests.sim.holders import Holders
 
 Document = dict[str, Any]
@@ -87,13 +88,11 @@ class Change(NamedTuple):
 class Taken(NamedTuple):
     """What a view gave at once.
 
-    :param operation: the pull; empty: it was sent to a routing engine
-    :param view: then from this view
+    :param operation: the pull
     :param changes: the places of the takings in :attr:`NodeModel.changes`
     """
 
     operation: str
-    view: str | None
     idents: list[str]
     changes: list[int]
 
@@ -169,6 +168,7 @@ class NodeModel:
         self._rev = self._epoch = self._us = 0
         self._event_us = 0
         self.holders = Holders(self.fault)
+        self.lanes = Lanes(self.fault)
 
     # -- what is durable
 
@@ -180,6 +180,8 @@ class NodeModel:
             self.fault(f"row {row.rev} of epoch {row.epoch} after epoch {self._epoch}")
         if row.us < self._us:
             self.fault(f"row {row.rev} goes back in time")
+        if row.epoch > self._epoch:
+            self.lanes.activated()
         self._rev, self._epoch, self._us = row.rev, row.epoch, row.us
         first = len(self.changes)
         for change in orjson.loads(row.changes) if row.changes else ():
@@ -191,6 +193,7 @@ class NodeModel:
             self._take(first, self.events[said:])
             self.holders.settle(self.tables["holdings"], self.tables["invitations"])
         self._look_at_bounds()
+        self.lanes.settle(at, self.interactions.now, self.tables["loads"], self.tables["holdings"])
 
     def _look_at_locks(self, changes: list[Change]) -> None:
         """What is locked waits, and nobody takes it."""
@@ -266,6 +269,8 @@ class NodeModel:
         self._change(at, ident, None)
 
     def _put(self, at: float, table: str, key: str, row: Document) -> None:
+        if table == "holdings" and is_sent(row) and row["token"] != self.holdings.now.get(key, {}).get("token"):
+            self.lanes.sent(at, row, self.interactions.now, self.tables["loads"], self.tables["holdings"])
         self.tables.setdefault(table, {})[key] = row
         if table in self._kept:
             self._kept[table].set(at, key, row)
@@ -332,7 +337,7 @@ class NodeModel:
             if operation is None or place is None:
                 continue
             places.remove(place)
-            one = taken.setdefault(operation, Taken(operation, None, [], []))
+            one = taken.setdefault(operation, Taken(operation, [], []))
             one.idents.append(ident)
             one.changes.append(place[0])
         self.taken += taken.values()

@@ -21,7 +21,7 @@ from broker.config.objects import (
     View,
     WorkbinType,
 )
-from tests.sim.law import MOST_SUBMITTED, STRATEGY, VIEWS, WORKBIN
+from tests.sim.law import MOST_SUBMITTED, STRATEGY, STRATEGY_VIEWS, VIEWS, WORKBIN
 from tests.sim.network import Weather
 
 TENANT = 101
@@ -168,7 +168,7 @@ class Plan:
                 view: View(queue=queue, condition=condition, order=order)
                 for view, (queue, condition, order) in VIEWS.items()
             },
-            strategies={STRATEGY: Strategy(views=["Inbound/urgent"], max_submitted_interactions=MOST_SUBMITTED)},
+            strategies={STRATEGY: Strategy(views=list(STRATEGY_VIEWS), max_submitted_interactions=MOST_SUBMITTED)},
             workbins={WORKBIN: WorkbinType(owner="agent", queue="Second", order="priority desc, received_at")},
         )
 

@@ -32,6 +32,7 @@ from node import (
 )
 from node.capacity import Room
 from node.core import NodeCore
+from node.engines import Engines
 from node.handlers import HANDLERS
 from node.member import NodeMember
 from node.repetitions import keys_of
@@ -640,6 +641,19 @@ def _pool_is_the_nodes() -> Any:
     return patch.object(Configuration, "seats_of", lambda self, node: dict(self.nodes[node].licenses))
 
 
+# -- engines
+
+
+def _engines_have_no_turns() -> Any:
+    """The same engine is sent something again while it has room."""
+    return patch.object(Engines, "next_turn", lambda self: 0)
+
+
+def _freed_engines_are_forgotten() -> Any:
+    """An engine that has room again is not seen until it loads the strategy anew."""
+    return patch.object(Engines, "freed", lambda self, session_id: None)
+
+
 class Planted(NamedTuple):
     """A bug on purpose.
 
@@ -737,6 +751,10 @@ PLANTED: dict[str, Planted] = {
     "pool is the node's": Planted(_pool_is_the_nodes, {**CALM, "seats": 1, "agents": 2, "nodes": 2, "pool": True}),
     "seats of the pool are not counted": Planted(
         _seats_are_not_counted, {"seats": 1, "agents": 4, "nodes": 2, "pool": True}
+    ),
+    "engines have no turns": Planted(_engines_have_no_turns, {**CALM, "engines": 2, "media": 3, "nodes": 1}),
+    "freed engines are forgotten": Planted(
+        _freed_engines_are_forgotten, {**CALM, "engines": 1, "routers": 0, "media": 4, "nodes": 1, "requests": 20}
     ),
     "tables are behind": Planted(
         _tables_are_behind, {"faults": ("crash a member", "crash both members"), "requests": 40, "nodes": 1, "media": 3}
