@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.sim import answers, engines, lists, memories, moves, parties, reservations, services, streams
+from tests.sim import answers, engines, lists, memories, moves, parties, refusals, reservations, services, streams
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -25,6 +25,7 @@ CHECKERS: tuple[Callable[[World], memories.Faults], ...] = (
     answers.routed_are_theirs,
     answers.answers_are_true,
     answers.requests_were_answered_once,
+    refusals.refusals_have_their_occasions,
     parties.offers_are_answered_when_they_are_decided,
     parties.invitations_stand_as_long_as_they_may,
     parties.parties_are_told_of_each_other,

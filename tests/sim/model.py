@@ -38,7 +38,7 @@ PRINCIPAL = {
 TAKEN = ("EventTakenFromQueue", "EventTakenFromWorkbin")
 
 
-KEPT = ("holdings", "agents", "snapshots", "pages", "locks", "reservations", "loads")
+KEPT = ("holdings", "agents", "snapshots", "pages", "locks", "reservations", "loads", "invitations")
 """Tables whose rows are kept as they ever were."""
 
 
@@ -150,7 +150,7 @@ class NodeModel:
         self.name = name
         self.interactions = Things()
         self.holdings, self.agents, self.snapshots, self.pages, self.locks = kept = [Things() for _ in range(5)]
-        self.reservations, self.loads = more = [Things(), Things()]
+        self.reservations, self.loads, self.invitations = more = [Things(), Things(), Things()]
         self._kept = dict(zip(KEPT, kept + more, strict=True))
         self.tables: dict[str, dict[str, Document]] = {
             table: {} for table in ("agents", "holdings", "invitations", "loads", "locks", "answers", "panics")
