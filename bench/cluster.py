@@ -164,7 +164,7 @@ class Cluster:
         while not condition():
             self._fail_if_ended()
             if time.monotonic() > until:
-                raise ClusterFailure(f"not as expected within {limit_s} s{self.tails()}")
+                raise ClusterFailure(f"not as expected within {limit_s} s\n{self.says()}{self.tails()}")
             time.sleep(LOOK_S)
 
     def wait_until_healthy(self, limit_s: float = START_LIMIT_S) -> None:
@@ -268,6 +268,15 @@ class Cluster:
             popen.wait(1.0)
         self.context.destroy(linger=0)
         return killed
+
+    def says(self) -> str:
+        """A line of each member and each proxy's status on how they are, to be shown with a failure."""
+        lines = [f"{name}: {(self.status(name) or {}).get('why')}" for name in self.configuration.proxies]
+        for name in self.names:
+            for member in self.members(name):
+                pong = self.ping(name, member) or {"role": "does not answer"}
+                lines.append(f"{name}/{member}: {pong['role']}, {pong.get('why')}")
+        return "\n".join(lines)
 
     def tails(self, lines: int = TAIL_LINES) -> str:
         """The last lines of every log, to be shown with a failure."""

@@ -64,5 +64,12 @@ def error_of(payload: bytes) -> ClientError | None:
     if head.message != "EventError":
         return None
     reply = msgspec.json.decode(payload)
-    detail = reply.get("detail")
-    return ClientError(head.code, head.text + (f": {detail}" if detail else ""), reply)
+    return ClientError(head.code, ": ".join([head.text, *_details(reply)]), reply)
+
+
+def _details(reply: dict[str, Any]) -> list[str]:
+    """What an error says besides its text: the field, where the sentence does not name it, and the sentence."""
+    field, detail = reply.get("field"), reply.get("detail")
+    if not detail:
+        return []
+    return [field, detail] if field and field not in detail else [detail]

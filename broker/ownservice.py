@@ -18,6 +18,7 @@ from msgspec import Raw, Struct, field
 from broker.errors import Code, Refusal
 from broker.messages import decode_request, encode
 from broker.messages.connection import EventError
+from broker.messages.faults import in_words
 from broker.messages.interactions import (
     RequestChangeProperties,
     RequestFindInteractions,
@@ -78,9 +79,11 @@ def asked(request: ServiceRequest) -> Asked:
     try:
         found = _asked(request.request)
     except (msgspec.DecodeError, RecursionError) as fault:
-        raise Refusal(Code.WRONG_VALUE, f"request is an object with Service: {fault}", field="request") from None
+        raise Refusal(Code.WRONG_VALUE, in_words(Asked, bytes(request.request), "request"), field="request") from fault
     if not 1 <= len(found.service) <= MAX_NAME:
-        raise Refusal(Code.WRONG_VALUE, f"Service has 1 to {MAX_NAME} characters", field="request")
+        raise Refusal(
+            Code.WRONG_VALUE, f"request.Service: expected a string of 1 to {MAX_NAME} characters", field="request"
+        )
     return found
 
 
@@ -115,7 +118,8 @@ def _parameters(wanted: Asked) -> dict[str, Raw]:
     try:
         return _members(wanted.parameters)
     except (msgspec.DecodeError, RecursionError) as fault:
-        raise Refusal(Code.WRONG_VALUE, f"Parameters is an object: {fault}", field="request") from None
+        what = in_words(dict[str, Raw], bytes(wanted.parameters), "request.Parameters")
+        raise Refusal(Code.WRONG_VALUE, what, field="request") from fault
 
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")

@@ -9,13 +9,14 @@ from typing import NamedTuple, NoReturn, Protocol
 
 import click
 import structlog
+import zmq
 
 from broker.config import Configuration
 from broker.config.load import examine
 from broker.loop import Shell, Stalls, run
 from broker.memory import keep_freed_memory
 from broker.sockets import raise_file_limit
-from broker.supervisor import parent_pid, supervise
+from broker.supervisor import EXIT_ADDRESS, parent_pid, supervise
 
 EXIT_USAGE, EXIT_CONFIGURATION = 64, 78
 MEMBERS = ("primary", "backup")
@@ -44,7 +45,8 @@ class Kind(NamedTuple):
 def run_process(kind: Kind, path: str, name: str, member: str | None) -> NoReturn:
     """Runs the pair ``name`` of the configuration at ``path`` under a supervisor, or its ``member`` bare.
 
-    :raises SystemExit: always; 78 for a wrong configuration, 64 for a name or member that it does not have
+    :raises SystemExit: always; 78 for a wrong configuration, 64 for a name or member that it does not have, 71 for an
+        address that cannot be used, as where the same member runs already
     """
     configuration = read_configuration(path, warn=member is None)
     pairs = kind.pairs(configuration)
@@ -59,7 +61,11 @@ def run_process(kind: Kind, path: str, name: str, member: str | None) -> NoRetur
     raise_file_limit()
     keep_freed_memory()
     stalls = Stalls()
-    run(kind.make(configuration, name, member, stalls, path), parent_pid(), stalls)
+    try:
+        shell = kind.make(configuration, name, member, stalls, path)
+    except zmq.ZMQError as refused:  # it names the address
+        _fail(EXIT_ADDRESS, f"{name}/{member} cannot serve: {refused}")
+    run(shell, parent_pid(), stalls)
     raise SystemExit(0)
 
 

@@ -103,13 +103,16 @@ def xpub(context: Context, address: str, manual: bool = False) -> Socket:
     return _bind(socket, address)
 
 
-def sub(context: Context, address: str, topics: Iterable[bytes]) -> Socket:
-    """A SUB that connects (and connects again) to ``address``, for the topics that begin with one of ``topics``."""
+def sub(context: Context, address: str, topics: Iterable[bytes], *, connected: bool = True) -> Socket:
+    """A SUB that connects (and connects again) to ``address``, for the topics that begin with one of ``topics``.
+
+    :param connected: false: it is left to the caller to connect, to this address and to others
+    """
     socket = _socket(context, zmq.SUB, address)
     socket.rcvhwm = EVENTS_WAITING
     for topic in topics:
         socket.setsockopt(zmq.SUBSCRIBE, topic)
-    return _connect(socket, address)
+    return _connect(socket, address) if connected else socket
 
 
 def raise_file_limit() -> int:

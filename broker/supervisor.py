@@ -35,8 +35,13 @@ KILL_LIMIT_S = 0.5
 LONGEST_WAIT_S = 0.5
 HOPELESS = {64: "usage", 78: "configuration"}
 """Exit codes after which another start would end in the same way."""
-EXIT_REFUSED, EXIT_DISK = 65, 74
-MEANINGS = {**HOPELESS, EXIT_REFUSED: "its database is refused", EXIT_DISK: "its database cannot be opened"}
+EXIT_REFUSED, EXIT_ADDRESS, EXIT_DISK = 65, 71, 74
+MEANINGS = {
+    **HOPELESS,
+    EXIT_REFUSED: "its database is refused",
+    EXIT_ADDRESS: "its address cannot be used",
+    EXIT_DISK: "its database cannot be opened",
+}
 
 SUPERVISOR = "IXN_SUPERVISOR"
 """Environment variable that tells a process the pid of the one that supervises it."""

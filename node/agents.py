@@ -137,7 +137,8 @@ def _begin(node: NodeCore, call: Call, place_id: str | None, reason: Document, y
 def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
     """One more connection of a logged-in agent, as ``allow-multiple-agent-connections`` has it.
 
-    Whether this node speaks for the agent is from now on as this request has it.
+    Whether this node speaks for the agent is from now on as this request has it. If it has the stream's last word, what
+    brings it to the state that it has elsewhere (:mod:`node.proxies`) is for the stream.
     """
     session_id = call.session.session_id
     if session_id in agent.sessions:
@@ -152,7 +153,7 @@ def _join(node: NodeCore, call: Call, agent: AgentRow) -> AgentRow:
         for other in others:
             node.tell(other, _closed(agent, "logged in from another connection"))
         sessions = [session_id]
-    joined = replace(agent, sessions=sessions, echo=call.echo, returned=False)
+    joined = replace(agent, sessions=sessions, echo=call.echo, returned=call.echo and agent.has_last_word)
     node.memory.put(node.memory.agents, agent.key, joined)
     invitations.remind(node, session_id)
     return joined
@@ -276,7 +277,9 @@ def asking(node: NodeCore, call: Call) -> AgentRow:
         if request.agent_id is None and request.place_id is None:
             if len(own) == 1:
                 return agent
-            raise Refusal(Code.MISSING_ATTRIBUTE, "this session has several agents", field="agent_id")
+            raise Refusal(
+                Code.MISSING_ATTRIBUTE, "this session has several agents: say agent_id or place_id", field="agent_id"
+            )
         if is_named(node, agent, request.agent_id, request.place_id):
             return agent
     raise not_logged_in(request.agent_id or request.place_id)

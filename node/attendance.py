@@ -23,7 +23,7 @@ from broker.messages.services import RequestServiceUndelivered
 from .calls import Call
 from .interactions import json_object
 from .records import ServiceCall
-from .servers import LISTED, Server
+from .servers import LISTED, Server, listed
 from .services import Response, expired, fail, give_fault, give_response, send
 
 if TYPE_CHECKING:
@@ -49,10 +49,7 @@ def joined(node: NodeCore, session: Session, request: RequestRegisterClient) -> 
 
 def connected(node: NodeCore, name: str) -> None:
     """A listed server is there."""
-    listed = node.configuration.esp_servers[name]
-    services = None if listed.services is None else frozenset(listed.services)
-    tenants = frozenset(node.configuration.tenants if listed.tenants is None else listed.tenants)
-    _join(node, Server(LISTED + name, name, listed.application_type, services, tenants))
+    _join(node, listed(node, name))
 
 
 def _join(node: NodeCore, server: Server) -> None:
@@ -150,7 +147,7 @@ class _No(Struct, tag_field="message", tag="Event3rdServerFault"):
     fault_string: str = ""
 
 
-_read_answer = decoder([_Answer, _No])
+_read_answer = decoder([_Answer, _No], "answer")
 
 
 def answered(node: NodeCore, name: str, refid: bytes, payload: bytes) -> None:

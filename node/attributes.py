@@ -5,11 +5,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from broker.config.faults import quoted
 from broker.errors import Code, Refusal
+from broker.messages.faults import came
 from broker.messages.objects import Interaction
+from broker.messages.wording import any_of
 
 if TYPE_CHECKING:
     from .core import NodeCore
+
+_SHOWN = 12
+"""So many values are named."""
 
 
 def check_types(node: NodeCore, tenant_id: int, kind: str | None, subtype: str | None, field: str = "") -> None:
@@ -25,7 +31,8 @@ def check_types(node: NodeCore, tenant_id: int, kind: str | None, subtype: str |
     )
     for name, published, value, known in given:
         if value is not None and known is not None and value not in known:
-            text = f"{value!r} is not a value of tenant {tenant_id}'s business attribute {published}"
+            values = any_of([quoted(one) for one in known[:_SHOWN]]) + ("…" if len(known) > _SHOWN else "")
+            text = f"{name}: expected {values} (tenant {tenant_id}'s business attribute {published}), got {came(value)}"
             raise Refusal(Code.WRONG_VALUE, text, field=field or name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 
@@ -10,6 +10,7 @@ from broker.errors import Code, Refusal
 from broker.ids import make_id
 from broker.messages import encode
 from broker.messages.connection import EventAck
+from broker.messages.faults import in_words
 from broker.messages.interactions import (
     EventInteractionProperties,
     EventInteractionSubmitted,
@@ -188,9 +189,9 @@ def json_object(raw: Raw, field: str) -> Raw:
     try:
         text.decode()
     except UnicodeDecodeError as fault:
-        raise Refusal(Code.WRONG_VALUE, f"{field} is not UTF-8: {fault}", field=field) from None
+        raise Refusal(Code.WRONG_VALUE, f"{field}: not UTF-8 from byte {fault.start} on", field=field) from None
     if text[:1] != b"{":
-        raise Refusal(Code.WRONG_VALUE, f"{field} is a JSON object", field=field)
+        raise Refusal(Code.WRONG_VALUE, in_words(dict[str, Any], text, field), field=field)
     return Raw(text)
 
 

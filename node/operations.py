@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from broker.clock import to_seconds
 from broker.errors import Code, Refusal
 from broker.messages.connection import EventAck, EventPong
+from broker.messages.faults import came
 from broker.messages.operations import (
     EventDrainBegun,
     EventDrainEnded,
@@ -71,6 +72,7 @@ def figures(node: NodeCore) -> dict[str, Any]:
         "licences": licences.usage(node),
         "licence_pool": node.settings.licence_pool,
         "drained_since": to_seconds(drain.since_us) if drain is not None else None,
+        "strays": queues.strays(node),
         "paused": sorted(name for name, queue in known.items() if queues.is_paused(node, name, queue)),
     }
 
@@ -79,7 +81,7 @@ def ledger(node: NodeCore, call: Call) -> EventLedger:
     """RequestGetLedger: what this member has dropped."""
     request: RequestGetLedger = call.request
     if request.node not in (None, node.name):
-        raise Refusal(Code.WRONG_VALUE, f"this is {node.name}", field="node")
+        raise Refusal(Code.WRONG_VALUE, f"node: expected {node.name}, got {came(request.node)}", field="node")
     kept = node.counts
     return EventLedger(
         server=node.name,
@@ -160,7 +162,7 @@ def check_admission(node: NodeCore, call: Call) -> None:
 def _check_name(node: NodeCore, call: Call) -> None:
     request: NodeRequest = call.request
     if request.node != node.name:
-        raise Refusal(Code.WRONG_VALUE, f"this is {node.name}", field="node")
+        raise Refusal(Code.WRONG_VALUE, f"node: expected {node.name}, got {came(request.node)}", field="node")
 
 
 HANDLERS = {

@@ -11,6 +11,7 @@ from msgspec import Raw
 from broker.errors import Code, Refusal
 from broker.messages import encode
 from broker.messages.connection import EventAck
+from broker.messages.faults import came
 from broker.messages.interactions import (
     ChangingRequest,
     EventPropertiesChanged,
@@ -144,7 +145,7 @@ def _value(name: str, value: Any, field: str) -> Any:
     fits, words = _NARROW.get(name) or _KINDS[SETTABLE[name]]
     if not fits(value):
         clear = "" if name in _ALWAYS or value is not None else "; deleted_properties clears it"
-        raise Refusal(Code.WRONG_VALUE, f"{name} is {words}{clear}", field=field)
+        raise Refusal(Code.WRONG_VALUE, f"{name}: expected {words}, got {came(value)}{clear}", field=field)
     return float(value) if SETTABLE[name] is float else value
 
 

@@ -7,6 +7,8 @@ serves those that wait, oldest first, and then tells the proxies that watch it w
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -24,10 +26,11 @@ from broker.messages.pulls import (
     Granted,
     RequestPull,
     RequestWatchView,
+    Unpulled,
 )
 from broker.messages.workbins import EventTakenFromWorkbin
 
-from . import agents, capacity, holdings, queues, workbins
+from . import agents, capacity, holdings, queues, shares, workbins
 from .calls import Call, Source
 from .invitations import agent_holder
 from .records import Holder
@@ -93,7 +96,7 @@ class Pulls:
         call = self.next(view.view_id)
         if call is None:
             return False
-        node.finish(call, _take(node, call, view, call.request.count, None))
+        node.finish(call, _take(node, call, view))
         return True
 
     def _shrink(self, view_id: str) -> None:
@@ -133,7 +136,7 @@ class Pulls:
         if not queues.gives(node, view.queue):
             return
         while (call := self._served(view)) is not None:
-            node.finish(call, _take(node, call, view, call.request.count, None))
+            node.finish(call, _take(node, call, view))
 
     def _served(self, view: View) -> Call | None:
         """The pull that waits longest of those that the view has something for; it waits no more."""
@@ -195,17 +198,24 @@ def pull(node: NodeCore, call: Call) -> EventPulledInteractions | None:
         return _pull_ids(node, call)
     workbin = workbins.pulled(node, call)
     if workbin is not None:
-        waiting = node.memory.contents.views.get(workbin)
-        if waiting is None:
-            return EventPulledInteractions(interactions=[])
-        return _take(node, call, waiting, request.count, None)
+        return _pull_workbin(node, call, node.memory.contents.views.get(workbin))
     view = _view(node, request)
-    below = _below(view, request)
-    reply = _take(node, call, view, request.count, below)
+    reply = _take(node, call, view, _below(view, request))
     if reply.interactions or not _holds(call):
         return reply
     node.pulls.hold(node, call, view)
     return None
+
+
+def _pull_workbin(node: NodeCore, call: Call, view: View | None) -> EventPulledInteractions | None:
+    """A pull from a workbin. A proxy may want to know first what it would take, and gets rows.
+
+    :param view: what is in the workbin; None: nothing
+    """
+    if call.listed:
+        shares.tell(node, call, view)
+        return None
+    return EventPulledInteractions(interactions=[]) if view is None else _take(node, call, view)
 
 
 def _view(node: NodeCore, request: RequestPull | RequestWatchView) -> View:
@@ -237,8 +247,9 @@ def _holds(call: Call) -> bool:
         return False
 
 
-def _take(node: NodeCore, call: Call, view: View, count: int, below: Key | None) -> EventPulledInteractions:
-    """Grants the head of the view to the client that asks; to an agent as much as it has capacity for.
+def _take(node: NodeCore, call: Call, view: View, below: Key | None = None) -> EventPulledInteractions:
+    """Grants the head of the view, or what a proxy has chosen of it, to the client that asks; to an agent as much as it
+    has capacity for.
 
     :raises Refusal: ``CAPACITY_FULL``: it has none for the first one
     """
@@ -246,11 +257,21 @@ def _take(node: NodeCore, call: Call, view: View, count: int, below: Key | None)
     if not queues.gives(node, view.queue):
         return EventPulledInteractions(interactions=[])
     room = _room(node, holder)
-    ids = view.take(count, below, ignore_hold=call.request.ignore_hold, fits=room.fits if room else None)
+    ids = _chosen(node, call.request, view, below, room.fits if room else None)
     if room is not None and room.full is not None and not ids:
         raise room.refusal()
     granted = [_grant(node, call, node.memory.interactions[ident], holder) for ident in ids]
     return EventPulledInteractions(interactions=granted)
+
+
+def _chosen(
+    node: NodeCore, request: RequestPull, view: View, below: Key | None, fits: Callable[[str], bool] | None
+) -> list[str]:
+    """What a pull takes, in order, as far as it fits."""
+    if request.share is None:
+        return view.take(request.count, below, ignore_hold=request.ignore_hold, fits=fits)
+    ids = shares.still_there(node, view, request.share, ignore_hold=request.ignore_hold)
+    return ids if fits is None else list(takewhile(fits, ids))
 
 
 def _holder(node: NodeCore, call: Call) -> Holder:
@@ -293,23 +314,28 @@ def _pull_ids(node: NodeCore, call: Call) -> EventPulledInteractions:
     holder = _holder(node, call)
     room = _room(node, holder)
     granted: list[Granted] = []
-    errors: dict[str, Code] = {}
+    errors: dict[str, Refusal] = {}
     for ident in dict.fromkeys(parameters.interaction_ids):
-        fault = _untakeable(node, call, ident)
-        if fault is None and room is not None and not room.fits(ident):
-            fault = Code.CAPACITY_FULL
+        fault = _untakeable(node, call, ident, room)
         if fault is None:
             granted.append(_grant(node, call, node.memory.interactions[ident], holder))
         else:
             errors[ident] = fault
     if not granted and len(errors) == 1:
-        (ident, fault), *_ = errors.items()
-        raise Refusal(fault, _why(node, ident, fault), field="pull_parameters")
-    shown = {ident: {"code": int(fault), "text": fault.text} for ident, fault in errors.items()}
+        raise next(iter(errors.values()))
+    shown = {ident: Unpulled.of(fault) for ident, fault in errors.items()}
     return EventPulledInteractions(interactions=granted, errors=shown or None)
 
 
-def _untakeable(node: NodeCore, call: Call, ident: str) -> Code | None:
+def _untakeable(node: NodeCore, call: Call, ident: str, room: capacity.Room | None) -> Refusal | None:
+    """Why an interaction cannot be taken by its id; None: it can, and counts."""
+    fault = _obstacle(node, call, ident)
+    if fault is not None:
+        return Refusal(fault, _why(node, ident, fault), field="pull_parameters")
+    return room.refusal() if room is not None and not room.fits(ident) else None
+
+
+def _obstacle(node: NodeCore, call: Call, ident: str) -> Code | None:
     interaction = node.memory.interactions.get(ident)
     if interaction is None or interaction.tenant_id not in call.session.tenants:
         return Code.UNKNOWN_INTERACTION
@@ -329,8 +355,6 @@ def _why(node: NodeCore, ident: str, fault: Code) -> str:
         return f"{node.name} has no interaction {ident}"
     if fault is Code.LOCKED:
         return f"a session or a snapshot has locked {ident}"
-    if fault is not Code.WRONG_STATE:
-        return ident
     if interaction.interaction_state != QUEUED:
         return f"{ident} is not queued: its state is {STATES[interaction.interaction_state]}"
     if interaction.workbin is not None:

@@ -61,6 +61,13 @@ def _set_paused(node: NodeCore, call: Call, paused: bool) -> EventAck:
     return EventAck()
 
 
+def strays(node: NodeCore) -> dict[str, int]:
+    """Queues that interactions are in though the configuration does not have them, with how many: it was changed while
+    the node was down. No view shows them, but they can be found, and moved."""
+    there = {name: sum(counts) for name, counts in node.memory.queue_counts.items() if name}
+    return {name: count for name, count in sorted(there.items()) if count and name not in node.configuration.queues}
+
+
 def known(node: NodeCore, call: Call, name: str) -> Queue:
     """A queue that an operator names. :raises Refusal: ``UNKNOWN_QUEUE``, also for another tenant's"""
     queue = node.configuration.queues.get(name)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Raw
 
-from broker.config.changes import Adopted, Fixed, adopt, decode_document, encode_document, fingerprint
+from broker.config.changes import Adopted, Change, Fixed, adopt, decode_document, encode_document, fingerprint
 from broker.config.faults import key_of
 from broker.config.locator import Path
 from broker.config.objects import Configuration
@@ -52,7 +52,6 @@ def fixed(node: str, configuration: Configuration) -> list[Fixed]:
         *(Fixed((*here, *name), _AT_START) for name in at_start),
         *(Fixed(("esp-servers", name), _AT_START) for name in configuration.nodes[node].connections),
         told,
-        Fixed(here, "a node that runs is not removed: end it first", removal=True),
         *(Fixed(path, "it is removed when the process is started anew", removal=True) for path in gone),
     ]
 
@@ -69,6 +68,8 @@ def judge(node: NodeCore, new: Configuration) -> Adopted:
     """What the node would take on. :raises Refusal: ``WRONG_CONFIGURATION``, with all that speaks against it"""
     if node.memory.building:
         raise Refusal(Code.IN_PROGRESS, "views are still being built for the last configuration")
+    if node.name not in new.nodes:
+        return _unwanted(node)
     try:
         adopted = adopt(node.configuration, new, fixed(node.name, node.configuration))
     except ValueError as fault:
@@ -77,6 +78,18 @@ def judge(node: NodeCore, new: Configuration) -> Adopted:
     if losses:
         raise Refusal(Code.WRONG_CONFIGURATION, "\n".join(losses))
     return adopted
+
+
+def _unwanted(node: NodeCore) -> Adopted:
+    """The node itself is not in the new configuration: it stays as it is until it is ended.
+
+    :raises Refusal: it has interactions, which proxies that take the configuration on would not find any more
+    """
+    here, count = ("nodes", node.name), len(node.memory.interactions)
+    if count:
+        raise Refusal(Code.WRONG_CONFIGURATION, _loss(node, here, "removed", count))
+    change = Change(here, {}, None)
+    return Adopted(node.configuration, [], [(change, "a node that runs is not removed: end it")])
 
 
 def _losses(node: NodeCore, new: Configuration) -> Iterator[str]:

@@ -27,8 +27,8 @@ class AgentRow(Record):
     :param missing_us: since when its client is gone while it is waited for (:mod:`node.panics`), else 0; ``panic``: the
         panic that it belongs to
     :param echo: another node speaks for this agent; changes made by this server itself are echoes
-    :param returned: it has come back when another node speaks for it, but the stream's last word is this node's: what
-        brings it to the other node's state is said by this one
+    :param returned: another node speaks for it since its last login, but the stream's last word is still this node's:
+        what brings it to the other node's state is said by this one
     """
 
     tenant_id: int
@@ -52,6 +52,11 @@ class AgentRow(Record):
     def is_away(self) -> bool:
         """It has no client: one that is logged in makes room for others."""
         return bool(self.vanished_us or self.missing_us)
+
+    @property
+    def has_last_word(self) -> bool:
+        """The stream knows the agent as this node has said it."""
+        return not self.echo or self.returned
 
     @property
     def key(self) -> str:

@@ -63,8 +63,7 @@ class Services:
         service = service_of(note)
         able = [server for server in self.servers.values() if server.key != but and server.serves(note, service)]
         if not able:
-            what = f"{note.target} for the service {service}" if note.target else f"for the service {service}"
-            raise Refusal(Code.NO_SERVICE, f"there is no ESP server {what} at {node.name}")
+            raise Refusal(Code.NO_SERVICE, _nobody(node, note, service))
         limit = node.settings.max_esp_requests_per_server
         pending = {server.key: node.memory.services.count("server", server.key) for server in able}
         free = [server for server in able if pending[server.key] < limit]
@@ -74,6 +73,25 @@ class Services:
         self._used += 1
         server.used = self._used
         return server
+
+
+def listed(node: NodeCore, name: str) -> Server:
+    """A server as the configuration has it."""
+    found = node.configuration.esp_servers[name]
+    services = None if found.services is None else frozenset(found.services)
+    tenants = frozenset(node.configuration.tenants if found.tenants is None else found.tenants)
+    return Server(LISTED + name, name, found.application_type, services, tenants)
+
+
+def _nobody(node: NodeCore, note: ServiceCalled, service: str) -> str:
+    """That nobody serves it, and which servers would that the node has no connection to."""
+    what = f"{note.target} for the service {service}" if note.target else f"for the service {service}"
+    names = [
+        name for name in node.configuration.nodes[node.name].connections if LISTED + name not in node.services.servers
+    ]
+    away = [name for name in names if listed(node, name).serves(note, service)]
+    why = f"; not connected: {', '.join(away)}" if away else ""
+    return f"there is no ESP server {what} at {node.name}{why}"
 
 
 def service_of(note: ServiceCalled) -> str:

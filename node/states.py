@@ -232,13 +232,13 @@ def resume(node: NodeCore, call: Call, agent: AgentRow, reason: Document) -> Age
         state_reason=reason,
         seats=licences.check_media(node, agent, request.media_list),
         echo=call.echo,
-        returned=call.echo and not agent.echo,
+        returned=call.echo and agent.has_last_word,
         vanished_us=0,
         missing_us=0,
         panic="",
     )
     node.memory.put(node.memory.agents, back.key, back)
-    said = Call(call.source, call.ref, ECHO if agent.echo else 0, call.session, request)
+    said = Call(call.source, call.ref, 0 if agent.has_last_word else ECHO, call.session, request)
     for event, media_type in _differences(agent, back):
         agents.report(node, event, back, said, media_type)
     return back

@@ -16,7 +16,7 @@ from broker.clock import to_us
 from broker.config.objects import Configuration
 from broker.ledger import Ledger
 
-from . import reconfiguration
+from . import queues, reconfiguration
 from .core import NodeCore
 from .folding import Folding
 from .pair import Action, Event, Pair
@@ -248,6 +248,9 @@ class Tenure:
         self.why = why
         self._arranged = None
         log.info("active", epoch=epoch, rev=self.core.rev, why=why, interactions=len(self.core.memory.interactions))
+        if strayed := queues.strays(self.core):
+            where = ", ".join(f"{name} {count}" for name, count in strayed.items())
+            log.warning("interactions are in queues that the configuration does not have", queues=where)
         return True
 
     # -- as active
@@ -294,7 +297,8 @@ class Tenure:
             self.renewed(asked_at)
 
     def late(self) -> bool:
-        """The own lease was not renewed for as long as it lasts: nothing may be said until it is."""
+        """The own lease was not renewed for as long as it lasts: nothing may be said until it is. Said once; then it is
+        also time for a :meth:`renewal`."""
         return self.pair.check(time.monotonic()) is Action.PAUSE
 
     def release(self, now: float, event: Event, why: str) -> bool:

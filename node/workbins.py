@@ -14,6 +14,7 @@ from broker.conditions import compile_order
 from broker.config.objects import PRIVATE_VIEW, WorkbinType
 from broker.errors import Code, Refusal
 from broker.messages.connection import EventAck
+from broker.messages.faults import came
 from broker.messages.kinds import AGENTS, Workbin
 from broker.messages.pulls import RequestPull
 from broker.messages.workbins import (
@@ -78,11 +79,12 @@ def known_workbin(node: NodeCore, tenant_id: int, workbin: Workbin, agent: Agent
     if not owners and agent is not None and getattr(agent, field, None):
         return Workbin(type=workbin.type, **{field: getattr(agent, field)})
     if not owners:
-        raise Refusal(Code.MISSING_ATTRIBUTE, f"a workbin of type {workbin.type} has {field}", field="workbin")
-    if list(owners) != [field]:
         raise Refusal(
-            Code.WRONG_VALUE, f"a workbin of type {workbin.type} has {field} and nothing else", field="workbin"
+            Code.MISSING_ATTRIBUTE, f"workbin.{field}: a workbin of type {workbin.type} is known by it", field="workbin"
         )
+    if list(owners) != [field]:
+        text = f"workbin: one of type {workbin.type} has {field} and no other owner, got {', '.join(owners)}"
+        raise Refusal(Code.WRONG_VALUE, text, field="workbin")
     groups: dict[str, Container[str]] = {
         "agent_group": node.configuration.agent_groups,
         "place_group": node.configuration.place_groups,
@@ -166,7 +168,11 @@ def pulled(node: NodeCore, call: Call) -> Bin | None:
         raise Refusal(Code.ACCESS_DENIED, "only agents pull from workbins")
     workbin = request.workbin or Workbin(type=name)
     if workbin.type != name:
-        raise Refusal(Code.WRONG_VALUE, f"the view is of workbins of type {name}", field="workbin")
+        raise Refusal(
+            Code.WRONG_VALUE,
+            f"workbin.type: expected {name}, as view_id says, got {came(workbin.type)}",
+            field="workbin",
+        )
     return asked(node, call, workbin)
 
 

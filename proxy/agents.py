@@ -91,7 +91,9 @@ class Agents:
         change = Change(session, call.request, head, call.payload, call.deadline)
         meant = self._roster.meant(session.client, head.agent_id, head.place_id)
         if len(meant) > 1:
-            raise Refusal(Code.MISSING_ATTRIBUTE, "this session has several agents", field="agent_id")
+            raise Refusal(
+                Code.MISSING_ATTRIBUTE, "this session has several agents: say agent_id or place_id", field="agent_id"
+            )
         change.agent = agent = meant[0] if meant else None
         tenants = _tenants(call, agent)
         change.names = names_of(min(tenants, default=0) if len(tenants) == 1 else 0, head.agent_id, head.place_id)
@@ -149,8 +151,12 @@ class Agents:
         if agent is not None and agent.speaking not in gone and takes_part:
             return agent.speaking
         candidates = informed or ready or [node for node in nodes if node not in gone] or list(nodes)
-        key = POOL if self._pools_seats else repr(min(change.names, default=""))
-        return rendezvous(key, candidates)[0]
+        return self._elected(change.names, candidates)
+
+    def _elected(self, names: frozenset[Name], candidates: Sequence[str]) -> str:
+        """Which of the nodes speaks for an agent."""
+        key = POOL if self._pools_seats else repr(min(names, default=""))
+        return rendezvous(key, list(self._routes.grown(tuple(candidates))))[0]
 
     def _ask(self, nodes: Sequence[str], change: Change, done: Step) -> None:
         """Asks nodes for a step of a change: the speaking node, or others, whose events are echoes."""
@@ -252,6 +258,8 @@ class Agents:
         if agent is None:
             return
         agent.speaking = change.speaking
+        if agent.speaking not in self._routes.nodes:
+            self._hand_over(agent)
         if effect is not None:
             agent.state = effect(agent.state, change.head)
         if effect is not None or change.is_login:
@@ -321,7 +329,7 @@ class Agents:
         self._parting.discard(session.client)
         for node, reply in answers.items():
             if reply is not None and not reply.code:
-                self._links.forget(node, session.client)
+                self._links.forget(node, session.client, reply.number)
         self._links.farewell(session.client, session.farewell)
 
     def _log_out(self, agent: Agent) -> None:
@@ -330,7 +338,11 @@ class Agents:
         change = Change(agent.session, RequestAgentLogout, agent, payload, self._deadline)
         change.agent = agent
         change.names = agent.names
-        self._begin(change, self._routes.serving(frozenset({agent.tenant})))
+        nodes = self._routes.nodes_of(agent.tenant)
+        if nodes:
+            self._begin(change, nodes)
+        else:
+            self._roster.discard(agent)
 
     def _is_changing(self, agent: Agent) -> bool:
         """Whether a change of an agent is under way."""
@@ -341,6 +353,39 @@ class Agents:
         why = f"{node} refuses the login: {_TEXTS.get(code, code)}"
         self._calls.tell(agent.session, encode(EventAgentConnectionClosed(**ids(agent), reason=why)))
         self._log_out(agent)
+
+    # -- nodes that go
+
+    def leave(self, node: str) -> None:
+        """A node will be none of ours any more: others speak for the agents that it has spoken for."""
+        for agent in list(self._roster):
+            if agent.speaking == node:
+                self._hand_over(agent)
+
+    def _hand_over(self, agent: Agent) -> None:
+        """Another node speaks for an agent, and the one that did is told that it does no more. Where there is no other
+        one, the agent is logged in nowhere from now on."""
+        nodes = self._routes.nodes_of(agent.tenant)
+        if not nodes:
+            why = f"no node serves tenant {agent.tenant} any more"
+            self._calls.tell(agent.session, encode(EventAgentConnectionClosed(**ids(agent), reason=why)))
+            self._roster.discard(agent)
+            return
+        ready = [node for node in nodes if self._links.is_ready(node)]
+        informed = [node for node in ready if not agent.is_behind(node)]
+        before, agent.speaking = agent.speaking, self._elected(agent.names, informed or ready or nodes)
+        self.arrears.hush(agent, before)
+        agent.doubt([agent.speaking])
+        self.arrears.catch_up(agent)
+
+    def part(self, node: str, told: bool) -> None:
+        """A node is none of ours any more. :param told: it knows that all our clients have gone"""
+        for agent in self._roster:
+            agent.doubt([node])
+            agent.catching_up.pop(node, None)
+            agent.seatless.pop(node, None)
+        if told:
+            self.arrears.forget(node)
 
     # -- notifications
 

@@ -80,7 +80,7 @@ class Arrears:
 
     def nodes_of(self, agent: Agent) -> tuple[str, ...]:
         """The nodes that an agent is to be logged in at."""
-        return self._routes.serving(frozenset({agent.tenant}))
+        return self._routes.nodes_of(agent.tenant)
 
     def tick(self, now: float) -> None:
         """Tries again what could not be done."""
@@ -107,6 +107,11 @@ class Arrears:
         """Brings all nodes that are there to the agent's state."""
         for node in self.nodes_of(agent):
             self._catch_up(agent, node)
+
+    def hush(self, agent: Agent, node: str) -> None:
+        """A node that has spoken for an agent does so no more: what it does to it by itself is an echo from now on."""
+        asker, deadline = Asker(agent.session.client, ECHO), self._gather.now + self._settings.request_timeout
+        self._gather.ask([node], _aligned(agent), deadline, _nothing, asker)
 
     def _catch_up(self, agent: Agent, node: str) -> None:
         """Tells a node that is behind the agent's state, unless that is about to change."""
@@ -182,6 +187,10 @@ class Arrears:
         if self._resolving.pop((node, doubt), None) is not None and (reply is None or reply.code in UNSURE):
             self.doubt(doubt, [node], node if not flags else "")
 
+    def forget(self, node: str) -> None:
+        """A node has none of our agents any more."""
+        self._doubts.pop(node, None)
+
     # -- what a change makes void
 
     def withdraw(self, agent: Agent) -> None:
@@ -197,6 +206,10 @@ class Arrears:
                 del self._doubts[node][doubt]
         for key in [key for key in self._resolving if _is_same(key[1], session, head)]:
             self._gather.cancel(self._resolving.pop(key))
+
+
+def _nothing(now: float, answers: Answers) -> None:
+    """What becomes of it need not be known."""
 
 
 def _is_same(doubt: Doubt, session: Session, head: Any) -> bool:

@@ -14,13 +14,14 @@ from msgspec import Raw, Struct
 
 from broker.errors import Code, Refusal
 from broker.messages import encode
-from broker.messages.pulls import PullParameters, RequestPull
+from broker.messages.pulls import PullParameters, RequestPull, Unpulled
 
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker
 from .grants import Granted, granted_payload, id_of, read_granted
 from .hints import without_hold
+from .merge import lost, nobody_has_it, several_owners
 from .route import checked_tenant
 
 
@@ -42,6 +43,7 @@ _PER_ID = {
 """What is said of an id; any other error is about the whole pull."""
 
 _CODES = {int(code): code for code in Code}
+_read_error = msgspec.json.Decoder(Unpulled).decode
 _read_key_values = msgspec.json.Decoder(_KeyValues).decode
 
 
@@ -50,7 +52,7 @@ class _Pull(Struct):
 
     :param nodes: id -> the nodes that were asked for it; ``open``: nodes that have not answered
     :param parts: node -> the ids that it is still to be asked for
-    :param granted: id -> the interactions that nodes gave; ``refused``: id -> the codes they refused with
+    :param granted: id -> the interactions that nodes gave, by node; ``refused``: id -> what nodes refused with
     :param silent: nodes that did not answer; ``errors``: whole refusals, as they came
     """
 
@@ -58,8 +60,8 @@ class _Pull(Struct):
     nodes: Mapping[str, Sequence[str]]
     open: set[str]
     parts: dict[str, list[str]]
-    granted: dict[str, list[Raw]] = {}
-    refused: dict[str, list[int]] = {}
+    granted: dict[str, dict[str, Raw]] = {}
+    refused: dict[str, list[Unpulled]] = {}
     silent: set[str] = set()
     errors: list[tuple[int, bytes]] = []
 
@@ -104,8 +106,9 @@ class ByIds:
             pull.silent.add(node)
         elif reply.code:
             pull.errors.append((reply.code, reply.payload))
+            said = _said(reply.code, reply.payload)
             for ident in idents:
-                pull.refused.setdefault(ident, []).append(reply.code)
+                pull.refused.setdefault(ident, []).append(said)
         else:
             granted = _read(reply.payload)
             if granted is None:
@@ -122,48 +125,65 @@ class ByIds:
         for raw in granted.interactions:
             ident = id_of(raw)
             self._whereis.learn(ident, node)
-            pull.granted.setdefault(ident, []).append(raw)
+            pull.granted.setdefault(ident, {})[node] = raw
         for ident, error in granted.errors.items():
-            code = error.get("code") if isinstance(error, dict) else error
-            pull.refused.setdefault(ident, []).append(code if isinstance(code, int) else int(Code.WRONG_STATE))
+            pull.refused.setdefault(ident, []).append(error)
 
     def _finish(self, pull: _Pull) -> None:
         """All nodes have answered, or are known not to."""
-        errors = {ident: code for ident in pull.nodes if (code := self._error(pull, ident))}
-        granted = [raw for ident in pull.nodes for raw in pull.granted.get(ident, ())]  # as they were asked for
+        errors = {ident: error for ident in pull.nodes if (error := _error(pull, ident))}
+        granted = [
+            raw for ident in pull.nodes for raw in pull.granted.get(ident, {}).values()
+        ]  # as they were asked for
         if not granted and (whole := _whole_refusal(pull, errors)):
             if isinstance(whole, Refusal):
                 self._calls.refuse(pull.call, whole)
             else:
                 self._calls.answer(pull.call, whole)
             return
-        shown = {ident: {"code": int(code), "text": code.text} for ident, code in errors.items()}
-        lost = {ident for ident, code in errors.items() if code is Code.NOT_ACCESSIBLE}
-        missing = {node for ident in lost for node in pull.silent.intersection(pull.nodes[ident])}
-        self._calls.answer(pull.call, granted_payload(granted, missing, shown))
-
-    def _error(self, pull: _Pull, ident: str) -> Code | None:
-        """What became of an id that was not granted; or was at two nodes."""
-        granted = len(pull.granted.get(ident, ()))
-        if granted:
-            return Code.SEVERAL_OWNERS if granted > 1 else None
-        codes = pull.refused.get(ident, [])
-        said = next((code for code in codes if code != Code.UNKNOWN_INTERACTION), None)
-        if said is not None:
-            return _CODES.get(said, Code.WRONG_STATE)
-        return Code.NOT_ACCESSIBLE if pull.silent.intersection(pull.nodes[ident]) else Code.UNKNOWN_INTERACTION
+        missing = {node for error in errors.values() for node in error.missing or ()}
+        self._calls.answer(pull.call, granted_payload(granted, missing, errors))
 
 
-def _whole_refusal(pull: _Pull, errors: dict[str, Code]) -> Refusal | bytes | None:
+def _error(pull: _Pull, ident: str) -> Unpulled | None:
+    """What became of an id that was not granted; or was at two nodes."""
+    granted = pull.granted.get(ident, {})
+    if granted:
+        return Unpulled.of(several_owners(granted)) if len(granted) > 1 else None
+    refused = pull.refused.get(ident, [])
+    said = next((error for error in refused if error.code != Code.UNKNOWN_INTERACTION), None)
+    if said is not None:
+        return said
+    asked = pull.nodes[ident]
+    silent = pull.silent.intersection(asked)
+    if silent:
+        return Unpulled.of(lost(RequestPull, silent, Code.NOT_ACCESSIBLE))
+    return refused[0] if len(asked) == 1 else Unpulled.of(nobody_has_it(asked))
+
+
+def _said(code: int, payload: bytes) -> Unpulled:
+    """A node's refusal of all that it was asked for, as it holds for each."""
+    try:
+        return _read_error(payload)
+    except (ValueError, RecursionError):
+        return Unpulled(code=code)
+
+
+def _whole_refusal(pull: _Pull, errors: dict[str, Unpulled]) -> Refusal | bytes | None:
     """Nothing was granted: the one error that says it all, if there is one; in a node's own words, if it has any."""
-    codes = set(errors.values())
+    codes = {error.code for error in errors.values()}
     if len(errors) != 1 and (len(codes) != 1 or codes <= _PER_ID):
         return None
     code = codes.pop()
-    if code is Code.NOT_ACCESSIBLE:
-        missing = tuple(sorted(pull.silent))
-        return Refusal(code, f"no answer from {', '.join(missing)}", missing=missing)
-    return next((payload for said, payload in pull.errors if said == code), None) or Refusal(code, next(iter(errors)))
+    error = next(iter(errors.values()))
+    if code != Code.NOT_ACCESSIBLE and (own := next((payload for said, payload in pull.errors if said == code), None)):
+        return own
+    return Refusal(
+        _CODES.get(code, Code.WRONG_STATE),
+        error.detail or "",
+        missing=tuple(error.missing or ()),
+        retry_after=error.retry_after,
+    )
 
 
 def _read(payload: bytes) -> Granted | None:

@@ -69,6 +69,14 @@ class Capacity:
         """Another configuration: it says who is limited from now on."""
         self._rules = CapacityRules(self._configuration)
 
+    def leave(self, node: str) -> None:
+        """A node is none of ours any more: what agents have there no longer counts elsewhere."""
+        for key, parts in list(self._parts.items()):
+            if parts.pop(node, None):
+                self._tell(key, self._routes.nodes_of(key[0]))
+            if not any(parts.values()):
+                del self._parts[key]
+
     # -- what nodes say
 
     def learn(self, node: str, payload: bytes) -> None:
@@ -77,7 +85,7 @@ class Capacity:
         key = (note.tenant_id, note.agent_id, note.place_id)
         parts = self._parts.setdefault(key, {})
         parts[node] = note.load
-        others = [name for name in self._routes.serving(frozenset({note.tenant_id})) if name != node]
+        others = [name for name in self._routes.nodes_of(note.tenant_id) if name != node]
         self._tell(key, others)
         if not note.load and any(parts.values()):
             self._tell(key, [node])  # it may have the agent anew
@@ -87,7 +95,7 @@ class Capacity:
     def ready(self, node: str) -> None:
         """A node is back: whoever serves it now does not know what agents have elsewhere."""
         for key in self._parts:
-            if node in self._routes.serving(frozenset({key[0]})):
+            if node in self._routes.nodes_of(key[0]):
                 self._tell(key, [node])
 
     def _tell(self, key: Key, nodes: Iterable[str]) -> None:

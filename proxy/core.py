@@ -42,6 +42,8 @@ from .forward import Forward
 from .gather import READER, Done, Gather
 from .heads import HEADS, as_answered, decode_head, request_of
 from .links import SILENCE_S, Links, Patience
+from .lookout import Lookout
+from .nodes import Nodes
 from .notices import Notices
 from .own import Clients, Own, Self
 from .pulls import Pulls
@@ -117,7 +119,8 @@ class ProxyCore:
         self.agents = Agents(desk)
         self.capacity = Capacity(desk, self.agents.meant)
         self.reservations = Reservations(desk)
-        self.pulls = Pulls(desk)
+        self.lookout = Lookout(desk)
+        self.pulls = Pulls(desk, self.lookout)
         self.recalls = Recalls(desk)
         self.byids = ByIds(desk)
         self.workbins = Workbins(desk)
@@ -130,16 +133,17 @@ class ProxyCore:
         self.own.figures.append(lambda: self.pulls.figures)
         self.own.figures.append(lambda: {"stream": self.stream.counters})
         self.reporting = Reporting(desk, self.stream, self.ask, nodes, self.topics)
-        self.notices = Notices(desk, self.sessions, self.agents, self.pulls, self.capacity)
+        self.notices = Notices(desk, self.sessions, self.agents, self.lookout, self.capacity)
         takers = self._takers()
         self._plans = {head: (request, takers[request.route]) for head, request in HEADS.items()}
+        self.nodes = Nodes(self)
         self._invitation_s = self._service_s = 0.0
         self._reckon()
 
     def _reckon(self) -> None:
         """What follows from the nodes' own options."""
-        self.links.patience = self._patience(self.links.links)
-        nodes = [self.configuration.nodes[name].settings for name in self.links.links]
+        self.links.patience = self._patience(self.routes.nodes)
+        nodes = [self.configuration.nodes[name].settings for name in self.routes.nodes]
         self._invitation_s = max((node.delivering_timeout for node in nodes), default=0.0)
         self._service_s = max((node.esp_timeout for node in nodes), default=0.0)
 
@@ -149,7 +153,7 @@ class ProxyCore:
         return Patience(self.settings.request_timeout, max(SILENCE_S, 4 * slowest))
 
     def reload(self, now: float, new: Configuration) -> None:
-        """Another configuration, with the same nodes at the same addresses (:mod:`proxy.reconfiguration`)."""
+        """Another configuration (:mod:`proxy.reconfiguration`), perhaps with other nodes (:mod:`proxy.nodes`)."""
         self._live(now)
         become(self.configuration, new)
         become(self.settings, new.proxies[self.name].settings)
@@ -159,10 +163,11 @@ class ProxyCore:
         self.gather.limit = settings.max_pending_per_node
         self.whereis.size = settings.interaction_cache_size
         self.own.fingerprint = fingerprint(new)
-        self.routes.reload(new)
+        self.nodes.change(self.now)
         self.pulls.reload()
         self.capacity.reload()
         self._reckon()
+        self._follow()
 
     def _takers(self) -> dict[Route, Callable[[Call], None]]:
         """Who takes a request, by its route."""
@@ -336,12 +341,12 @@ class ProxyCore:
             ready, links.ready = links.ready, []
             given_up, links.given_up = links.given_up, []
             for node in went:
-                self.pulls.went(node)
+                self.lookout.went(node)
             for node, forgot in ready:
                 self.capacity.ready(node)
                 self.agents.arrears.ready(node, forgot)
                 self.strategies.ready(node, forgot)
-                self.pulls.ready(node)
+                self.lookout.ready(node)
                 self.forward.ready()
                 self.services.ready(node)
             for node, number in given_up:
@@ -370,6 +375,7 @@ class ProxyCore:
         self._live(now)
         now = self.now
         self.links.tick(now)
+        self.nodes.tick(now)
         self._follow()
         self.gather.tick(now)
         self._settle()
@@ -385,7 +391,7 @@ class ProxyCore:
         """When :meth:`tick` wants to be called next, in seconds of the caller's clock."""
         parts = (
             self.links, self.gather, self.pulls, self.forward, self.sessions, self.agents.arrears, self.strategies,
-            self.stream, self.reporting,
+            self.stream, self.reporting, self.nodes,
         )  # fmt: skip
         return min([part.wake_at for part in parts]) - self.now + (self._wall or 0.0)
 

@@ -9,14 +9,18 @@ from collections.abc import Callable
 from functools import cache, partial
 
 from broker.errors import Code, Refusal
+from broker.ids import code_of
+from broker.messages.faults import came
 from broker.messages.kinds import ClientType, Merge, Request
+from broker.messages.wording import any_of
 from broker.wire import LISTED
 
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker, says
+from .homes import Homes
 from .merge import MERGES, Merger, Terms, lost
-from .route import Nodes, checked_tenant, no_servers
+from .route import Nodes, checked_tenant, none_takes
 
 _PROXIES = frozenset({ClientType.PROXY})
 
@@ -31,6 +35,7 @@ class Forward:
         self._links = desk.links
         self._routes = desk.routes
         self._whereis = desk.whereis
+        self._homes = Homes(desk)
         self._parked: deque[tuple[Call, Nodes]] = deque()
 
     # -- by interaction
@@ -65,22 +70,43 @@ class Forward:
         which knows where the parent lets its children go. With a dedup_id: to its home, where a repetition is seen.
         """
         head, session = call.head, call.session
-        if head.tenant_id not in session.tenants:
-            raise no_servers({head.tenant_id})
+        checked_tenant(head.tenant_id, session.tenants)
         eligible = self._routes.submitting(head.tenant_id, head.media_type)
         if head.interaction_id is not None:
             homes = self._whereis.homes(head.interaction_id, eligible)
             if not homes:
                 raise Refusal(Code.NO_SERVERS, "the node that this id names does not take it", field="interaction_id")
-            self._forward(call, homes[:1], partial(self._submitted, homes[1:]))
+            self._submit_at_home(call, homes)
         elif (home := self._home_of_parent(call, eligible)) is not None:
             self._forward(call, (home,), partial(self._submitted, tuple(node for node in eligible if node != home)))
         elif head.dedup_id is not None:
-            homes = self._routes.homes(f"{session.name}\0{head.dedup_id}", eligible)
-            self._forward(call, homes[:1], partial(self._submitted, homes[1:]))
+            self._submit_at_home(call, self._routes.homes(f"{session.name}\0{head.dedup_id}", eligible))
         else:
             self._calls.begin(call)
             self._submit_in_turn(call, eligible)
+
+    def _submit_at_home(self, call: Call, homes: Nodes) -> None:
+        """To the first of the homes; if nodes were added, when the earlier homes do not have it.
+
+        :raises Refusal: ``BUSY``
+        """
+        self._calls.begin(call)
+        if not self._routes.added:
+            self._submit_to(homes, call)
+        elif call.head.dedup_id is None:
+            self._homes.look(call, homes, partial(self._submit_to, homes))
+        else:
+            self._homes.recall(call, homes, partial(self._submit_new, homes))
+
+    def _submit_new(self, homes: Nodes, call: Call) -> None:
+        """No earlier home knows the dedup_id; does one have the client's own id?"""
+        if call.head.interaction_id is None:
+            self._submit_to(homes, call)
+        else:
+            self._homes.look(call, homes, partial(self._submit_to, homes))
+
+    def _submit_to(self, homes: Nodes, call: Call) -> None:
+        self._ask(call, homes[:1], partial(self._submitted, homes[1:]))
 
     def _home_of_parent(self, call: Call, eligible: Nodes) -> str | None:
         """The node of a child's parent, if it takes new interactions and is there. (With a dedup_id also if it is away:
@@ -95,7 +121,7 @@ class Forward:
 
         A drained node is left out as soon as it has said so; one that has not yet refuses, and the next one is asked.
         """
-        taking = tuple(node for node in eligible if not self._links.links[node].drained)
+        taking = tuple(node for node in eligible if not self._links.is_drained(node))
         ready = tuple(filter(self._links.is_ready, taking))
         if ready:
             node = self._routes.turn(taking, ready)
@@ -130,7 +156,8 @@ class Forward:
 
     def _refuse_drained(self, call: Call) -> None:
         """Every node that could take it is drained."""
-        self._calls.refuse(call, no_servers({call.head.tenant_id}, call.head.media_type))
+        nodes = self._routes.nodes_of(call.head.tenant_id)
+        self._calls.refuse(call, none_takes(nodes, call.head.tenant_id, call.head.media_type))
 
     def ready(self) -> None:
         """A node is back: submits that have waited for one go on."""
@@ -175,13 +202,19 @@ class Forward:
         idents = [part.partition("*")[0] for part in call.head.snapshot_id.split(".")]
         nodes = tuple(dict.fromkeys(node for ident in idents if (node := self._whereis.named(ident)) is not None))
         if len(nodes) < len(idents):
+            if nodes and all(map(code_of, idents)):
+                raise Refusal(Code.SNAPSHOT_NOT_ACCESSIBLE, "a part of it is at a node that is none of ours any more")
             raise Refusal(Code.UNKNOWN_SNAPSHOT, call.head.snapshot_id, field="snapshot_id")
         self._forward(call, nodes, self.merged)
 
     def to_node(self, call: Call) -> None:
         """Route NODE: to the node that is named."""
-        if call.head.node not in self._routes.nodes:
-            raise Refusal(Code.WRONG_VALUE, f"no node {call.head.node}", field="node")
+        if call.head.node not in self._links:
+            raise Refusal(
+                Code.WRONG_VALUE,
+                f"node: expected {any_of(list(self._routes.nodes))}, got {came(call.head.node)}",
+                field="node",
+            )
         self._forward(call, (call.head.node,), self.merged)
 
     def to_reference(self, call: Call) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
+
+from broker.messages.pulls import Unpulled
 
 
 class Granted(Struct, gc=False):
     """A node's positive reply to a pull. :param errors: of a pull by ids, what became of the others"""
 
     interactions: list[Raw]
-    errors: dict[str, Any] = {}
+    errors: dict[str, Unpulled] = {}
 
 
 class _Id(Struct, gc=False):
@@ -35,7 +36,7 @@ def id_of(interaction: Raw) -> str:
 
 
 def granted_payload(
-    interactions: list[Raw], missing: Collection[str] = (), errors: Mapping[str, Any] | None = None
+    interactions: list[Raw], missing: Collection[str] = (), errors: Mapping[str, Unpulled] | None = None
 ) -> bytes:
     """The reply with these interactions, byte for byte.
 

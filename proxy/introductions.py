@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from broker.ledger import Ledger
+from broker.messages import encode
+from broker.messages.connection import RequestUnregisterClient
 from broker.wire import PackedReply, PackedRequest
 
 from .link import Farewell, Link, Numbers
@@ -44,8 +46,8 @@ class Introductions:
         introduction = leaving.introduction if leaving is not None else self._of(client)
         if introduction is not None:
             link.introduced.add(client)
-            link.known.add(client)
-            self._tell(link, client, introduction, self._introduced)
+            link.unsay(client)
+            link.known[client] = self._tell(link, client, introduction, self._introduced)
 
     def _introduced(self, now: float, link: Link, reply: PackedReply) -> None:
         if reply.code:
@@ -69,27 +71,48 @@ class Introductions:
         if not link.flowing:
             return
         for _ in range(min(AT_ONCE, len(link.owed))):
-            self.introduce(link, link.owed.popleft())
+            client = link.owed.popleft()
+            if client in link.known:  # else the node has ended its session meanwhile
+                self.introduce(link, client)
         for client, farewell in link.leaving.items():
             self.introduce(link, client)
             self._tell(link, client, farewell.payload, self._dismissed)
         link.parting.update(link.leaving)
         link.leaving.clear()
 
+    def farewells(self, link: Link) -> list[PackedRequest]:
+        """What a node is told that is left: all whom it knows have gone, the proxy itself last."""
+        said: list[PackedRequest] = []
+        ended = link.unheeded | link.parting | link.leaving
+        for client in sorted(link.known):
+            farewell = ended.get(client)
+            introduction = self._of(client) if farewell is None else farewell.introduction
+            if introduction is not None and client not in link.introduced:
+                said.append(self._entry(client, introduction))
+            said.append(self._entry(client, _FAREWELL if farewell is None else farewell.payload))
+        return [*said, self._entry(0, _FAREWELL)]
+
     def again(self, link: Link) -> None:
         """From time to time: what the node has refused, for its database failed perhaps, is tried again."""
-        link.owed.extend(sorted(link.known - link.introduced)[:AT_ONCE])
+        link.owed.extend(sorted(link.known.keys() - link.introduced)[:AT_ONCE])
         link.leaving.update(link.unheeded)
         link.unheeded.clear()
         self.go_on(link)
 
     def _dismissed(self, now: float, link: Link, reply: PackedReply) -> None:
-        if reply.code in UNSURE and reply.client in link.parting:
-            link.unheeded[reply.client] = link.parting.pop(reply.client)
-            return
-        for clients in (link.known, link.introduced):
-            clients.discard(reply.client)
-        link.parting.pop(reply.client, None)
+        again = reply.code in UNSURE or not link.forget(reply.client, reply.number)
+        farewell = link.parting.pop(reply.client, None)
+        if again and farewell is not None:
+            link.unheeded[reply.client] = farewell
 
-    def _tell(self, link: Link, client: int, payload: bytes, done: Callable[[float, Link, PackedReply], None]) -> None:
-        link.tell(PackedRequest(self._numbers.next(), client, 0, payload), done)
+    def _tell(self, link: Link, client: int, payload: bytes, done: Callable[[float, Link, PackedReply], None]) -> int:
+        """:returns: the request's number"""
+        entry = self._entry(client, payload)
+        link.tell(entry, done)
+        return entry.number
+
+    def _entry(self, client: int, payload: bytes) -> PackedRequest:
+        return PackedRequest(self._numbers.next(), client, 0, payload)
+
+
+_FAREWELL = encode(RequestUnregisterClient())

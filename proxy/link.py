@@ -55,7 +55,8 @@ class Link:
 
     :param open: what the node has not answered: number -> entry, the numbers rising
     :param fresh: numbers in ``open`` that were never handed to the shell
-    :param introduced: clients that the active member knows; ``known``: that the node knows, whoever is active
+    :param introduced: clients that the active member knows; ``known``: that the node knows, whoever is active, with the
+        number of the last introduction
     :param owed: clients to introduce again; ``leaving``: ended sessions that the node is still to be told of;
         ``parting``: that it has been told of, but has not acknowledged; ``unheeded``: that it could not end
     :param bounced: requests that came back once because their client was not known
@@ -88,7 +89,7 @@ class Link:
         self.told: dict[int, Callable[[float, Link, PackedReply], None]] = {}
         self.outgoing: list[PackedRequest] = []
         self.introduced: set[int] = set()
-        self.known: set[int] = set()
+        self.known: dict[int, int] = {}
         self.owed: deque[int] = deque()
         self.leaving: dict[int, Farewell] = {}
         self.parting: dict[int, Farewell] = {}
@@ -125,6 +126,23 @@ class Link:
         self.open[entry.number] = entry
         self.told[entry.number] = done
         self.outgoing.append(entry)
+
+    def forget(self, client: int, number: int) -> bool:
+        """The node has ended a client's session, asked by this number. :returns: whether it knows the client no more;
+        else it was introduced again later"""
+        if self.known.get(client, 0) > number:
+            return False
+        self.unsay(client)
+        self.known.pop(client, None)
+        self.introduced.discard(client)
+        return True
+
+    def unsay(self, client: int) -> None:
+        """A client's introduction that has no answer is void: the node knows the client by a later one, or no more.
+        Sent again, it would bring back what was."""
+        number = self.known.get(client, 0)
+        if self.told.pop(number, None) is not None:
+            del self.open[number]
 
     def resend(self, entry: PackedRequest) -> None:
         """The same request goes out under the same number, marked: it is executed once."""

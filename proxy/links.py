@@ -59,20 +59,20 @@ class Patience(NamedTuple):
 class Links:
     """All links of a proxy.
 
-    :param nodes: each node's name and keep-alive interval; :param hello: the proxy's own registration
+    :param keepalives: by node: its keep-alive interval; :param hello: the proxy's own registration
     :param introduction: a client's number -> its RequestRegisterClient, None when its session has ended
     :param counts: what was dropped and why
     """
 
     def __init__(
         self,
-        nodes: Mapping[str, float],
+        keepalives: Mapping[str, float],
         hello: bytes,
         introduction: Callable[[int], bytes | None],
         patience: Patience,
         counts: Ledger,
     ) -> None:
-        self.links = {name: Link(name, keepalive_s) for name, keepalive_s in nodes.items()}
+        self.links = {name: Link(name, keepalive_s) for name, keepalive_s in keepalives.items()}
         self.counts = counts
         self.ready: list[tuple[str, bool]] = []
         """Nodes whose link has become ready since this was emptied, and whether the node may have forgotten clients."""
@@ -87,32 +87,92 @@ class Links:
         self._introductions = Introductions(self._numbers, introduction, counts)
         self._started: float | None = None
         self._forgot: set[str] = set()
+        self._parted: dict[str, Link] = {}
+        self._last_words: dict[tuple[str, str], list[PackedRequest]] = {}
+
+    # -- nodes that come and go
+
+    def join(self, now: float, node: str, keepalive_s: float) -> None:
+        """One more node; it is waited for as any is at the start of this proxy."""
+        link = self._parted.pop(node, None) or Link(node, keepalive_s)
+        link.keepalive_s = keepalive_s
+        link.away_since = self._new_since(now)
+        self.links[node] = link
+
+    def resume(self, node: str) -> None:
+        """A node that was to go stays: it may have missed something."""
+        if self.is_ready(node):
+            self.ready.append((node, False))
+
+    def part(self, now: float, node: str) -> bool:
+        """A node is none of ours any more: what is open there is given up, and it is told that everybody goes.
+
+        A node that is away cannot be told. What it knows is remembered, for the case that it is ours again.
+
+        :returns: whether it could be told
+        """
+        link = self.links.pop(node)
+        for number in link.open.keys() - link.told.keys():
+            self.given_up.append((node, number))
+        told = link.flowing and link.active is not None
+        if link.active is not None and told:
+            self._last_words[node, link.active] = self._introductions.farewells(link)
+        else:
+            self._parted[node] = link
+        self._leave(now, link)
+        link.retract()
+        link.open, link.epoch, link.members = {}, 0, {}
+        link.fresh.clear()
+        self._forgot.discard(node)
+        return told
+
+    def move(self, now: float, node: str, member: str) -> None:
+        """A member is to be found elsewhere from now on, or nowhere: what it was sent may be lost."""
+        link = self.links[node]
+        link.members.pop(member, None)
+        if link.active == member:
+            self._leave(now, link)
+            link.active = None
+
+    def is_idle(self, node: str) -> bool:
+        """Whether a node has answered all that clients have asked it."""
+        link = self.links[node]
+        return len(link.open) == len(link.told)
 
     # -- what cores ask
 
+    def __contains__(self, node: str) -> bool:
+        return node in self.links
+
     def is_ready(self, node: str) -> bool:
         """Whether requests to the node go out at once."""
-        return self.links[node].state is READY
+        return node in self._linked
 
     def is_coming(self, node: str) -> bool:
         """Whether a member serves it that has not acknowledged the hello yet."""
-        return self.links[node].state is GREETING
+        link = self.links.get(node)
+        return link is not None and link.state is GREETING
+
+    def is_drained(self, node: str) -> bool:
+        """Whether it says that it takes no new interactions; one that there is not takes none."""
+        link = self.links.get(node)
+        return link is None or link.drained
 
     def gone(self, now: float, nodes: Iterable[str]) -> list[str]:
-        """Those of the nodes that are not waited for: away for longer than the patience."""
+        """Those of the nodes that are not waited for: away for longer than the patience, or not ours any more."""
         if self._linked.issuperset(nodes):  # hot path
             return []
         links = self.links
-        return [node for node in nodes if node not in self._linked and self._is_gone(now, links[node])]
+        return [node for node in nodes if node not in self._linked and self._is_gone(now, links.get(node))]
 
     def full(self, nodes: Iterable[str], limit: int) -> list[str]:
         """Those of the nodes that have left so many requests unanswered, not counting the link's own."""
         links = self.links
         return [node for node in nodes if len(links[node].open) - len(links[node].told) >= limit]
 
-    def _is_gone(self, now: float, link: Link) -> bool:
+    def _is_gone(self, now: float, link: Link | None) -> bool:
         self._start(now)
-        return now >= link.away_since + self.patience.away_s
+        return link is None or now >= link.away_since + self.patience.away_s
 
     # -- what members say
 
@@ -221,11 +281,15 @@ class Links:
 
     def drop(self, node: str, number: int) -> None:
         """Nobody waits for this answer any more."""
-        self.links[node].drop(number)
+        link = self.links.get(node)
+        if link is not None:
+            link.drop(number)
 
     def expire(self, node: str, number: int) -> None:
         """The node has not answered in time."""
-        link = self.links[node]
+        link = self.links.get(node)
+        if link is None:
+            return
         entry = link.open.get(number)
         self.counts.drop(node, "no answer in time", entry.payload if entry is not None else b"")
         link.drop(number)
@@ -239,28 +303,29 @@ class Links:
 
     def introduce(self, node: str, clients: Iterable[int]) -> None:
         """Makes clients known to a node now, so that it can tell them things."""
-        link = self.links[node]
+        link = self.links.get(node)
         for client in clients:
-            if link.flowing:
+            if link is not None and link.flowing:
                 self._introductions.introduce(link, client)
 
     def knowing(self, client: int) -> list[str]:
         """The nodes that are there and know a client."""
         return [link.name for link in self.links.values() if link.flowing and client in link.known]
 
-    def forget(self, node: str, client: int) -> None:
-        """A node knows a client no more."""
-        for clients in (self.links[node].known, self.links[node].introduced):
-            clients.discard(client)
+    def forget(self, node: str, client: int, number: int) -> None:
+        """A node has ended a client's session, as it was asked by this number."""
+        link = self.links.get(node)
+        if link is not None:
+            link.forget(client, number)
 
     def farewell(self, client: int, farewell: Farewell) -> None:
         """A session has ended: every node that knows it is told, those that are away when they are back."""
-        self._introductions.farewell(self.links.values(), client, farewell)
+        self._introductions.farewell([*self.links.values(), *self._parted.values()], client, farewell)
 
     def take(self) -> tuple[dict[tuple[str, str], list[PackedRequest]], dict[str, int]]:
         """What the shell shall send now, by node and member, and the settled number of each of these nodes."""
-        sending: dict[tuple[str, str], list[PackedRequest]] = {}
-        settled: dict[str, int] = {}
+        sending, self._last_words = self._last_words, {}
+        settled = {node: requests[0].number for (node, _), requests in sending.items()}
         for link in self.links.values():
             if link.outgoing and link.active is not None:
                 sending[link.name, link.active] = link.outgoing
@@ -319,7 +384,11 @@ class Links:
         if self._started is None:
             self._started = now
             for link in self.links.values():
-                link.away_since = now - self.patience.away_s + min(GRACE_S, self.patience.away_s)
+                link.away_since = self._new_since(now)
+
+    def _new_since(self, now: float) -> float:
+        """Since when a node that is new counts as away, so that it is waited for a short while."""
+        return now - self.patience.away_s + min(GRACE_S, self.patience.away_s)
 
     # -- changes of state
 

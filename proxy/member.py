@@ -17,7 +17,7 @@ import msgspec
 import structlog
 import zmq
 
-from broker.config.objects import Configuration, ProxySettings
+from broker.config.objects import Addresses, Configuration, ProxySettings
 from broker.config.reading import LOOK_S, Readings, faults_of, note
 from broker.errors import Code, Refusal
 from broker.front import Front
@@ -27,9 +27,12 @@ from broker.wire import PACKED_TOPIC, PackedRequest, PackedRequests, pack, unpac
 
 from . import reconfiguration
 from .core import ProxyCore
+from .nodes import Place
 
 MESSAGES_PER_DRAIN = 64
 """Packed messages of one node taken before the others have their turn; each holds a whole batch."""
+LAST_WORDS_MS = 1000
+"""How long what was said last to a node that is left may take to leave."""
 
 log = structlog.get_logger("proxy")
 
@@ -58,28 +61,35 @@ class ProxyMember:
         socket = router(self.context, addresses.requests, settings)
         self.front = Front(socket, self.ledger, self.core.name_of)
         self.audience = Audience(xpub(self.context, addresses.events, manual=True))
-        self.links: dict[tuple[str, str], Socket] = {}
-        self.subscriber = self._connect(configuration, name)
+        self.links: dict[Place, Socket] = {}
+        self._places: dict[Place, Addresses] = {}
+        first, *_ = self.core.nodes.reached.values()
+        self.subscriber = sub(self.context, first.events, [PACKED_TOPIC], connected=False)
+        self._connect()
         self.finished = False
         self._ticked_at = self._wake_at = 0.0
         self._packed = max_packed_size(settings)
         self._readings = Readings(file)
-        self._polled = self._sockets()
         log.info("serving", nodes=",".join(configuration.nodes_of(name)), requests=addresses.requests)
 
-    def _connect(self, configuration: Configuration, name: str) -> Socket:
-        """A DEALER to every member of every node, and one SUB to all of them."""
-        events = []
-        for node in configuration.nodes_of(name):
-            pair = configuration.nodes[node]
-            for member, addresses in (("primary", pair.primary), ("backup", pair.backup)):
-                if addresses is not None:
-                    self.links[node, member] = dealer(self.context, addresses.requests)
-                    events.append(addresses.events)
-        subscriber = sub(self.context, events[0], [PACKED_TOPIC])
-        for address in events[1:]:
-            subscriber.connect(address)
-        return subscriber
+    def _connect(self) -> None:
+        """A DEALER to every member of every node that the core wants to reach, and one SUB to all of them. What is
+        elsewhere now is connected anew."""
+        self._wanted = wanted = self.core.nodes.reached
+        self._disconnect([place for place, known in self._places.items() if wanted.get(place, known) != known])
+        for place, addresses in wanted.items():
+            if place not in self._places:
+                self.links[place] = dealer(self.context, addresses.requests)
+                self.subscriber.connect(addresses.events)
+                self._places[place] = addresses
+        self._polled = self._sockets()
+
+    def _disconnect(self, places: list[Place]) -> None:
+        """Connections end; what was said last may still leave."""
+        for place in places:
+            self.subscriber.disconnect(self._places.pop(place).events)
+            self.links.pop(place).close(LAST_WORDS_MS)
+        self._polled = self._sockets()
 
     def _sockets(self) -> list[Polled]:
         polled: list[Polled] = [
@@ -137,6 +147,9 @@ class ProxyMember:
         if self.core.own.orders or self._readings.under_way:
             self._obey(now)
         out = self.core.take()
+        others = self.core.nodes.reached is not self._wanted
+        if others:
+            self._connect()
         for (node, member), requests in out.links.items():
             self._send(now, node, member, out.settled.get(node, 0), requests)
         if out.replies:
@@ -146,6 +159,8 @@ class ProxyMember:
                 self.audience.socket.send_multipart(event, zmq.NOBLOCK)
         for peer, undelivered in self.front.lost():
             self.core.lost(now, peer, undelivered)
+        if others:
+            self._disconnect([place for place in self._places if place not in self._wanted])
         self._wake_at = self.core.wake_at
         return min(self._wake_at, now + LOOK_S) if self._readings.under_way else self._wake_at
 

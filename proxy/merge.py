@@ -57,16 +57,21 @@ _LOST = {Route.INTERACTION: Code.NOT_ACCESSIBLE, Route.SNAPSHOT: Code.SNAPSHOT_N
 """What is said where a node that had to be asked has not answered; 2002 for all other routes."""
 
 
-def lost(request: type[Request], missing: Iterable[str]) -> Refusal:
+def lost(request: type[Request], missing: Iterable[str], code: Code | None = None) -> Refusal:
     """Nodes that were needed did not answer: 2003 where an interaction was asked for, 2006 a snapshot, else 2002."""
     names = tuple(sorted(missing))
-    code = _LOST.get(request.route, Code.LOST_CONNECTION)
+    code = code or _LOST.get(request.route, Code.LOST_CONNECTION)
     return Refusal(code, f"no answer from {', '.join(names)}", missing=names)
 
 
 def several_owners(nodes: Iterable[str]) -> Refusal:
     """Several nodes hold an interaction of the same id."""
     return Refusal(Code.SEVERAL_OWNERS, " and ".join(sorted(nodes)) + " hold it")
+
+
+def nobody_has_it(nodes: Iterable[str]) -> Refusal:
+    """Every node that could hold it has said that it does not."""
+    return Refusal(Code.UNKNOWN_INTERACTION, " and ".join(sorted(nodes)) + " have no interaction of this id")
 
 
 def passed(terms: Terms, answers: Answers) -> bytes:
@@ -93,7 +98,7 @@ def positive(terms: Terms, answers: Answers) -> bytes:
     missing = [node for node, reply in answers.items() if reply is None]
     if missing:
         raise lost(terms.request, missing)
-    raise Refusal(Code.UNKNOWN_INTERACTION, f"{' and '.join(sorted(answers))} have no interaction of this id")
+    raise nobody_has_it(answers)
 
 
 def _payload(answers: Answers, node: str) -> bytes:

@@ -8,7 +8,7 @@ from msgspec.json import Decoder
 from .agents import Agents
 from .capacity import Capacity
 from .desk import Desk
-from .pulls import Pulls
+from .lookout import Lookout
 from .sessions import Sessions
 
 
@@ -29,18 +29,18 @@ _AGENT_LOAD = b'{"message":"EventAgentLoad"'
 class Notices:
     """Hands notifications on. They are told apart by how they begin: a node names the message first."""
 
-    def __init__(self, desk: Desk, sessions: Sessions, agents: Agents, pulls: Pulls, capacity: Capacity) -> None:
+    def __init__(self, desk: Desk, sessions: Sessions, agents: Agents, lookout: Lookout, capacity: Capacity) -> None:
         self._desk = desk
         self._sessions = sessions
         self._agents = agents
-        self._pulls = pulls
+        self._lookout = lookout
         self._capacity = capacity
 
     def learn(self, node: str, payload: bytes) -> None:
         """What a node tells the proxy itself."""
         try:
             if payload.startswith(_VIEW_HEAD):
-                self._pulls.learn(node, payload)
+                self._lookout.learn(node, payload)
             elif payload.startswith(_AGENT_LOAD):
                 self._capacity.learn(node, payload)
         except (ValueError, RecursionError):

@@ -63,7 +63,7 @@ class Own:
         self._settings = desk.settings
         self.fingerprint = fingerprint(desk.configuration)
         """Of the configuration in force."""
-        self._status = Status(desk.configuration, desk.links)
+        self._status = Status(desk.configuration, desk.links, desk.routes)
         self._sessions = clients.sessions
         self._agents = clients.agents
         self._strategies = clients.strategies

@@ -29,7 +29,7 @@ from broker.conditions import compile_order
 from broker.errors import Code, Refusal
 from broker.messages import encode
 from broker.messages.objects import Interaction
-from broker.messages.pulls import EventViewHead, RequestPull, RequestWatchView
+from broker.messages.pulls import RequestPull
 
 from .calls import Call
 from .desk import Desk
@@ -37,20 +37,17 @@ from .gather import Answers, Asker, whole
 from .grants import granted_payload, id_of, read_granted
 from .hints import holds_on, without_hold
 from .lanes import NO_BOUND, Flight, Key, Line
+from .lookout import WATCH_S, Lookout
 from .merge import lost
-from .route import checked_tenant
-from .views import Pull, Round, View
+from .route import checked_tenant, no_servers
+from .views import Pull, View
 
-WATCH_S = 1.0
-"""How long a node's head is waited for before pulls go on without it, and how often heads are asked for again while
-pulls wait: a pushed head may be lost."""
 MOST_TRIES = 50
 """Nodes that a pull is sent to before it is answered with what it has: others are always faster. One that may wait, and
 has nothing yet, goes on trying: it is in the place that it has waited for."""
 
 
 _read_interaction = msgspec.json.Decoder(Interaction).decode
-_read_head = msgspec.json.Decoder(EventViewHead).decode
 
 
 class Asked(NamedTuple):
@@ -68,7 +65,8 @@ class Asked(NamedTuple):
 class Pulls:
     """The views that clients pull from, and their pulls."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, lookout: Lookout) -> None:
+        self._lookout = lookout
         self._configuration = desk.configuration
         self._settings = desk.settings
         self._gather = desk.gather
@@ -77,13 +75,11 @@ class Pulls:
         self._routes = desk.routes
         self._whereis = desk.whereis
         self._counts = desk.counts
-        self._views: dict[tuple[str, bool], View] = {}
         self._turns = count()
         self._turn = 0
         self._rotation = 0
         self._open: dict[int, tuple[View, Pull]] = {}
         self._due: list[tuple[float, int]] = []
-        self._touched: dict[tuple[str, bool], View] = {}
         self._look_at = float("inf")
         self.granted = 0
         """Interactions that clients were given out of several nodes' views."""
@@ -106,21 +102,11 @@ class Pulls:
             request.extension = without_hold(request.extension)
         pull = self._begin(view, call, holds)
         view.wait(pull)
-        if not view.watched or not (
-            view.knows_any or view.looking
-        ):  # nodes may have refused, and nobody has said so since
-            view.watched = True
-            self._look(view, call.deadline)
-        else:
-            self._ask_unknown(view)
+        if view.watched and (view.knows_any or view.looking):
+            self._lookout.ask_unknown(view)
+        else:  # never asked; or nodes may have refused, and nobody has said so since
+            self._lookout.look(view, self._turn, call.deadline)
         self._serve(view)
-
-    def _ask_unknown(self, view: View) -> None:
-        """Asks for heads that are not known and nobody is asking for: the answer to an earlier look was lost."""
-        for node in view.nodes:
-            if not view.knows(node) and node not in view.asking and view.looking is None and self._links.is_ready(node):
-                self._wait_for(view, {node})
-                self._ask_head(view, node, self._gather.now + WATCH_S)
 
     def _begin(self, view: View, call: Call, holds: bool) -> Pull:
         """A new pull, and when it is over at the latest."""
@@ -144,10 +130,10 @@ class Pulls:
             text = f"tenant {request.tenant_id} has no view {request.view_id}"
             raise Refusal(Code.UNKNOWN_VIEW, text, field="view_id")
         name = request.view_id, request.ignore_hold
-        view = self._views.get(name)
+        view = self._lookout.views.get(name)
         if view is None:
             order = compile_order(known.order, self._configuration.custom_properties)
-            view = self._views[name] = View(name, self._routes.serving(tenant), order)
+            view = self._lookout.views[name] = View(name, self._routes.serving(tenant), order)
         return view
 
     def _passed(self, call: Call, now: float, answers: Answers) -> None:
@@ -160,99 +146,32 @@ class Pulls:
 
     def reload(self) -> None:
         """Another configuration: views that are gone refuse the pulls that wait, others go on as they are now."""
-        for name, view in list(self._views.items()):
+        for name, view in list(self._lookout.views.items()):
             known = self._configuration.views.get(view.view_id)
             tenant = self._configuration.queues[known.queue].tenant if known is not None else 0
             nodes = self._routes.nodes_of(tenant)
             if known is None or not nodes:
-                del self._views[name]
-                self._remove(view)
+                del self._lookout.views[name]
+                gone = Refusal(Code.UNKNOWN_VIEW, f"{view.view_id} was removed", field="view_id")
+                self._remove(view, gone if known is None else no_servers({tenant}))
                 continue
             order = compile_order(known.order, self._configuration.custom_properties)
             if order is not view.order or nodes != view.nodes:
                 view.change(nodes, order)
                 for node in view.nodes if view.watched else ():
-                    self._ask_head(view, node, self._gather.now + WATCH_S)
+                    self._lookout.ask(view, node, self._gather.now + WATCH_S)
 
-    def _remove(self, view: View) -> None:
+    def _remove(self, view: View, refusal: Refusal) -> None:
         """Nobody waits at a view any more. Those under way are answered when they are back."""
-        refusal = Refusal(Code.UNKNOWN_VIEW, f"{view.view_id} was removed", field="view_id")
         for turn in list(view.waiting):
             pull = view.release(turn)
             if pull is not None and self._open.pop(turn, None) is not None:
                 self._calls.refuse(pull.call, refusal)
 
-    # -- heads
-
-    def learn(self, node: str, payload: bytes) -> None:
-        """A node tells a head, asked or not. What it said last counts, so this is called in the order of a frame; what
-        follows from it (:meth:`settle`) is done when the whole frame is known.
-
-        :raises ValueError: it is no head
-        """
-        said = _read_head(payload)
-        for ignore_hold in (False, True):
-            name = said.view_id, ignore_hold
-            view = self._views.get(name)
-            if view is not None and node in view.nodes:
-                view.learn(node, *said.line(ignore_hold=ignore_hold))
-                view.asking.discard(node)
-                self._touched[name] = view
-
     def settle(self) -> None:
-        """Serves the views whose heads have changed."""
-        while self._touched:
-            _, view = self._touched.popitem()
+        """Serves the views of which something was learnt."""
+        for view in self._lookout.touched():
             self._serve(view)
-
-    def _look(self, view: View, deadline: float) -> None:
-        """Asks all nodes for their heads; those that are there are waited for a moment."""
-        view.looking = Round(self._turn, set(view.nodes), set())
-        ready = {node for node in view.nodes if self._links.is_ready(node) and not view.knows(node)}
-        self._wait_for(view, ready)
-        for node in view.nodes:
-            self._ask_head(view, node, deadline)
-
-    def _wait_for(self, view: View, nodes: set[str]) -> None:
-        view.asking |= nodes
-        view.blocked_until = self._gather.now + WATCH_S
-
-    def _ask_head(self, view: View, node: str, deadline: float) -> None:
-        payload = encode(RequestWatchView(view_id=view.view_id, keys=view.reach))
-        self._gather.ask([node], payload, deadline, partial(self._seen, view, node, view.looking))
-
-    def _seen(self, view: View, node: str, looked: Round | None, now: float, answers: Answers) -> None:
-        """A node was asked for its head; :meth:`learn` has seen the answer, if there was one."""
-        view.asking.discard(node)
-        reply = answers[node]
-        if reply is not None and not reply.code and not reply.payload.startswith(_HEAD):
-            self._counts.drop(node, "garbage", _WATCH)
-        if looked is not None and looked is view.looking:
-            looked.open.discard(node)
-            if reply is not None and not reply.code and view.knows(node):
-                looked.seen.add(node)
-            if not looked.open:
-                view.looking = None
-                view.confirmed = looked.turn
-                view.reached = bool(looked.seen)
-        self._touched[view.name] = view
-
-    def ready(self, node: str) -> None:
-        """A node is back: its heads are asked for, and waited for a moment, as something of it may come first."""
-        for view in self._views.values():
-            if view.watched and node in view.nodes:
-                self._wait_for(view, {node})
-                self._ask_head(view, node, self._gather.now + WATCH_S)
-
-    def went(self, node: str) -> None:
-        """A node is away: its heads are not known any more, the others serve. If another member of it serves already,
-        that is waited for a moment."""
-        for view in self._views.values():
-            if node in view.nodes:
-                view.leave(node)
-                if view.watched and self._links.is_coming(node):
-                    self._wait_for(view, {node})
-                self._touched[view.name] = view
 
     # -- serving
 
@@ -270,7 +189,7 @@ class Pulls:
                 return
             if in_order and view.is_blocked(node):
                 if view.stretch():
-                    self._ask_again(view)
+                    self._lookout.ask_again(view)
                 return
             pull = view.next()
             if pull is None:
@@ -319,14 +238,13 @@ class Pulls:
             pull.wanted -= len(granted)
             if not granted and lane is not None and lane.line is line:
                 view.forget(node)
-                self._wait_for(view, {node})
-                self._ask_head(view, node, now + WATCH_S)
+                self._lookout.ask_and_wait(view, node)
             tired = pull.tries >= MOST_TRIES and (pull.got or not pull.holds)
             if pull.wanted <= 0 or tired or now >= pull.until:
                 self._answer(pull)
             else:
                 view.wait(pull)
-        self._touched[view.name] = view
+        self._lookout.touch(view)
 
     def _note(self, view: View, node: str, bound: Key | None, granted: list[Raw]) -> None:
         """Counts what was granted, and what of it should have come after another node's head as it is known now.
@@ -388,7 +306,7 @@ class Pulls:
             else:
                 self._refuse(pull, view.nodes)
         if unsure is not None and view.looking is None:
-            self._look(view, unsure.until)
+            self._lookout.look(view, self._turn, unsure.until)
 
     def _answer(self, pull: Pull) -> None:
         """What a pull has, in order; and which nodes had no part in that."""
@@ -420,22 +338,17 @@ class Pulls:
     def _look_again(self, now: float) -> None:
         """While pulls wait, lines are asked for from time to time; none is waited for longer than this. Lines that are
         longer than what is wanted become shorter."""
-        waiting = [view for view in self._views.values() if view.waiting]
-        shorter = [view for view in self._views.values() if view.reach > 1 and view.shrink()]
-        longer = any(view.reach > 1 for view in self._views.values())
+        waiting = [view for view in self._lookout.views.values() if view.waiting]
+        shorter = [view for view in self._lookout.views.values() if view.reach > 1 and view.shrink()]
+        longer = any(view.reach > 1 for view in self._lookout.views.values())
         self._look_at = now + WATCH_S if waiting or longer else float("inf")
         for view in shorter:
-            self._ask_again(view)
+            self._lookout.ask_again(view)
         for view in waiting:
             if view.asking and now >= view.blocked_until:
                 view.asking.clear()
-            self._ask_again(view)
+            self._lookout.ask_again(view)
             self._serve(view)
-
-    def _ask_again(self, view: View) -> None:
-        """Asks for the lines of all nodes that are there, without waiting for them."""
-        for node in filter(self._links.is_ready, view.nodes):
-            self._ask_head(view, node, self._gather.now + WATCH_S)
 
     @property
     def wake_at(self) -> float:
@@ -444,7 +357,3 @@ class Pulls:
         while due and due[0][1] not in self._open:
             heappop(due)
         return min(due[0][0] if due else float("inf"), self._look_at)
-
-
-_WATCH = encode(RequestWatchView(view_id="-"))
-_HEAD = b'{"message":"%b"' % EventViewHead.__name__.encode()

@@ -31,6 +31,7 @@ from .gather import Answers, Asker
 from .grants import Granted, granted_payload, id_of, read_granted
 from .merge import lost
 from .route import checked_tenant
+from .workbins import workbin_type
 
 _read = msgspec.json.Decoder(EventRecalled).decode
 _interaction = msgspec.json.Decoder(Interaction).decode
@@ -91,7 +92,7 @@ class Recalls:
                     self._whereis.learn(id_of(raw), node)
         for raw in granted:
             errors.pop(id_of(raw), None)
-        return granted_payload(granted if len(known) == 1 else self._in_order(call, granted), missing, errors)
+        return granted_payload(self._in_order(call, granted, several=len(known) > 1), missing, errors)
 
     def _readable(self, node: str, reply: PackedReply | None) -> _Recalled | None:
         """What a node says; None where it does not, or where it cannot be read."""
@@ -102,12 +103,15 @@ class Recalls:
             self._counts.drop(node, "garbage", _NAMED)
         return recalled
 
-    def _in_order(self, call: Call, granted: list[Raw]) -> list[Raw]:
-        """What several nodes gave, in the view's order; there is none for ids and workbins."""
-        view = self._configuration.views.get(call.head.view_id)
-        if view is None:
+    def _in_order(self, call: Call, granted: list[Raw], *, several: bool) -> list[Raw]:
+        """What was granted in the order of the first reply: what several nodes gave of a view, and all that comes from
+        a workbin, in its order; there is none for ids."""
+        workbin = workbin_type(self._configuration, call.head.view_id)
+        view = self._configuration.views.get(call.head.view_id) if several else None
+        ordered = workbin or view
+        if ordered is None:
             return granted
-        key = compile_order(view.order, self._configuration.custom_properties).key
+        key = compile_order(ordered.order, self._configuration.custom_properties).key
         return sorted(granted, key=lambda raw: key(_interaction(raw)))
 
 

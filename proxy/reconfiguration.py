@@ -25,23 +25,17 @@ _AT_START = "the process takes it when it is started"
 _SETTINGS = ("max-message-size", "stream-stall-timeout", "stream-buffer")
 
 
-def fixed(proxy: str, configuration: Configuration) -> list[Fixed]:
-    """What a running member of ``proxy`` cannot change: where it is, and which nodes it is connected to, and where."""
+def fixed(proxy: str) -> list[Fixed]:
+    """What a running member of ``proxy`` cannot change: where it is. Nodes may come, go and move."""
     here = ("proxies", proxy)
-    reached = configuration.reached(proxy)
-    nodes = configuration.nodes_of(proxy)
-    paths: list[tuple[str, ...]] = [(*here, name) for name in ("primary", "backup", "connections")]
+    paths: list[tuple[str, ...]] = [(*here, name) for name in ("primary", "backup")]
     paths += [(*here, "settings", name) for name in _SETTINGS]
-    paths += [("clusters", name) for name in reached if name in configuration.clusters]
-    paths += [("proxies", name, "connections") for name in reached if name in configuration.proxies]
-    paths += [("nodes", name, member) for name in nodes for member in ("primary", "backup")]
     told = Fixed((*here, "settings", "keepalive-interval"), "clients were told it when they registered")
     gone = [("tenants", "*"), ("tenants", "*", "media-types", "*")]
     return [
         *(Fixed(path, _AT_START) for path in paths),
         told,
         Fixed(here, "a proxy that runs is not removed: end it first", removal=True),
-        *(Fixed(("nodes", name), _AT_START, removal=True) for name in nodes),
         *(Fixed(path, "it is removed when the process is started anew", removal=True) for path in gone),
     ]
 
@@ -72,7 +66,7 @@ def ordered(core: ProxyCore, now: float, call: Call | None, new: Configuration |
 def _judge(core: ProxyCore, new: Configuration) -> Adopted:
     """:raises Refusal: ``WRONG_CONFIGURATION``: what stays and what is new contradict each other"""
     try:
-        return adopt(core.configuration, new, fixed(core.name, core.configuration))
+        return adopt(core.configuration, new, fixed(core.name))
     except ValueError as fault:
         raise Refusal(Code.WRONG_CONFIGURATION, f"not without a restart: {fault}") from None
 

@@ -174,6 +174,10 @@ class Replays:
         else:
             self._early.append((replay, done))
 
+    def reload(self, nodes: Iterable[str]) -> None:
+        """Other nodes belong to the stream. Replays under way go on with those that were asked."""
+        self._nodes = sorted(nodes)
+
     @property
     def wake_at(self) -> float:
         """When :meth:`tick` should be called next."""

@@ -44,6 +44,12 @@ class Reporting:
             RequestStartPlaceAgentStateReporting: self._state_of_one,
         }
 
+    def reload(self, nodes: Iterable[str]) -> None:
+        """Other nodes belong to the stream."""
+        names = list(nodes)
+        self.replays.reload(names)
+        self.states.reload(names)
+
     def request(self, now: float, call: Call) -> None:
         """:raises Refusal: ``BUSY``, or the stream does not answer this"""
         answer = self._answers.get(call.request)

@@ -57,7 +57,7 @@ class Reservations:
         gone = self._links.gone(self._gather.now, nodes)
         there = tuple(node for node in nodes if node not in gone) or nodes
         name = f"{head.tenant_id}/{head.agent_id or ''}@{'' if head.agent_id else head.place_id}"
-        deciding = rendezvous(name, list(there))[0]
+        deciding = rendezvous(name, list(self._routes.grown(there)))[0]
         others = tuple(node for node in there if node != deciding)
         if call.request is RequestCancelAgentReservation:
             self._standing.pop(_key(call), None)

@@ -6,7 +6,7 @@ is not the session's is like one that does not exist.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 
 from broker.config.objects import Configuration
@@ -26,12 +26,19 @@ class Routes:
     """
 
     def __init__(self, configuration: Configuration, nodes: Sequence[str]) -> None:
-        self.nodes: Nodes = tuple(nodes)
         self._turns: dict[Nodes, int] = {}
-        self.reload(configuration)
+        self.added: dict[str, float] = {}
+        """Nodes that were added since the proxy was started, and from when on they take new interactions."""
+        self.reload(configuration, nodes)
 
-    def reload(self, configuration: Configuration) -> None:
-        """Another configuration, with the same nodes."""
+    def reload(self, configuration: Configuration, nodes: Sequence[str], young: Collection[str] = ()) -> None:
+        """Another configuration, other nodes.
+
+        :param young: those of them that have just been added: they are asked what they have, and begin nothing
+        """
+        self.nodes: Nodes = tuple(nodes)
+        self._young = frozenset(young)
+        self._turns.clear()
         self._tenants = configuration.tenants
         self._settings = {name: configuration.nodes[name].cluster_settings for name in self.nodes}
         self._serving: dict[tuple[frozenset[int], str | None], Nodes] = {}
@@ -76,11 +83,18 @@ class Routes:
                 text = f"media type {media_type} is disabled in the configuration"
                 raise Refusal(Code.MEDIA_DISABLED, text, field="media_type")
             serving = self.serving(frozenset({tenant}), media_type)
-            nodes = tuple(name for name in serving if self._settings[name].enable_submit)
+            nodes = self.grown(tuple(name for name in serving if self._settings[name].enable_submit))
             if not nodes:
-                raise no_servers({tenant}, media_type)
+                raise none_takes(serving, tenant, media_type)
             self._submitting[tenant, media_type] = nodes
         return nodes
+
+    def grown(self, nodes: Nodes) -> Nodes:
+        """Those of the nodes that may begin something, so that it is in the stream; the young ones only if there is no
+        other."""
+        if not self._young:
+            return nodes
+        return tuple(name for name in nodes if name not in self._young) or nodes
 
     def turn(self, nodes: Nodes, ready: Nodes) -> str:
         """The next of ``ready``, round robin. :param nodes: whose turn is counted"""
@@ -91,6 +105,20 @@ class Routes:
     def homes(self, key: str, nodes: Nodes) -> Nodes:
         """``nodes`` in the order in which everybody chooses them for this key."""
         return tuple(rendezvous(key, list(nodes)))
+
+    def earlier(self, homes: Nodes, since: float = float("-inf")) -> Nodes:
+        """The nodes that were the home of a key before the first one was.
+
+        :param homes: as :meth:`homes` has them; :param since: only what was added after that counts
+        """
+        if not self.added or self.added.get(homes[0], since) <= since:
+            return ()
+        before: list[str] = []
+        for name in homes[1:]:
+            before.append(name)
+            if self.added.get(name, since) <= since:
+                break
+        return tuple(before)
 
     def _has_media(self, tenant: int, media_type: str) -> bool:
         return tenant in self._tenants and media_type in self._tenants[tenant].media_types
@@ -109,10 +137,20 @@ def no_servers(tenants: Iterable[int], media_type: str | None = None) -> Refusal
     return Refusal(Code.NO_SERVERS, f"no node serves tenant {', '.join(map(str, sorted(tenants)))}{media}", field=field)
 
 
+def none_takes(nodes: Iterable[str], tenant: int, media_type: str) -> Refusal:
+    """Nodes serve it, but none of them takes new interactions. :param nodes: which"""
+    text = f"none of {', '.join(nodes)} takes new interactions of tenant {tenant} and media type {media_type}"
+    return Refusal(Code.NO_SERVERS, text + ": see enable-submit and ixn drain", field="media_type")
+
+
 def checked_tenant(tenant: int, tenants: frozenset[int]) -> frozenset[int]:
-    """The tenant alone, as a key of :meth:`Routes.serving`. :raises Refusal: it is not one of the session's"""
+    """The tenant alone, as a key of :meth:`Routes.serving`.
+
+    :raises Refusal: it is not one of the session's; whether there is such a tenant is not said
+    """
     if tenant not in tenants:
-        raise no_servers({tenant})
+        text = f"tenant {tenant} is none that this client has registered for, or there was none when it registered"
+        raise Refusal(Code.NO_SERVERS, text, field="tenant_id")
     return _alone(tenant)
 
 

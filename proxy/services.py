@@ -18,7 +18,6 @@ from functools import partial
 
 from broker import ownservice
 from broker.errors import Code, Refusal
-from broker.ids import rendezvous
 from broker.messages import encode
 from broker.messages.interactions import RequestGetInteractionProperties
 from broker.messages.kinds import ClientType, Request
@@ -27,6 +26,7 @@ from broker.messages.services import RequestServiceUndelivered, ServiceRequest, 
 from .calls import Call
 from .desk import Desk
 from .gather import Answers, Asker, says
+from .homes import Homes
 from .merge import lost, several_owners
 from .route import Nodes, checked_tenant
 from .sessions import Session, Sessions
@@ -45,6 +45,7 @@ class Services:
         self._links = desk.links
         self._routes = desk.routes
         self._whereis = desk.whereis
+        self._homes = Homes(desk)
         self._sessions = sessions
         self._take = take
 
@@ -62,7 +63,7 @@ class Services:
         nodes = self._routes.serving(tenants, head.media_type)
         self._calls.begin(call)
         if head.interaction_id is None:
-            self._ask(call, self._in_turn(call, nodes))
+            self._ask_in_turn(call, nodes)
         else:
             self._locate(call, nodes)
 
@@ -76,12 +77,15 @@ class Services:
             call.dress = None
             self._calls.say(call, fault)
 
-    def _in_turn(self, call: Call, nodes: Nodes) -> list[str]:
-        """The nodes in the order in which they are asked."""
+    def _ask_in_turn(self, call: Call, nodes: Nodes) -> None:
+        """Any node may be asked; with a dedup_id its home."""
+        nodes = self._routes.grown(nodes)
         if call.head.dedup_id is not None:
-            return rendezvous(f"{call.session.name}\0{call.head.dedup_id}", list(nodes))
+            homes = self._routes.homes(f"{call.session.name}\0{call.head.dedup_id}", nodes)
+            self._homes.recall(call, homes, partial(self._ask, nodes=homes))
+            return
         ready = tuple(filter(self._links.is_ready, nodes)) or nodes
-        return _from(self._routes.turn(nodes, ready), ready)
+        self._ask(call, _from(self._routes.turn(nodes, ready), ready))
 
     def _locate(self, call: Call, nodes: Nodes) -> None:
         """The node that holds the interaction comes first."""
@@ -105,7 +109,7 @@ class Services:
         elif missing:
             self._calls.refuse(call, _lost(call, missing))
         else:
-            self._ask(call, self._in_turn(call, nodes))
+            self._ask_in_turn(call, nodes)
 
     def _ask(self, call: Call, nodes: Sequence[str]) -> None:
         """Asks the first; the others are for when it has no such server."""

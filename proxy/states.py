@@ -102,6 +102,13 @@ class States:
         self._open.append(inquiry)
         self._follow(now, inquiry)
 
+    def reload(self, nodes: Iterable[str]) -> None:
+        """Other nodes belong to the stream: states under way are without those that have gone."""
+        self._nodes = sorted(nodes)
+        for inquiry in self._open:
+            for name in (inquiry.parts or {}).keys() - set(self._nodes):
+                del (inquiry.parts or {})[name]
+
     @property
     def wake_at(self) -> float:
         """When :meth:`tick` should be called next, if the stream does not move before."""

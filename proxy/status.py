@@ -12,6 +12,7 @@ from broker.messages.operations import EventStatus
 
 from .link import READY, Link, Member
 from .links import Links
+from .route import Routes
 
 Document = dict[str, Any]
 
@@ -19,24 +20,26 @@ Document = dict[str, Any]
 class Status:
     """What GetStatus answers. :param silence_s: after which a member counts as unreachable"""
 
-    def __init__(self, configuration: Configuration, links: Links) -> None:
+    def __init__(self, configuration: Configuration, links: Links, routes: Routes) -> None:
+        self._configuration = configuration
         self._links = links
-        self._expected = {
-            name: ["primary", "backup"] if configuration.nodes[name].backup is not None else ["primary"]
-            for name in links.links
-        }
+        self._routes = routes
+
+    def _expected(self, node: str) -> list[str]:
+        """The members that a node has by the configuration."""
+        return ["primary"] if self._configuration.nodes[node].backup is None else ["primary", "backup"]
 
     def payload(self, now: float, proxies: Document) -> bytes:
         """The EventStatus. :param proxies: what the proxy says of itself"""
         why: list[str] = []
-        nodes = {name: self._node(now, link, why) for name, link in self._links.links.items()}
+        nodes = {name: self._node(now, self._links.links[name], why) for name in self._routes.nodes}
         states = {node["state"] for node in nodes.values()}
         state = "healthy" if states <= {"healthy"} else "down" if states == {"down"} else "degraded"
         return encode(EventStatus(state=state, nodes=nodes, proxies=proxies, why=why))
 
     def _node(self, now: float, link: Link, why: list[str]) -> Document:
         """One node: down without an active member, degraded when the other member is missing."""
-        names = sorted({*self._expected[link.name], *link.members}, key=lambda name: (name != "primary", name))
+        names = sorted({*self._expected(link.name), *link.members}, key=lambda name: (name != "primary", name))
         members = {name: self._member(now, link, link.members.get(name)) for name in names}
         faults = [_fault(link.name, name, one) for name, one in members.items() if one["role"] not in _FINE]
         serves = link.state is READY

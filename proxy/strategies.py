@@ -140,8 +140,15 @@ class Strategies:
                 wish.at.pop(node, None)
             self._tell(wish, node)
 
+    def leave(self, node: str) -> None:
+        """A node is none of ours any more: it need not be told anything."""
+        for wish in self:
+            wish.at.pop(node, None)
+            wish.asking.pop(node, None)
+            self._bring(wish)
+
     def _nodes_of(self, wish: Wish) -> Nodes:
-        return self._routes.serving(frozenset({wish.tenant_id}))
+        return self._routes.nodes_of(wish.tenant_id)
 
     def _bring(self, wish: Wish) -> None:
         """Brings all nodes that are there to what is to be the case; forgets what has come to an end everywhere."""

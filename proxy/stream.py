@@ -16,6 +16,10 @@ Where the stream begins: at the latest of the nodes' first promises, so that rep
 all after it. A node that is not heard in time is STALLED from the start; as its clock may be behind, the stream has
 its events from a stall timeout earlier.
 
+A node that comes later is let in as one that was not heard in time: the stream has its events from a stall timeout
+before the position, those of the time already passed come late. Earlier ones are history. A node that goes is not
+waited for; what is here of it is published in its place.
+
 The position only moves in ``take``, to T: all events at or below T of the nodes that are IN are published. An event at
 or below the position is therefore late, whatever made it so. The nodes' clocks may differ: the stream follows the
 slowest that is IN. A node whose clock is behind by more than the stall timeout cannot return.
@@ -73,8 +77,9 @@ class MergeStream:
         self._timeout_s = stall_timeout
         self._timeout_us = round(stall_timeout * MICROSECONDS)
         self._buffer = buffer
-        waiting_limit = buffer // (2 * max(len(nodes), 1))
-        self._sources = {name: Source(name, waiting_limit) for name in sorted(nodes)}
+        self._sources = {name: Source(name, self._waiting_limit(len(nodes))) for name in sorted(nodes)}
+        self._left: list[Source] = []
+        """Nodes that belong to the stream no more, and have events here that are to be published."""
         self._given_up: set[Source] = set()
         """Stalled just now: the position has to get the chance to move without them before they may return."""
         self._watches: list[Watch] = []
@@ -84,6 +89,36 @@ class MergeStream:
         self._news = True
         self._wake_at: float | None = None
         self._heard_first_at: float | None = None
+
+    def _waiting_limit(self, nodes: int) -> int:
+        """How many events of one of so many nodes wait behind a gap at most."""
+        return self._buffer // (2 * max(nodes, 1))
+
+    # -- nodes that come and go
+
+    def join(self, now: float, name: str) -> None:
+        """One more node belongs to the stream."""
+        self._live(now)
+        source = Source(name, self._waiting_limit(len(self._sources) + 1))
+        source.advanced_at = source.heard_at = self._lived
+        if self.position is not None:
+            source.begin_unheard(self.position - self._timeout_us)
+            source.standing = Standing.STALLED
+        self._sources = dict(sorted({**self._sources, name: source}.items()))
+        self.last_node = max(self.last_node, name)  # never another one that comes before it: cursors only rise
+
+    def part(self, now: float, name: str) -> None:
+        """A node belongs to the stream no more."""
+        self._live(now)
+        source = self._sources.pop(name)
+        self._given_up.discard(source)
+        self.counts.update(doubles=source.doubles, dropped=source.dropped, lost=source.lost)
+        if source.ready and self.position is not None:
+            self._left.append(source)
+
+    def is_whole(self, name: str) -> bool:
+        """Whether nothing of a node is known to be missing."""
+        return not self._sources[name].gap
 
     # -- what comes
 
@@ -248,6 +283,8 @@ class MergeStream:
         self._news = False
         self._wake_at = None
         published = self._flush()
+        for source in self._left:
+            published += self._late(source)
         for source in self._sources.values():
             published += self._late(source)
             self._resume(source)
@@ -290,13 +327,18 @@ class MergeStream:
         us = min(source.out_us for source in holders)
         if us <= self.position:
             return []
-        parts = [part for part in [source.cut(us) for source in self._sources.values()] if part]
+        parts = [part for part in [source.cut(us) for source in self._here()] if part]
         self.position = us
+        self._left = [source for source in self._left if source.ready]
         if not parts:
             return []
         entries = parts[0] if len(parts) == 1 else sorted(chain.from_iterable(parts))
         self._watch(entries)
         return in_order(entries, {name: source.out_us for name, source in self._sources.items()})
+
+    def _here(self) -> list[Source]:
+        """All nodes of which there may be events to publish."""
+        return [*self._sources.values(), *self._left]
 
     # -- what others want to know
 
@@ -343,7 +385,7 @@ class MergeStream:
     @property
     def buffered(self) -> int:
         """Events that wait to be published."""
-        return sum(len(source.ready) + source.waiting_count for source in self._sources.values())
+        return sum(len(source.ready) + source.waiting_count for source in self._here())
 
     def watch(self) -> Watch:
         """Keeps what is published from now on, until :meth:`unwatch`."""

@@ -24,10 +24,16 @@ class WhereIs:
     """Ids -> nodes. :param nodes: all nodes of the proxy; :param size: how many made-up ids are remembered"""
 
     def __init__(self, nodes: Sequence[str], size: int) -> None:
-        self._all = Whereabouts(tuple(nodes), True)
-        self._by_code = {node_code(name): Whereabouts((name,), True) for name in nodes}
         self._cache: OrderedDict[str, str] = OrderedDict()
         self.size = size
+        self.reload(nodes)
+
+    def reload(self, nodes: Sequence[str]) -> None:
+        """Other nodes: what is remembered of those that have gone is forgotten."""
+        self._all = Whereabouts(tuple(nodes), True)
+        self._by_code = {node_code(name): Whereabouts((name,), True) for name in nodes}
+        for ident in [ident for ident, node in self._cache.items() if node not in nodes]:
+            del self._cache[ident]
 
     def __len__(self) -> int:
         return len(self._cache)

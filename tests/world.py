@@ -76,7 +76,7 @@ def make_configuration(
             "Inbound/all": View(queue="Inbound", order="priority desc, received_at"),
             "PS/all": View(queue="PS", order="priority desc, received_at"),
         },
-        workbins={"Drafts": WorkbinType(owner="agent")},
+        workbins={"Drafts": WorkbinType(owner="agent", order="priority desc, received_at")},
     )
 
 
@@ -246,6 +246,10 @@ class World:
             if pair.core is not None:
                 pair.core.lost(self.now, b"link:" + name.encode())
 
+    def add(self, name: str) -> None:
+        """One more node is started. The proxies hear of it with the next configuration."""
+        self.pairs[name] = Pair(name, self.configuration, self.now)
+
     def take_over(self, name: str) -> None:
         """The node's other member serves it from now on."""
         self.pairs[name].take_over(self.now)
@@ -274,7 +278,8 @@ class World:
         if beat or published.events:
             frame = pack(published)
             for proxy in self.proxies.values():
-                proxy.heard(self.now, unpack_published(frame))
+                if (pair.name, pair.member) in proxy.nodes.reached:
+                    proxy.heard(self.now, unpack_published(frame))
         for peer, replies in packed.items():
             self.reply(pair, peer[5:].decode(), replies)
         for peer, ref, payload in direct:
@@ -283,7 +288,7 @@ class World:
 
     def reply(self, pair: Pair, proxy: str, replies: list[PackedReply]) -> None:
         """What a node's active member says to a proxy arrives."""
-        if proxy not in self.proxies:
+        if proxy not in self.proxies or (pair.name, pair.member) not in self.proxies[proxy].nodes.reached:
             return
         frame = pack(PackedReplies(pair.epoch, replies))
         self.proxies[proxy].replies(self.now, pair.name, pair.member, unpack_replies(frame))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from broker.answers import ClientError, Unavailable
+from broker.client import Endpoint
 from broker.config import Configuration, ConfigurationFaults
 from broker.config.changes import differences
 from broker.config.load import Verdict, examine, judge
 from broker.errors import Code
 from broker.messages.operations import RequestReconfigure
 
+from .config import as_warning
 from .everywhere import CONFIRM_S, Answers, ask_all, confirm, servers
 from .exits import BadData, Exit
 from .output import output_option, print_document, print_table, table
@@ -41,9 +43,12 @@ def apply(context: click.Context, file: str, dry_run: bool, skip_away: bool, out
     """Put FILE in force: check it, show what is different, write it to --config, have all processes read that.
 
     FILE is a whole configuration. First every process is asked what it would make of it; when one refuses, for a queue
-    with interactions in it would be lost, nothing is done. The file that --config names is replaced at once and as a
-    whole; what it was is kept beside it with the ending .old. Then the processes read it, the nodes first, and it is
-    waited for that all have the same configuration.
+    or node with interactions in it would be lost, nothing is done. The file that --config names is replaced at once and
+    as a whole; what it was is kept beside it with the ending .old. Then the processes read it, the nodes first, and it
+    is waited for that all have the same configuration.
+
+    The processes of the old configuration and of FILE are asked. Those that are new need not run yet, those that are
+    not in FILE any more are to be ended afterwards; both is said.
 
     Exit code 0: all have it. 1: a process refuses; or some options wait for a restart, which is said. 69: a process
     does not answer. 78: FILE has faults.
@@ -65,10 +70,10 @@ def set_media_types(context: click.Context, /, node: str, media_types: str | Non
     The option media-types in the node's cluster-settings is changed in the configuration file, all else in it stays as
     it is written, and all processes read it, as with `ixn cluster apply`.
     """
-    if (media_types is None) is not options["every"]:
-        raise click.UsageError("say which media types, or --any")
-    path = Path(context.obj["config"])
     wanted = None if media_types is None else [name.strip() for name in media_types.split(",") if name.strip()]
+    if (wanted is None) is not options["every"] or wanted == []:
+        raise click.UsageError("say which media types, such as voice,email, or --any")
+    path = Path(context.obj["config"])
     known = configuration(context)
     if node not in known.nodes:
         raise click.UsageError(f"there is no node {node}; there are {', '.join(known.nodes)}")
@@ -87,10 +92,32 @@ def reload(context: click.Context, skip_away: bool, output: str) -> int:
     Exit codes as of `ixn cluster apply`.
     """
     known = configuration(context)
-    return _put_in_force(known, known, Way(False, skip_away, output), [])
+    return _put_in_force(Step(known, known), Way(False, skip_away, output), [])
 
 
 # ---- what all of them do
+
+
+class Step(NamedTuple):
+    """From one configuration to another."""
+
+    old: Configuration
+    new: Configuration
+
+    @property
+    def servers(self) -> dict[str, list[Endpoint]]:
+        """All that are asked."""
+        return servers(self.old, self.new)
+
+    @property
+    def come(self) -> set[str]:
+        """Servers that are new."""
+        return servers(self.new).keys() - servers(self.old).keys()
+
+    @property
+    def gone(self) -> set[str]:
+        """Servers that are to be no more."""
+        return servers(self.old).keys() - servers(self.new).keys()
 
 
 class Way:
@@ -111,18 +138,20 @@ def _apply(context: click.Context, content: bytes, name: str, way: Way) -> int:
     verdict = judge(text, name)
     if verdict.faults:
         raise ConfigurationFaults(verdict.faults)
+    for warning in verdict.warnings:
+        click.echo(as_warning(warning), err=True)
     path = Path(context.obj["config"])
-    old = _in_force(path, verdict)
-    changes = [str(change) for change in differences(old, verdict.configuration)]
-    answers = ask_all(servers(old), RequestReconfigure(configuration=text))
-    refused = _complain(answers, way)
+    step = Step(_in_force(path, verdict), verdict.configuration)
+    changes = [str(change) for change in differences(*step)]
+    answers = ask_all(step.servers, RequestReconfigure(configuration=text))
+    refused = _complain(answers, step, way)
     if way.dry_run or refused is not None:
-        _print_plan(changes, answers, way)
+        _print_plan(changes, answers, step, way)
         return Exit.FINE if refused is None else refused
     if path.exists() and path.read_bytes() != content:
         shutil.copy2(path, path.with_name(f"{path.name}.old"))
     write(path, content)
-    return _put_in_force(old, verdict.configuration, way, changes)
+    return _put_in_force(step, way, changes)
 
 
 def _in_force(path: Path, verdict: Verdict) -> Configuration:
@@ -134,9 +163,9 @@ def _in_force(path: Path, verdict: Verdict) -> Configuration:
     return current.configuration
 
 
-def _complain(answers: Answers, way: Way) -> int | None:
+def _complain(answers: Answers, step: Step, way: Way) -> int | None:
     """Says who refuses and who does not answer. The exit code to end with; None: it may be done"""
-    against = _against(answers)
+    against = _against(answers, step)
     for name, lines in against["refused"].items():
         for line in lines:
             click.echo(f"{name} refuses: {line}", err=True)
@@ -147,11 +176,16 @@ def _complain(answers: Answers, way: Way) -> int | None:
     return Exit.UNAVAILABLE if against["away"] and not way.skip_away else None
 
 
-def _against(answers: Answers) -> dict[str, Any]:
-    """Who refuses, and why; who does not answer."""
+def _against(answers: Answers, step: Step) -> dict[str, Any]:
+    """Who refuses, and why; who does not answer, though it should; who is still to be started or ended."""
     refused = {name: _reasons(error) for name, error in answers.items() if isinstance(error, ClientError)}
     away = [name for name, error in answers.items() if isinstance(error, (Unavailable, TimeoutError))]
-    return {"refused": refused, "away": away}
+    return {
+        "refused": refused,
+        "away": [name for name in away if name not in step.come],
+        "to_start": [name for name in away if name in step.come],
+        "to_end": [name for name in answers if name in step.gone and name not in away],
+    }
 
 
 def _reasons(error: ClientError) -> list[str]:
@@ -159,31 +193,32 @@ def _reasons(error: ClientError) -> list[str]:
     return detail.splitlines() if error.code == Code.WRONG_CONFIGURATION else [f"{error.code} {detail}"]
 
 
-def _put_in_force(old: Configuration, new: Configuration, way: Way, changes: list[str]) -> int:
+def _put_in_force(step: Step, way: Way, changes: list[str]) -> int:
     """All processes read the file; waits until each shows the configuration that it has answered with."""
-    answers = ask_all(servers(old), RequestReconfigure())
-    refused = _complain(answers, way)
+    answers = ask_all(step.servers, RequestReconfigure())
+    refused = _complain(answers, step, way)
     fingerprints = {name: answer["fingerprint"] for name, answer in answers.items() if isinstance(answer, dict)}
-    seen, agreed = confirm(old, fingerprints)
-    _print_result({"changes": changes, **_kept(answers), **_against(answers), "members": seen}, way)
+    seen, agreed = confirm(*step, fingerprints)
+    kept = _kept(answers, step)
+    _print_result({"changes": changes, **kept, **_against(answers, step), "members": seen}, way)
     if refused is not None:
         return refused
     if not agreed:
         raise TimeoutError(f"not all members have shown the new configuration within {CONFIRM_S:g} s")
-    return Exit.NO if _kept(answers)["kept"] else Exit.FINE
+    return Exit.NO if kept["kept"] else Exit.FINE
 
 
-def _kept(answers: Answers) -> dict[str, dict[str, list[str]]]:
-    """By server: what is not in force until it is restarted."""
-    replies = {name: answer for name, answer in answers.items() if isinstance(answer, dict)}
+def _kept(answers: Answers, step: Step) -> dict[str, dict[str, list[str]]]:
+    """By server: what is not in force until it is restarted. Those that are to be no more are not meant."""
+    replies = {name: answer for name, answer in answers.items() if isinstance(answer, dict) and name not in step.gone}
     return {"kept": {name: reply["kept"] for name, reply in replies.items() if reply.get("kept")}}
 
 
 # ---- as text
 
 
-def _print_plan(changes: list[str], answers: Answers, way: Way) -> None:
-    document = {"changes": changes, **_kept(answers), **_against(answers)}
+def _print_plan(changes: list[str], answers: Answers, step: Step, way: Way) -> None:
+    document = {"changes": changes, **_kept(answers, step), **_against(answers, step)}
     if way.output != "text":
         print_document(document, way.output)
         return
@@ -208,3 +243,7 @@ def _print_changes(document: dict[str, Any], what: str) -> None:
     for name, sentences in document["kept"].items():
         for sentence in sentences:
             click.echo(f"not before {name} is restarted: {sentence}", err=True)
+    for name in document["to_start"]:
+        click.echo(f"{name} does not run yet: start it", err=True)
+    for name in document["to_end"]:
+        click.echo(f"{name} is not in the file any more: end it", err=True)

@@ -87,10 +87,11 @@ def _complain(verdict: Verdict) -> None:
     for fault in verdict.faults:
         click.echo(str(fault), err=True)
     for warning in verdict.warnings:
-        click.echo(_as_warning(warning), err=True)
+        click.echo(as_warning(warning), err=True)
 
 
-def _as_warning(warning: Fault) -> str:
+def as_warning(warning: Fault) -> str:
+    """A warning as a line: with file, line and key, as a fault."""
     return str(warning._replace(text=f"warning: {warning.text}"))
 
 

@@ -21,7 +21,11 @@ LOOK_S = 0.5
 @click.command("drain")
 @click.argument("node", metavar="NODE")
 @click.option("--wait", is_flag=True, help="Wait until nothing is left, and show what is.")
-@click.option("--timeout", type=float, help="With --wait: seconds to wait at most.  [default: as long as it takes]")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0),
+    help="With --wait: seconds to wait at most.  [default: as long as it takes]",
+)
 @output_option()
 @click.pass_context
 def drain(context: click.Context, node: str, wait: bool, timeout: float | None, output: str) -> None:
@@ -30,6 +34,8 @@ def drain(context: click.Context, node: str, wait: bool, timeout: float | None, 
     What is there goes on: it is pulled, delivered, stopped as before. It holds, also across failovers and restarts,
     until `ixn undrain NODE`. Exit code 75: with --timeout, something was left.
     """
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout goes with --wait")
     with connected(context, ClientType.MONITOR) as client:
         client.request(RequestDrain(node=node))
         left = _left(client, node)

@@ -26,13 +26,20 @@ Answers = dict[str, dict[str, Any] | Exception]
 """By the server's name: what it has answered, or why it has not."""
 
 
-def servers(known: Configuration) -> dict[str, list[Endpoint]]:
-    """Whom to ask, the nodes first: a node by its active member, every member of a proxy by itself."""
-    asked = {name: list(members(node).values()) for name, node in known.nodes.items()}
-    for name, proxy in known.proxies.items():
-        for member, endpoint in members(proxy).items():
-            asked[name if member == "primary" else f"{name}/{member}"] = [endpoint]
-    return asked
+def servers(*known: Configuration) -> dict[str, list[Endpoint]]:
+    """Whom to ask, the nodes first: a node by its active member, every member of a proxy by itself.
+
+    :param known: one configuration, or the old one and the new one: who is elsewhere by then is looked for at both
+    """
+    asked: dict[str, dict[Endpoint, None]] = {}
+    for one in known:
+        for name, node in one.nodes.items():
+            asked.setdefault(name, {}).update(dict.fromkeys(members(node).values()))
+    for one in known:
+        for name, proxy in one.proxies.items():
+            for member, endpoint in members(proxy).items():
+                asked.setdefault(name if member == "primary" else f"{name}/{member}", {})[endpoint] = None
+    return {name: list(endpoints) for name, endpoints in asked.items()}
 
 
 def ask_all(asked: dict[str, list[Endpoint]], request: RequestReconfigure) -> Answers:
@@ -48,13 +55,17 @@ def _ask(endpoints: list[Endpoint], request: RequestReconfigure) -> dict[str, An
         return error
 
 
-def confirm(known: Configuration, fingerprints: dict[str, str]) -> tuple[dict[str, str | None], bool]:
-    """What each member shows in the end, and whether those that answer show what is expected of them."""
-    pairs: dict[str, Node | Proxy] = {**known.nodes, **known.proxies}
+def confirm(old: Configuration, new: Configuration, fingerprints: dict[str, str]) -> tuple[dict[str, str | None], bool]:
+    """What each member shows in the end, and whether those that answer show what is expected of them.
+
+    :param old: where they are; whom it does not know is where the new one says
+    """
+    nodes = {**new.nodes, **old.nodes}
+    pairs: dict[str, Node | Proxy] = {**nodes, **new.proxies, **old.proxies}
     expected: dict[str, tuple[str, str | None]] = {}
     for name, pair in pairs.items():
         for member, endpoint in members(pair).items():
-            asked = name if name in known.nodes or member == "primary" else f"{name}/{member}"
+            asked = name if name in nodes or member == "primary" else f"{name}/{member}"
             expected[f"{name}/{member}"] = endpoint.requests, fingerprints.get(asked)
     until = clock() + CONFIRM_S
     while True:

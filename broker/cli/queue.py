@@ -10,6 +10,7 @@ import click
 from msgspec import UNSET, Raw
 
 from broker.client import Client
+from broker.config.conversion import nearest
 from broker.messages import encode
 from broker.messages.interactions import RequestFindInteractions
 from broker.messages.kinds import ClientType, Document
@@ -68,6 +69,8 @@ def peek(context: click.Context, /, name: str, output: str, **options: Any) -> N
     )
     with connected(context, ClientType.MONITOR) as client:
         reply = client.request(request)
+        if not reply["interactions"]:
+            _check_known(client, name)
     if output == "json":
         print_document(reply, output)
     elif output == "jsonl":
@@ -116,8 +119,12 @@ def move(context: click.Context, /, source: str, target: str, output: str, **opt
     What somebody holds, what is locked or in a workbin stays. An interaction stays at its node. Exit code 1: some were
     taken by somebody meanwhile, and stay where they are.
     """
+    if source == target:
+        raise click.UsageError(f"what waits in {source} is there already")
     with connected(context, ClientType.MONITOR) as client:
         moved, left = _move(client, waiting_in(source, options["condition"]), target, _reason(options["reason"]))
+        if not moved + left:
+            _check_known(client, source)
     document = {"from": source, "to": target, "moved": moved, "not_moved": left}
     _say(document, f"{moved} moved from {source} to {target}" + (f", {left} not" if left else ""), output)
 
@@ -149,6 +156,13 @@ def waiting_in(queue: str, condition: str = "") -> str:
     quoted = queue.replace("'", "''")
     waiting = f"queue = '{quoted}' and interaction_state = 0 and is_locked = 0 and workbin_type is null"
     return f"{waiting} and ({condition})" if condition.strip() else waiting
+
+
+def _check_known(client: Client, name: str) -> None:
+    """Of a queue in which nothing was found. :raises click.UsageError: there is none of this name"""
+    known = [part["queue"] for part in client.request(RequestGetQueues())["queues"]]
+    if name not in known:
+        raise click.UsageError(f"there is no queue {name}{nearest(name, known)}")
 
 
 def _move(client: Client, condition: str, target: str, reason: Document) -> tuple[int, int]:

@@ -9,10 +9,9 @@ import click
 import orjson
 
 from broker.answers import ClientError
-from broker.errors import Code
 from broker.messages.kinds import ClientType
 
-from .exits import BadData, Exit
+from .exits import BadData, Exit, exit_of_code
 from .output import output_option, print_bytes, print_json
 from .reach import connected
 
@@ -28,15 +27,22 @@ from .reach import connected
     help="Register as this type of client; what a client may ask depends on it.",
 )
 @click.option("--tenant", "tenants", type=int, multiple=True, help="Register for this tenant.  [default: all]")
-@click.option("--timeout", type=float, default=15.0, show_default=True, help="Seconds to wait for the reply.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=15.0,
+    show_default=True,
+    help="Seconds to wait for the reply.",
+)
 @output_option("json")
 @click.pass_context
 def command(context: click.Context, /, message: str, **options: Any) -> int:
     """Send one request and print the reply.
 
     MESSAGE is the request's JSON, such as '{"message": "RequestPing"}', or - to read it from stdin. The reply is
-    printed as it came (-o text: over several lines). An EventError is printed, too: then the exit code is 1, or 77 if
-    it says that access is denied.
+    printed as it came (-o text: over several lines). An EventError is printed, too: then the exit code is what `ixn
+    --help` says of it: 65 for a field that is missing or wrong, 77 for access denied, 69 for servers that are not
+    there, 75 for a timeout, else 1.
     """
     payload = _payload(message)
     with connected(context, ClientType(options["client_type"]), list(options["tenants"]) or None) as client:
@@ -44,7 +50,7 @@ def command(context: click.Context, /, message: str, **options: Any) -> int:
             reply = client.request_raw(payload, options["timeout"])
         except ClientError as error:
             _print(orjson.dumps(error.reply), options["output"])
-            return Exit.REFUSED if error.code == Code.ACCESS_DENIED else Exit.NO
+            return exit_of_code(error.code)
     _print(reply, options["output"])
     return Exit.FINE
 

@@ -80,7 +80,7 @@ def assemble(reported: Document | None, nodes: Document, proxies: Document) -> D
                 if seen["role"] == "unreachable":
                     why.append(f"{kind} {name}: {member} does not answer")
                     state = "degraded" if state == "healthy" else state
-    why += _differences({**nodes, **proxies})
+    why += _differences({**nodes, **proxies}) + _strays(nodes)
     return {"state": state, "why": why, "nodes": nodes, "proxies": proxies}
 
 
@@ -94,6 +94,16 @@ def _differences(pairs: Document) -> list[str]:
     if len(having) < 2:
         return []
     return ["configurations differ: " + "; ".join(f"{', '.join(who)} {mark}" for mark, who in having.items())]
+
+
+def _strays(nodes: Document) -> list[str]:
+    """A sentence for every node that has interactions where the configuration has nothing."""
+    found: list[str] = []
+    for name, node in nodes.items():
+        if strays := node.get("strays"):
+            where = ", ".join(f"{queue} {count}" for queue, count in strays.items())
+            found.append(f"{name} has interactions in queues that the configuration does not have: {where}")
+    return found
 
 
 def _without_proxy(nodes: Document) -> str:

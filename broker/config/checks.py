@@ -284,6 +284,21 @@ def capacities(configuration: Configuration, findings: Findings) -> None:
                 _refer((section, name, "capacity", media), ("media type", media), known, "", findings)
 
 
+def unserved(configuration: Configuration, findings: Findings) -> None:
+    """A media type that is enabled is served by some node; else every submit of it is refused (2001)."""
+    for number, tenant in configuration.tenants.items():
+        nodes = [
+            node.cluster_settings.media_types
+            for node in configuration.nodes.values()
+            if node.cluster_settings.tenants is None or number in node.cluster_settings.tenants
+        ]
+        for name, media in tenant.media_types.items():
+            if media.enabled and nodes and not any(served is None or name in served for served in nodes):
+                findings.warn(
+                    ("tenants", str(number), "media-types", name), "no node serves it: see media-types of the nodes"
+                )
+
+
 def strategies(configuration: Configuration, findings: Findings) -> None:
     """The views of a strategy exist, each once, all of one tenant; one that two strategies have is warned of."""
     owners: dict[str, str] = {}
@@ -394,6 +409,7 @@ CHECKS: tuple[Check, ...] = (
     queues,
     groups,
     capacities,
+    unserved,
     strategies,
     workbin_views,
     custom_properties,

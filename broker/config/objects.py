@@ -22,7 +22,7 @@ MEDIA_SEATS = {"email": "ics_email_seat", "chat": "ics_chat_seat", "sms": "ics_s
 LICENSES = {
     AGENT_SEAT: "agents that may be logged in at this node at once",
     **{seat: f"of these, agents that have had the media type `{media}`" for media, seat in MEDIA_SEATS.items()},
-    OPEN_MEDIA_SEAT: "of these, agents that have had any other media type",
+    OPEN_MEDIA_SEAT: "of these, agents that have had any other media type; `voice` is one of them",
 }
 """The licences a node enforces, and what they count: from login to logout, a seat of a media type also if it was only
 added later or removed again. The lowest count of all nodes is the cluster's (guide)."""
@@ -146,7 +146,12 @@ class NodeSettings(Limits):
         float, Meta(ge=1, le=86_400, description="seconds an invitation stands; then the interaction goes back")
     ] = 30.0
     handling_timeout: Annotated[
-        int, Meta(ge=1, le=1440, description="minutes an agent may be silent while it handles an interaction")
+        int,
+        Meta(
+            ge=1,
+            le=1440,
+            description="minutes an agent may ask nothing of this node while it handles an interaction here",
+        ),
     ] = 180
     routing_timeout: Annotated[
         int, Meta(ge=20, le=525_600, description="minutes a strategy may hold an interaction; then it goes back")

@@ -5,7 +5,6 @@ A new message is a class in its family's module; it is found here by being there
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any, TypeVar, Union
@@ -13,7 +12,6 @@ from typing import Any, TypeVar, Union
 import msgspec
 
 from broker.errors import Code, Refusal
-from broker.rates import RATE, SPELT
 
 from . import (
     agents,
@@ -39,6 +37,7 @@ from . import (
     workbins,
 )
 from .connection import EventError
+from .faults import refusal_of
 from .kinds import Message, Notification, Reply, ReportingEvent, Request
 
 FAMILIES: tuple[ModuleType, ...] = (
@@ -77,7 +76,7 @@ def _classes(kind: type[M]) -> Iterator[type[M]]:
                 yield thing
 
 
-def _wire_name(cls: type[Message]) -> str:
+def _wire_name(cls: type[msgspec.Struct]) -> str:
     return str(cls.__struct_config__.tag)
 
 
@@ -89,23 +88,22 @@ EVENTS: dict[str, type[ReportingEvent]] = {_wire_name(cls): cls for cls in _clas
 encode = msgspec.json.Encoder().encode
 """Any message -> its JSON bytes, ``message`` first."""
 
-_RATE = f"`str` matching regex {RATE!r}"
-_MISSING = re.compile(r"missing required field `([^`]+)`")
-_AT = re.compile(r" - at `\$\.([^`.\[]+)")
-
 _FEW = 100
 """With so few brackets nothing is nested too deep."""
 _ROOM = 64
 """Python's levels that are left free while a deep payload is decoded."""
 
 
-def decoder(kinds: Iterable[type[Any]]) -> Callable[[bytes], Any]:
+def decoder(kinds: Iterable[type[Any]], called: str = "request") -> Callable[[bytes], Any]:
     """A function that turns JSON bytes into the one of ``kinds`` (tagged structs) that they are.
 
     It raises :class:`Refusal`: ``MALFORMED`` (no JSON object with a ``message``, or nested too deep), ``UNSUPPORTED``
-    (no such request), ``MISSING_ATTRIBUTE`` and ``WRONG_VALUE`` with the field.
+    (no such request), ``MISSING_ATTRIBUTE`` and ``WRONG_VALUE`` with the field, and what was expected of it.
+
+    :param called: what it decodes, in its sentences
     """
-    decode = msgspec.json.Decoder(Union[tuple(kinds)]).decode  # noqa: UP007 - of a tuple, there is no other way
+    named = {_wire_name(kind): kind for kind in kinds}
+    decode = msgspec.json.Decoder(Union[tuple(named.values())]).decode  # noqa: UP007 - of a tuple, there is no other way
 
     def checked(payload: bytes) -> Any:
         try:
@@ -115,8 +113,10 @@ def decoder(kinds: Iterable[type[Any]]) -> Callable[[bytes], Any]:
                 return _with_room(decode, payload, _ROOM)
             return decode(payload)
         except msgspec.ValidationError as fault:
-            raise _refusal(str(fault)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+            raise refusal_of(str(fault), payload, named, called) from None
+        except UnicodeDecodeError as fault:
+            raise Refusal(Code.MALFORMED, f"not UTF-8 from byte {fault.start} on") from None
+        except (msgspec.DecodeError, RecursionError) as fault:
             raise Refusal(Code.MALFORMED, f"not JSON: {fault}") from None
 
     return checked
@@ -126,18 +126,6 @@ def _with_room(decode: Callable[[bytes], Any], payload: bytes, levels: int) -> A
     """Decodes from further down Python's stack: what is nested so deep that it only just can be decoded here could not
     be where the stack is a little longer, as when a handler, a standby or a start reads it again."""
     return _with_room(decode, payload, levels - 1) if levels else decode(payload)
-
-
-def _refusal(text: str) -> Refusal:
-    """msgspec's sentence about a fault as the error that a client gets."""
-    text = text.replace(_RATE, SPELT)
-    if text.startswith("Invalid value '") and text.endswith("`$.message`"):
-        return Refusal(Code.UNSUPPORTED, f"no request is named {text[14:].split(' - at')[0]}", field="message")
-    missing, at = _MISSING.search(text), _AT.search(text)
-    field = at[1] if at else missing[1] if missing else None  # of what stands inside a field, that field
-    if field is None or (missing and field == "message"):
-        return Refusal(Code.MALFORMED, text)
-    return Refusal(Code.MISSING_ATTRIBUTE if missing else Code.WRONG_VALUE, text, field=field)
 
 
 decode_request: Callable[[bytes], Request] = decoder(REQUESTS.values())

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta
 
-from broker.errors import Code
+from broker.errors import Code, Refusal
 
 from .kinds import ClientType, Merge, Record, Reply, Request, Route, Workbin
 from .objects import AskingAgent, AskingPlace, Flag, Interaction, InteractionId, Reason, StrategyId, TenantId, ViewId
@@ -74,6 +74,13 @@ class RequestPull(Request):
         list[Any] | None,
         Meta(description="a proxy's own: only what comes before this key of the view, the head of another node"),
     ] = None
+    share: Annotated[
+        dict[str, bytes] | None,
+        Meta(
+            description="a proxy's own: only these ids, each with the mark of its place (Base64); those that have gone"
+            " or stand elsewhere now are passed over"
+        ),
+    ] = None
     part: Annotated[
         int,
         Meta(ge=0, description="a proxy's own: the parts of it that this node has granted before under its `dedup_id`"),
@@ -89,16 +96,44 @@ class Granted(Interaction):
     token: int = 0
 
 
+class Unpulled(Record):
+    """Why an interaction was not pulled by its id, as an [EventError](#eventerror) would say it.
+
+    :param text: the code's fixed text
+    :param detail: one sentence for a person
+    :param missing: names of the nodes that did not answer
+    :param retry_after: seconds after which it is worth asking again
+    """
+
+    code: int
+    text: str = ""
+    detail: str | None = None
+    missing: list[str] | None = None
+    retry_after: float | None = None
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> Unpulled:
+        """What a refusal of this one alone would say."""
+        said, missing = refusal.detail or None, list(refusal.missing) or None
+        return cls(
+            code=int(refusal.code),
+            text=refusal.code.text,
+            detail=said,
+            missing=missing,
+            retry_after=refusal.retry_after,
+        )
+
+
 class EventPulledInteractions(Reply):
     """The interactions that the puller holds now, in the view's order; none when there was nothing.
 
-    :param errors: of a pull by ids: what became of the ids that are not among them, `{id: {"code": …, "text": …}}`
+    :param errors: of a pull by ids: what became of the ids that are not among them, each as an [Unpulled](#unpulled)
     :param complete: from a proxy: false when nodes that could have given something did not answer
     :param missing: which
     """
 
     interactions: list[Granted]
-    errors: dict[str, Any] | None = None
+    errors: dict[str, Unpulled] | None = None
     complete: bool | None = None
     missing: list[str] | None = None
 

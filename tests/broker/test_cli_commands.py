@@ -209,11 +209,16 @@ def test_request_prints_the_reply(run: Run) -> None:
     ]
 
 
-@pytest.mark.parametrize(("message", "code"), [("RequestGetInteractionProperties", 1), ("RequestSwitchover", 77)])
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [("RequestGetInteractionProperties", 1), ("RequestSwitchover", 77), ("RequestFindInteractions", 65)],
+)
 def test_request_prints_an_error_and_says_no(run: Run, message: str, code: int) -> None:
     # Given a request that is refused, when it is sent, then the EventError is on stdout, and the exit code tells
     with Peer(answers) as peer:
-        result = run("request", json.dumps({"message": message, "interaction_id": "x"}), connect=peer)
+        result = run(
+            "request", json.dumps({"message": message, "interaction_id": "x", "condition": "bad"}), connect=peer
+        )
     assert json.loads(result.stdout)["message"] == "EventError" and result.exit_code == code
 
 
@@ -223,6 +228,11 @@ def test_request_that_is_none_is_65(run: Run, words: str) -> None:
     with Peer(answers) as peer:
         assert run("request", words, connect=peer).exit_code == 65
         assert not peer.requests
+
+
+def test_request_waits_for_some_time(run: Run) -> None:
+    # Given no time to wait for the reply, when a request is to be sent, then that is wrong usage
+    assert run("request", "--timeout", "0", '{"message":"RequestX"}').exit_code == 64
 
 
 def test_request_without_a_reply_is_75(run: Run) -> None:

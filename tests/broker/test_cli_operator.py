@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from broker.answers import Unavailable
 from broker.cli import ixn
+from broker.cli.cluster import Step, _against, _kept
 from broker.cli.queue import waiting_in
 from broker.cli.rewriting import with_media_types, write
 from broker.cli.status import assemble
 from broker.conditions import compile_condition
+from broker.config.objects import Addresses, Configuration, Node, Proxy
 from broker.ids import make_id, node_code
 from tests.broker.peer import Peer, Reply
 
@@ -318,11 +321,81 @@ def test_apply_of_a_faulty_file_is_78_with_all_its_faults(tmp_path: Path, run: R
     assert not (tmp_path / "cluster.toml").exists()
 
 
+def test_what_is_warned_of_is_said_when_it_is_applied(tmp_path: Path) -> None:
+    # Given a file with nothing wrong but a workbin that nobody owns, when it is applied, then that is said
+    file = tmp_path / "new.toml"
+    file.write_text('[workbins.Team]\nowner = "agent-group"\n')
+    words = ["--config", str(tmp_path / "cluster.toml"), "cluster", "apply", "--dry-run", str(file)]
+    result = CliRunner().invoke(ixn, words)
+    assert result.exit_code == 0
+    assert "new.toml:2: workbins.Team.owner: warning: there is no agent-group that could own one" in result.stderr
+
+
+def test_a_queue_is_not_moved_into_itself(run: Run) -> None:
+    # Given a queue, when it is to be moved to itself, then that is wrong usage, and nothing is asked
+    with Peer(Script()) as peer:
+        result = run("queue", "move", "PS", "PS", connect=peer)
+        assert (result.exit_code, peer.requests) == (64, [])
+
+
+@pytest.mark.parametrize("words", [["peek", "PSS"], ["move", "PSS", "PE"]])
+def test_a_queue_that_there_is_not_is_told_from_an_empty_one(run: Run, words: list[str]) -> None:
+    # Given the queue PS, when what waits in PSS is asked for, then it is said that there is none
+    script = Script(
+        RequestFindInteractions=[{"message": "EventInteractionsFound", "interactions": []}],
+        RequestTakeSnapshot=[{"message": "EventSnapshotTaken", "snapshot_id": "S", "number_of_interactions": 0}],
+        RequestGetQueues=[{"message": "EventQueues", "queues": [{"queue": "PS", "tenant_id": 101}]}],
+    )
+    with Peer(script) as peer:
+        result = run("queue", *words, connect=peer)
+    assert result.exit_code == 64 and 'there is no queue PSS; did you mean "PS"?' in result.stderr
+
+
+def test_a_drain_that_does_not_wait_has_no_timeout(run: Run) -> None:
+    # Given a drain without --wait, when it is given a timeout, then that is wrong usage
+    assert run("drain", "n1", "--timeout", "3").exit_code == 64
+
+
+def test_who_is_asked_when_nodes_come_go_and_move() -> None:
+    # Given another configuration in which a node is new, one is gone, and one has moved, as have proxies
+    old, new = Configuration(), Configuration()
+    old.nodes = {"n1": pair("a"), "n2": pair("b")}
+    old.proxies = {"p1": proxy("x"), "p2": proxy("y")}
+    new.nodes = {"n2": pair("c"), "n3": pair("d")}
+    new.proxies = {"p1": proxy("z"), "p2": proxy("y")}
+    # When both are to be asked, then the nodes come first, and who has moved is looked for where it was and will be
+    step = Step(old, new)
+    assert {name: [at.requests for at in endpoints] for name, endpoints in step.servers.items()} == {
+        "n1": ["ipc://a"],
+        "n2": ["ipc://b", "ipc://c"],
+        "n3": ["ipc://d"],
+        "p1": ["ipc://x", "ipc://z"],
+        "p2": ["ipc://y"],
+    }
+    assert (list(step.servers)[:3], step.come, step.gone) == (["n1", "n2", "n3"], {"n3"}, {"n1"})
+    # And who is new and does not answer holds nothing up; who goes and does not answer does
+    away = Unavailable("nobody answers")
+    against = _against({"n1": away, "n2": {}, "n3": away, "p1": {}, "p2": {}}, step)
+    assert (against["away"], against["to_start"], against["to_end"]) == (["n1"], ["n3"], [])
+    answers = {"n1": {"kept": ["nodes.n1: removed"]}, "n2": {"kept": ["nodes.n2.primary: changed"]}}
+    assert (_against(answers, step)["to_end"], list(_kept(answers, step)["kept"])) == (["n1"], ["n2"])
+
+
+def pair(at: str) -> Node:
+    """A node at an address."""
+    return Node(database=f"sqlite:///{at}.db", primary=Addresses(requests=f"ipc://{at}", events=f"ipc://{at}-events"))
+
+
+def proxy(at: str) -> Proxy:
+    """A proxy at an address."""
+    return Proxy(primary=Addresses(requests=f"ipc://{at}", events=f"ipc://{at}-events"), connections=["n2"])
+
+
 def test_cluster_commands_that_are_none(tmp_path: Path) -> None:
     # Given a configuration, when media types are left out, said twice, or of no node, then that is wrong usage
     file = tmp_path / "cluster.toml"
     file.write_text(CONFIGURATION)
-    for words in (["n1"], ["n1", "email", "--any"], ["n9", "email"]):
+    for words in (["n1"], ["n1", ","], ["n1", ""], ["n1", "email", "--any"], ["n9", "email"]):
         result = CliRunner().invoke(ixn, ["--config", str(file), "cluster", "set-media-types", *words])
         assert result.exit_code == 64, words
     assert file.read_text() == CONFIGURATION
@@ -362,6 +435,17 @@ def test_status_names_members_with_another_configuration() -> None:
     assert assemble(reported, nodes, proxies)["why"] == ["configurations differ: n1/primary a; p1/primary b"]
     proxies["p1"]["members"]["primary"]["configuration"] = "a"
     assert assemble(reported, nodes, proxies)["why"] == []
+
+
+def test_the_status_names_queues_that_are_not_configured() -> None:
+    # Given a node with interactions in a queue that the configuration does not have, when the status is put together,
+    # then it says so
+    nodes = {
+        "n1": {"state": "healthy", "members": {}, "strays": {"NE": 3, "Q2": 1}},
+        "n2": {"members": {}, "strays": {}},
+    }
+    said = assemble({"state": "healthy", "why": []}, nodes, {})["why"]
+    assert said == ["n1 has interactions in queues that the configuration does not have: NE 3, Q2 1"]
 
 
 @pytest.mark.parametrize(

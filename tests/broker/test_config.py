@@ -562,3 +562,17 @@ def test_event_logs_are_accepted_with_a_warning_that_nothing_is_written_there():
     assert [(warning.key, "nothing is written there" in warning.text) for warning in verdict.warnings] == [
         ("nodes.n1.event-logs", True)
     ]
+
+
+def test_a_media_type_that_no_node_serves_is_warned_of() -> None:
+    """Given nodes that serve some media types, when another one is enabled, then it is said that nobody serves it; of
+    a disabled one, and of one that any node serves, nothing is said."""
+    text = GOOD.replace("media-types = { voice = {},", "media-types = { voice = {}, sms = {},")
+    assert judge(text, "cluster.toml").warnings == []  # n1 serves any
+    only = text.replace(
+        "[nodes.n1.settings]", '[nodes.n1.cluster-settings]\nmedia-types = ["voice"]\n[nodes.n1.settings]'
+    )
+    warnings = judge(only, "cluster.toml").warnings
+    assert [(one.key, one.text) for one in warnings] == [
+        ("tenants.101.media-types.sms", "no node serves it: see media-types of the nodes")
+    ]

@@ -67,7 +67,7 @@ def test_what_is_missing_inside_a_field_is_that_fields_fault():
     with pytest.raises(Refusal) as caught:
         decode_request(b'{"message": "RequestGetWorkbinContent", "tenant_id": 1, "workbin": {}}')
     assert (caught.value.code, caught.value.field) == (Code.MISSING_ATTRIBUTE, "workbin")
-    assert "`type`" in caught.value.detail
+    assert caught.value.detail == "workbin.type: expected a string"
 
 
 def test_unknown_fields_are_ignored():
@@ -138,4 +138,4 @@ def test_a_rate_that_is_none_is_answered_with_how_one_is_spelt() -> None:
         decode_request(payload)
     # then it is told the spelling, not a pattern
     assert (refused.value.code, refused.value.field) == (Code.WRONG_VALUE, "submission_rate")
-    assert refused.value.detail.startswith("Expected a rate such as `10/second`")
+    assert refused.value.detail.startswith("submission_rate: expected a rate such as `10/second`")

@@ -98,6 +98,7 @@ class TestRestarts:
         (-36, "ended by signal 36"),
         (78, "exited with 78 (configuration)"),
         (1, "exited with 1"),
+        (71, "exited with 71 (its address cannot be used)"),
     ],
 )
 def test_how_a_process_ended_in_words(code, words):

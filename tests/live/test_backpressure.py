@@ -44,27 +44,28 @@ def change(ident, number):
 def test_a_node_that_stands_still_is_busy_and_loses_nothing(cluster):
     """Given n2 is stopped, when it is asked for far more than it may leave open, then the rest is answered busy at
     once, n1 serves on, and every request that was not refused has been done once n2 goes on."""
-    media = Client([cluster.requests("p1")], "mail", "MediaServer", timeout=60)
-    ids = homes(media)
-    pid = cluster.kill("n2", number=signal.SIGSTOP)
-    try:
-        began = time.monotonic()
-        numbers = dict(zip(media.send_all([change(ids["n2"], at) for at in range(ASKED)]), range(ASKED), strict=True))
-        busy = {}
-        while len(busy) < ASKED - LIMIT and time.monotonic() - began < STOPPED_S:
-            media.idle(0.02)
-            busy.update((numbers[number], reply) for number, reply in media.arrived())
-        shown = media.request({"message": "RequestGetInteractionProperties", "interaction_id": ids["n1"]})
-        time.sleep(max(STOPPED_S - (time.monotonic() - began), 0))
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    done = {numbers[number]: reply for number, reply in media.replies()}
+    with Client([cluster.requests("p1")], "mail", "MediaServer", timeout=60) as media:
+        ids = homes(media)
+        pid = cluster.kill("n2", number=signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            numbers = dict(
+                zip(media.send_all([change(ids["n2"], at) for at in range(ASKED)]), range(ASKED), strict=True)
+            )
+            busy = {}
+            while len(busy) < ASKED - LIMIT and time.monotonic() - began < STOPPED_S:
+                media.idle(0.02)
+                busy.update((numbers[number], reply) for number, reply in media.arrived())
+            shown = media.request({"message": "RequestGetInteractionProperties", "interaction_id": ids["n1"]})
+            time.sleep(max(STOPPED_S - (time.monotonic() - began), 0))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        done = {numbers[number]: reply for number, reply in media.replies()}
 
-    assert shown["interaction"]["interaction_id"] == ids["n1"]
-    assert len(busy) == ASKED - LIMIT and len(done) == LIMIT
-    assert {(reply["code"], reply["retry_after"]) for reply in busy.values()} == {(91, 0.5)}
-    assert {reply["message"] for reply in done.values()} == {"EventAck"}
-    there = media.request({"message": "RequestGetInteractionProperties", "interaction_id": ids["n2"]})
-    assert {f"k{at}" for at in done} <= set(there["interaction"]["user_data"])
-    assert not {f"k{at}" for at in busy} & set(there["interaction"]["user_data"])
-    media.close()
+        assert shown["interaction"]["interaction_id"] == ids["n1"]
+        assert len(busy) == ASKED - LIMIT and len(done) == LIMIT
+        assert {(reply["code"], reply["retry_after"]) for reply in busy.values()} == {(91, 0.5)}
+        assert {reply["message"] for reply in done.values()} == {"EventAck"}
+        there = media.request({"message": "RequestGetInteractionProperties", "interaction_id": ids["n2"]})
+        assert {f"k{at}" for at in done} <= set(there["interaction"]["user_data"])
+        assert not {f"k{at}" for at in busy} & set(there["interaction"]["user_data"])

@@ -128,7 +128,14 @@ def test_a_pull_ends_where_the_next_one_does_not_fit(floor):
 def test_a_pull_by_ids_says_which_did_not_fit(floor):
     got = floor.take(floor.anat, *floor.chats)
     assert [one["interaction_id"] for one in got["interactions"]] == floor.chats[:3]
-    assert {ident: error["code"] for ident, error in got["errors"].items()} == {floor.chats[3]: 52}
+    full = {"code": 52, "text": "Agent has no capacity left", "detail": "ANAT has its 3 of chat"}
+    assert got["errors"] == {floor.chats[3]: full}
+
+
+def test_a_pull_of_one_id_says_what_is_full(floor):
+    floor.take(floor.anat, *floor.chats[:3])
+    more = floor.take(floor.anat, floor.chats[3])
+    assert (more["code"], more["detail"]) == (52, "ANAT has its 3 of chat")
 
 
 def test_a_strategy_has_no_capacity(floor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from tests.orders import standby
 
@@ -105,6 +106,22 @@ class TestDrain:
         monitor.ask("RequestDrain", node="n1")
         assert monitor.ask("RequestGetStatus")["nodes"]["n1"]["drained_since"] == since
         assert since == pytest.approx(driver.now - 5, abs=0.1)
+
+    def test_interactions_in_queues_that_are_not_configured_show(self, driver, monitor):
+        # Given interactions in a queue that was taken out of the file while the node was down
+        media = driver.client("mail", "MediaServer")
+        assert monitor.ask("RequestGetStatus")["nodes"]["n1"]["strays"] == {}
+        ident = driver.ask(media.source, SUBMIT)["interaction_id"]
+        queue = driver.core.memory.interactions[ident].queue
+        other = next(name for name in driver.core.configuration.queues if name != queue)
+        driver.core.configuration = replace(
+            driver.core.configuration,
+            queues={name: one for name, one in driver.core.configuration.queues.items() if name != queue},
+        )
+        # When the status is asked for; then it names them, until they are moved
+        assert monitor.ask("RequestGetStatus")["nodes"]["n1"]["strays"] == {queue: 1}
+        media.ask("RequestPlaceInQueue", interaction_id=ident, queue=other)
+        assert monitor.ask("RequestGetStatus")["nodes"]["n1"]["strays"] == {}
 
     def test_it_outlasts_a_failover_and_ends_when_it_is_ended(self, driver, monitor):
         # Given a node that is drained; when the other member takes over; then it is drained, until that is ended

@@ -160,6 +160,9 @@ class TestBusinessAttributes:
         reply = media.ask("RequestSubmit", **EMAIL, **fields)
         assert (reply["code"], reply["field"]) == (3, field)
         assert "business attribute Interaction" in reply["detail"] and "tenant 101" in reply["detail"]
+        assert reply["detail"].startswith(f'{field}: expected "Inbound') and reply["detail"].endswith(
+            f'"{fields[field]}"'
+        )
         assert not driver.core.memory.interactions
 
     def test_a_change_to_another_value_is_refused(self, media):
@@ -327,7 +330,7 @@ def test_a_wrong_value_is_refused_in_words(driver, name, value, words):
     refused = server.ask("RequestChangeProperties", interaction_id=ident, changed_properties={name: value})
 
     assert (refused["code"], refused["field"]) == (3, "changed_properties")
-    assert words in refused["detail"]
+    assert words in refused["detail"] and refused["detail"].startswith(f"{name}: expected ")
     assert not {"int", "str", "list", "float"} & set(refused["detail"].split())
 
 

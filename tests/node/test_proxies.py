@@ -161,6 +161,39 @@ def test_what_an_agent_that_comes_back_is_brought_to_is_said_by_who_spoke_for_it
     ]
 
 
+def test_what_an_agent_that_another_proxy_moves_is_brought_to_is_said_by_who_spoke_for_it(
+    driver: Any, link: Link
+) -> None:
+    # given an agent that this node speaks for, whose proxy is gone before this node has noticed
+    link.ask(7, LOGIN)
+    link.ask(9, {**DESK, "session_id": "p1.b.9"})
+    driver.said.clear()
+    # when it is logged in through another proxy, where another node speaks for it in a state that is new
+    link.ask(9, {**ALIGN, "media_list": {"voice": 0}}, ECHO)
+    link.ask(9, {"message": "RequestCancelNotReadyForMedia", "media_type": "voice"}, ECHO)
+    # then the stream is told of that state by this node, and of later changes by the other one
+    assert [(event["message"], event.get("echo", False)) for event in driver.said] == [
+        ("EventNotReadyForMedia", False),
+        ("EventReadyForMedia", True),
+    ]
+
+
+def test_a_last_word_is_said_though_the_agent_vanishes_again_before(driver: Any, link: Link) -> None:
+    # given an agent that this node has spoken for, that came back as another node speaks, and vanished again
+    link.ask(7, {**LOGIN, "media_list": {"voice": 0}})
+    for login in (False, True):
+        link.ask(7, {"message": "RequestUnregisterClient", "vanished": True})
+        link.ask(7, DESK)
+        if not login:
+            link.ask(7, {**LOGIN, "media_list": {"voice": 0}}, ECHO)
+    driver.said.clear()
+    # when it comes back once more, as another node speaks, in a state that is new
+    link.ask(7, LOGIN, ECHO)
+    # then the stream is told by this node
+    assert [(event["message"], event.get("echo", False)) for event in driver.said] == [("EventReadyForMedia", False)]
+    assert vicky(driver).echo is True
+
+
 # -- what was executed before
 
 

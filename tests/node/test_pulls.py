@@ -131,7 +131,8 @@ def test_by_ids_takes_what_waits_and_says_what_does_not(media, router):
         "RequestPull", tenant_id=101, view_id="_system_", pull_parameters={"interaction_ids": [ident, "NO-SUCH-ID"]}
     )
     assert pulled(reply) == [ident]
-    assert reply["errors"]["NO-SUCH-ID"]["code"] == 43
+    unknown = {"code": 43, "text": "Unknown interaction identifier", "detail": "n1 has no interaction NO-SUCH-ID"}
+    assert reply["errors"] == {"NO-SUCH-ID": unknown}
     again = router.ask("RequestPull", tenant_id=101, view_id="_system_", pull_parameters={"interaction_ids": [ident]})
     assert again["code"] == 46
 

@@ -211,6 +211,20 @@ class TestRefused:
             "workbins.Notes.owner: cannot be changed, n1 has 1 interaction there",
         ]
 
+    def test_a_node_with_interactions_does_not_go(self, driver, monitor, edited, media):
+        # Given a file in which the node is no more; while it has an interaction; then it refuses
+        (ident,) = submit(media)
+        mark = monitor.ask("RequestPing")["configuration"]
+        del edited.nodes["n1"]
+        edited.queues["New"] = Queue(tenant=101)
+        reply = monitor.ask("RequestReconfigure")
+        assert (reply["code"], reply["detail"]) == (63, "nodes.n1: cannot be removed, n1 has 1 interaction there")
+        # When that has gone; then it says that it stays as it is until it is ended, and takes nothing on
+        media.ask("RequestStopProcessing", interaction_id=ident)
+        reply = monitor.ask("RequestReconfigure")
+        assert reply["kept"] == ["nodes.n1: removed; a node that runs is not removed: end it"]
+        assert "changed" not in reply and reply["fingerprint"] == mark == monitor.ask("RequestPing")["configuration"]
+
     def test_an_empty_queue_goes(self, driver, monitor, edited, media, router):
         # Given a queue whose interactions have all gone; when the file is without it; then so is the node
         (ident,) = submit(media)

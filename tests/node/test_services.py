@@ -421,6 +421,16 @@ class TestListed:
         assert driver.late.pop(ref)["code"] == 81
         self.say(driver, sent, payload=b"again")
 
+    def test_an_answer_of_another_name_is_told_which_there_are(self, driver, media):
+        driver.core.connected(driver.now, "Sorter")
+        ref, sent = self.ask(driver, media)
+        self.say(driver, sent, message="Request3rdServerResponse", response={})
+
+        assert driver.late.pop(ref)["detail"] == (
+            'the answer of Sorter cannot be read: no answer is named "Request3rdServerResponse"; expected'
+            ' "Event3rdServerResponse" or "Event3rdServerFault"'
+        )
+
     def test_what_was_not_sent_goes_to_another_server(self, driver, media):
         driver.core.connected(driver.now, "Sorter")
         ref, sent = self.ask(driver, media)
@@ -659,7 +669,33 @@ class TestOwnService:
 def test_a_service_that_nobody_serves_is_named_with_the_node(driver):
     """Given no ESP server; when a client asks, with and without a target; then the text says what there is not."""
     asker = driver.client("asker", "MediaServer")
+    reply = asker.ask("Request3rdServer", tenant_id=101, request={"Service": "Nobody"})
+    assert (reply["code"], reply["detail"]) == (80, "there is no ESP server for the service Nobody at n1")
+    reply = asker.ask("Request3rdServer", tenant_id=101, request=CLASSIFY, target="Other")
+    assert reply["detail"] == "there is no ESP server Other for the service Classify at n1"
+
+
+def test_a_listed_server_without_a_connection_is_named(driver):
+    """Given a listed server that is not there; when a client asks for what it serves; then the text names it."""
+    asker = driver.client("asker", "MediaServer")
     reply = asker.ask("Request3rdServer", tenant_id=101, request=CLASSIFY)
-    assert (reply["code"], reply["detail"]) == (80, "there is no ESP server for the service Classify at n1")
-    reply = asker.ask("Request3rdServer", tenant_id=101, request=CLASSIFY, target="Sorter")
-    assert reply["detail"] == "there is no ESP server Sorter for the service Classify at n1"
+    assert reply["detail"] == "there is no ESP server for the service Classify at n1; not connected: Sorter"
+
+
+@pytest.mark.parametrize(
+    ("asked", "detail"),
+    [
+        ({}, "request.Service: expected a string"),
+        ("x", 'request: expected an object with Service, and if need be Method or Parameters, got "x"'),
+        ({"Service": 5}, "request.Service: expected a string, got 5"),
+        ({"Service": ""}, "request.Service: expected a string of 1 to 255 characters"),
+        ({"Service": "OMService", "Method": "StopProcessing", "Parameters": [1]},
+         "request.Parameters: expected an object, got an array"),
+    ],
+)  # fmt: skip
+def test_a_request_that_is_none_is_told_what_one_is(driver, asked, detail):
+    """Given an ESP request of a wrong shape; when it is asked; then the refusal says where and what was expected."""
+    asker = driver.client("asker", "MediaServer")
+    reply = asker.ask("Request3rdServer", tenant_id=101, request=asked)
+    said = reply["fault_string"] if "fault_string" in reply else reply["detail"]
+    assert (reply.get("code", 3), detail in said) == (3, True)

@@ -230,7 +230,7 @@ class World:
         self.configuration = self.file = configuration
         self.now = START
         self.core = ProxyCore("p1", "b007", configuration)
-        self.nodes = {name: FakeNode(name) for name in configuration.nodes_of("p1")}
+        self.nodes = {name: FakeNode(name) for name in configuration.nodes}
         self.replies: dict[tuple[bytes, Any], list[dict[str, Any]]] = {}
         self.notes: dict[bytes, list[dict[str, Any]]] = {}
         self._refs = 0

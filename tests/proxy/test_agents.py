@@ -562,6 +562,46 @@ def test_the_end_of_a_client_is_told_to_the_node_that_speaks_for_its_agent_last(
     assert world.core.own._ending == {}
 
 
+def test_a_client_that_has_ended_is_brought_back_at_no_node(world: Any) -> None:
+    # given a client with an agent, and nodes whose word that they know the client was lost on the way
+    number = world.number_of(client := world.client(b"desk"))
+    for node in world.nodes.values():
+        node.known.add(number)
+        node.script["RequestRegisterClient"] = None
+    world.ask(client, "RequestAgentLogin", **LOGIN)
+    for node in world.nodes.values():
+        del node.script["RequestRegisterClient"]
+    # when its session ends, and what has no answer is sent again
+    world.ask(client, "RequestUnregisterClient")
+    world.run(2.0)
+    # then it stays unknown at all of them
+    assert len(ends(world)) == 3
+    assert all(number not in node.known for node in world.nodes.values())
+
+
+@pytest.mark.parametrize("answers_late", [False, True])
+def test_a_client_that_ends_while_a_link_breaks_is_brought_back_nowhere(world: Any, answers_late: bool) -> None:
+    # given a client with an agent, which has gone, and a node that has ended its session as its link breaks
+    client, _, others = logged_in(world)
+    number, node = world.number_of(client), world[others[0]]
+    node.script["RequestUnregisterClient"] = None
+    world.ask(client, "RequestUnregisterClient")
+    entry = next(entry for entry, request in node.seen if request["message"] == "RequestUnregisterClient")
+    node.known.discard(number)
+    world.kill(others[0])
+    world.run(1.1)
+    # when the link is there again, so that clients are introduced, and the node's answer comes after that, or with it
+    node.active = "primary"
+    world.beat()
+    if answers_late:
+        world.flow()
+    node.reply(entry, {"message": "EventAck"})
+    del node.script["RequestUnregisterClient"]
+    world.run(2.0)
+    # then it does not know the client in the end
+    assert number not in node.known
+
+
 def test_the_end_of_a_client_with_agents_everywhere(world: Any) -> None:
     # given a client with so many agents that every node speaks for some
     client = world.client(b"desk", "Proxy")

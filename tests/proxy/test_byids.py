@@ -142,6 +142,28 @@ def test_what_is_wrong_with_the_whole_pull_is_the_answer(world: Any) -> None:
     assert pull(world, client, AT_1, AT_2, "mine")["code"] == 22
 
 
+def test_what_a_node_says_of_its_ids_is_passed_on_whole(world: Any) -> None:
+    # given a node that is busy, and one that has what it is asked for
+    client = world.client(b"c")
+    stock(world, n1=[AT_1])
+    busy = {"code": 91, "text": "Server is busy, try again", "detail": "it has many", "retry_after": 0.5}
+    world["n2"].script["RequestPull"] = {"message": "EventError", "request": "RequestPull", **busy}
+    # when both are pulled from
+    reply = pull(world, client, AT_1, AT_2)
+    # then the id at the busy one has all that a single error would have
+    assert (idents(reply), reply["errors"]) == ([AT_1], {AT_2: busy})
+
+
+def test_what_nobody_has_names_the_nodes_that_were_asked(world: Any) -> None:
+    # given an id of a client's own that nobody has
+    client = world.client(b"c")
+    stock(world, n1=[AT_1])
+    # when it is pulled with another one
+    reply = pull(world, client, AT_1, "mine")
+    # then its error says who was asked
+    assert reply["errors"]["mine"]["detail"] == "n1 and n2 and n3 have no interaction of this id"
+
+
 @pytest.mark.parametrize("garbage", [b"{}", b'{"interactions":[{}]}', b"\xff"])
 def test_garbage_from_a_node_is_silence(world: Any, garbage: bytes) -> None:
     # given a node that answers with something else

@@ -253,7 +253,7 @@ def test_a_node_that_was_away_hears_of_ended_sessions_when_it_is_back(make_world
     # then it was introduced there, so that it could be dismissed
     told = [entry.client for entry, request in world["n1"].seen if request["message"] == "RequestUnregisterClient"]
     assert told == [number, number]
-    assert link_of(world).known == set() and link_of(world).leaving == {} and link_of(world).parting == {}
+    assert link_of(world).known == {} and link_of(world).leaving == {} and link_of(world).parting == {}
 
 
 def test_a_node_whose_database_is_locked_hears_of_ended_sessions_again(make_world: Any) -> None:
@@ -271,7 +271,7 @@ def test_a_node_whose_database_is_locked_hears_of_ended_sessions_again(make_worl
     # then it is told again, and until then it was not asked all the time
     assert told < 12
     assert "RequestUnregisterClient" in [request["message"] for _, request in world["n1"].seen[told:]]
-    assert link_of(world).known == set() and link_of(world).unheeded == {}
+    assert link_of(world).known == {} and link_of(world).unheeded == {}
 
 
 def test_a_client_that_a_node_could_not_take_is_introduced_again_though_it_asks_nothing(make_world: Any) -> None:
@@ -293,6 +293,39 @@ def test_a_client_that_a_node_could_not_take_is_introduced_again_though_it_asks_
 
 
 LOCKED = {"message": "EventError", "code": 60, "text": "Database failure"}
+
+
+def test_an_introduction_that_was_not_answered_brings_nobody_back(make_world: Any) -> None:
+    # given a node that knows a client, and whose word of that was lost on the way
+    world = make_world(("n1",))
+    number = world.number_of(client := world.client(b"desk"))
+    world["n1"].known.add(number)
+    world["n1"].script["RequestRegisterClient"] = None
+    world.ask(client, ASK, **STOP)
+    del world["n1"].script["RequestRegisterClient"]
+    # when the client's session has ended there, and what has no answer is sent again
+    world.ask(client, "RequestUnregisterClient")
+    world.run(2.0)
+    # then the client stays unknown there
+    assert number not in world["n1"].known
+    assert link_of(world).open == {}
+
+
+def test_an_introduction_that_was_not_answered_does_not_undo_a_later_one(make_world: Any) -> None:
+    # given a node that knows a client, and whose word of that was lost on the way
+    world = make_world(("n1",))
+    number = world.number_of(client := world.client(b"mail", "MediaServer", media_type="email"))
+    world["n1"].known.add(number)
+    world["n1"].script["RequestRegisterClient"] = None
+    world.ask(client, ASK, **STOP)
+    del world["n1"].script["RequestRegisterClient"]
+    # when the client changes its registration
+    world.client(client, "MediaServer", media_type="chat")
+    world.run(2.0)
+    # then that is the last that the node has heard of it
+    told = [request["media_type"] for entry, request in world["n1"].seen if entry.client == number]
+    assert told == ["email", "chat"]
+
 
 # -- failover
 

@@ -410,7 +410,7 @@ def test_polls_of_an_empty_view_leave_nothing_behind(world: Any) -> None:
     # then nothing of it is kept
     pulls = world.core.pulls
     assert pulls._open == {} and len(pulls._due) <= 1001
-    assert all(len(view._queue) <= 101 for view in pulls._views.values())
+    assert all(len(view._queue) <= 101 for view in world.core.lookout.views.values())
 
 
 def test_an_empty_view_during_a_failover_waits_for_the_node(world: Any) -> None:

@@ -93,8 +93,11 @@ def test_nobody_takes_submits() -> None:
     # when nodes for a submit are looked for
     with pytest.raises(Refusal) as raised:
         routes.submitting(101, "email")
-    # then no server accepts this
+    # then no server accepts this, though they serve it
     assert raised.value.code is Code.NO_SERVERS
+    assert raised.value.detail.startswith(
+        "none of n1, n2, n3 takes new interactions of tenant 101 and media type email"
+    )
 
 
 def test_turns_are_shared_evenly_by_those_that_are_there() -> None:

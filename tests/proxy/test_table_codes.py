@@ -130,7 +130,7 @@ def _(cluster: Cluster) -> Answer:
 def _(cluster: Cluster) -> Answer:
     for name in NODES:
         cluster.core.configuration.nodes[name].cluster_settings = NodeClusterSettings(enable_submit=False)
-    cluster.core.routes.reload(cluster.core.configuration)
+    cluster.core.routes.reload(cluster.core.configuration, cluster.core.routes.nodes)
     return cluster.media.ask("RequestSubmit", **SUBMIT)
 
 
@@ -336,6 +336,13 @@ def test_a_pull_by_ids_says_it_of_each() -> None:
     assert [one["interaction_id"] for one in pulled["interactions"]] == [MINE, MINE, AT_1]
     codes = {ident: error["code"] for ident, error in pulled["errors"].items()}
     assert codes == {MINE: 2005, "not-known": 2003, ids[3]: 43}
+    details = {ident: error["detail"] for ident, error in pulled["errors"].items()}
+    assert details == {
+        MINE: "n1 and n2 hold it",
+        "not-known": "no answer from n3",
+        ids[3]: f"n2 has no interaction {ids[3]}",
+    }
+    assert pulled["errors"]["not-known"]["missing"] == ["n3"]
     assert (pulled["complete"], pulled["missing"]) == (False, ["n3"])
 
 

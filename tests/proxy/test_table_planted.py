@@ -13,7 +13,7 @@ from broker.errors import Code, Refusal
 from broker.ledger import Ledger
 from broker.messages.kinds import Merge
 from broker.wire import PackedReplies, PackedReply, PackedRequest, Replayed
-from proxy import agents, byids, calls, forward, gather, links, merge, pulls, replays, services, views
+from proxy import agents, byids, calls, forward, gather, links, merge, pulls, replays, services, views, workbins
 from tests.proxy.table.play import judge, played
 from tests.proxy.table.rows import ROWS
 from tests.proxy.table.rules import CIRCUMSTANCES
@@ -114,6 +114,10 @@ def last_head(original: Any, self: Any, is_ready: Any) -> str | None:
     return max(first, default=None, key=lambda node: first[node])
 
 
+def node_by_node(lines: Any, count: int, taken: Any) -> list[Any]:
+    return [place for line in lines for place in line.places][:count]
+
+
 def forgotten_id(original: Any, call: Any) -> list[str]:
     return list(original(call)[:-1])
 
@@ -175,6 +179,10 @@ FAULTS = [
           "Submit with a dedup_id", "its away"),
     Fault("a pull is always complete", patch.object(views.View, "unknown", lambda *_: frozenset()), "Pull round-robin",
           "its away"),
+    Fault("a workbin's nodes one after the other", patch.object(workbins, "first_of", node_by_node),
+          "Pull global, from a workbin", "well"),
+    Fault("a workbin is always complete", instead(workbins, "granted_payload", lambda original, got, _: original(got)),
+          "Pull global, the first of a workbin", "its lost"),
     Fault("an id is forgotten", instead(byids, "ids_of", forgotten_id), "Pull global, by ids", "well"),
     Fault("ids in another order", instead(byids.ByIds, "_finish", any_order), "Pull round-robin, by ids", "well"),
     Fault("not the holder is asked first", patch.object(services, "_from", lambda first, nodes: [*nodes[::-1]]),

@@ -1,4 +1,4 @@
-"""Workbins over several nodes: pulls that never get too many, counts that add up, content in order."""
+"""Workbins over several nodes: counts that add up, content in order, notifications. Their pulls: test_workbin_pulls."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ class Accidents:
     def heal(self) -> None:
         """Undoes what does not pass by itself."""
         world = self._world
+        world.growth.begin()
         for disk in world.disks.values():
             disk.sick = None
             self._unlock(disk)
@@ -139,6 +140,10 @@ class Accidents:
             for member in self._world.members(node):
                 self._part_for(lasts_s, proxy, member.name, one_way=False)
 
+    def _add_node(self) -> None:
+        """The proxies read, one after the other, of a node that they have not known."""
+        self._world.growth.begin()
+
     def _cut(self) -> None:
         pairs = self._world.network.pairs()
         if pairs:
@@ -185,6 +190,7 @@ _ACCIDENTS: dict[str, Callable[[Accidents], object]] = {
     "locked by a tool": Accidents._lock,
     "partition": Accidents._part,
     "node out of reach": Accidents._put_out_of_reach,
+    "node added": Accidents._add_node,
     "cut": Accidents._cut,
     "switchover": Accidents._switch_over,
     "restart a member": Accidents._restart_member,

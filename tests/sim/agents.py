@@ -178,3 +178,29 @@ class Agent(Client):
             if done.outcome == OK and ident in self._tokens:
                 yield Sleep(self._moments())
                 yield from self._end(ident, self._tokens[ident])
+
+
+class Clerk(Agent):
+    """An agent's application that works through its own workbin: takes several at once, and puts most of them back."""
+
+    def _odd_job(self) -> Script:
+        fields = {"tenant_id": TENANT, "view_id": f"{WORKBIN}/PrivateView", "count": self._random.choice((1, 2, 3, 8))}
+        if self._random.random() < 0.2:
+            fields["ignore_hold"] = True
+        done = yield from self.ask("RequestPull", **fields)
+        if done.outcome != OK:
+            return
+        if done.dedup and done.reply["interactions"] and self._heap.chance(self.world.plan.repeats):
+            yield from self.repeat(done)
+        for granted in done.reply["interactions"]:
+            yield from self._put_away(granted["interaction_id"], granted["token"])
+
+    def _put_away(self, ident: str, token: int) -> Script:
+        if self._random.random() < 0.6:
+            workbin = {"type": WORKBIN, "agent_id": self.name}
+            changes = {"priority": self._random.randrange(4)}
+            yield from self.ask(
+                "RequestPlaceInWorkbin", interaction_id=ident, token=token, workbin=workbin, changed_properties=changes
+            )
+        else:
+            yield from self._work(ident, token)

@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.sim import answers, engines, lists, memories, moves, parties, refusals, reservations, services, streams
+from tests.sim import (
+    answers,
+    engines,
+    lists,
+    memories,
+    moves,
+    parties,
+    refusals,
+    reservations,
+    services,
+    streams,
+    workbins,
+)
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -45,7 +57,9 @@ CHECKERS: tuple[Callable[[World], memories.Faults], ...] = (
     lists.snapshots_are_what_was_there,
     lists.pulls_take_what_comes_first,
     lists.pulls_say_what_there_was,
+    workbins.workbins_are_pulled_in_order,
     streams.streams_have_everything,
     streams.followers_have_everything,
+    streams.readers_know_the_agents,
     streams.states_are_true,
 )

@@ -49,6 +49,8 @@ VIEWS: dict[str, tuple[str, str, str]] = {
 
 WORKBIN = "Drafts"
 """The type of workbin that there is, an agent's."""
+WORKBIN_ORDER = ORDERS["priority desc, received_at"]
+"""The workbins' own order, which pulls follow."""
 
 SERVICE = "Sorting"
 """What ESP servers serve."""
@@ -74,6 +76,19 @@ def in_view(view: str) -> Holds:
 def order_of(view: str) -> Place:
     """The view's order."""
     return ORDERS[VIEWS[view][2]]
+
+
+def is_of_workbin(view: str) -> bool:
+    """Whether a view is that of workbins."""
+    return view == f"{WORKBIN}/PrivateView"
+
+
+def pulled_of_workbin(agent_id: str, fields: Document) -> Holds:
+    """What an agent's pull from its workbin may take. :param fields: of the pull"""
+    is_in = in_workbin(agent_id)
+    return lambda state: (
+        is_in(state) and not state.get("is_locked") and (fields.get("ignore_hold") or not state.get("is_held"))
+    )
 
 
 def in_workbin(agent_id: str) -> Holds:

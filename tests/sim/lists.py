@@ -1,4 +1,5 @@
 """Checkers of lists: what is found, what is in a workbin, what a view gives; their order, limits and completeness.
+(What a workbin gives: :mod:`tests.sim.workbins`.)
 
 The answer of a cluster is the answer of a plain single server (:mod:`tests.sim.law`) with one freedom: each node may
 have looked at any moment between question and answer. So of each node's interactions the answer has the first ones, as
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.sim.clients import OK, Operation
-from tests.sim.law import CONDITIONS, ORDERS, Holds, Place, in_view, in_workbin, order_of
+from tests.sim.law import CONDITIONS, ORDERS, Holds, Place, in_view, in_workbin, is_of_workbin, order_of
 from tests.sim.model import Document, NodeModel, plain
 
 if TYPE_CHECKING:
@@ -167,30 +168,15 @@ def pulls_take_what_comes_first(world: World) -> Faults:
     for node, model in world.models.items():
         for taken in model.taken:
             pull = wanted.get(taken.operation)
-            if pull is None or "pull_parameters" in pull.fields:
+            if pull is None or is_of_workbin(pull.fields["view_id"]) or "pull_parameters" in pull.fields:
                 continue
             view = pull.fields["view_id"]
-            holds = _of_view(view, pull)
+            holds = in_view(view)
             before = model.before(taken.changes[0])
-            there = sorted((one for one in before.values() if holds(one)), key=order_of_view(view))
+            there = sorted((one for one in before.values() if holds(one)), key=order_of(view))
             first = [one["interaction_id"] for one in there[: len(taken.idents)]]
             if first != taken.idents:
                 yield f"{node} gave {taken.idents}, and {first} came first: {pull}"
-
-
-def _of_view(view: str, pull: Operation) -> Holds:
-    if view.endswith("/PrivateView"):
-        return _unheld(in_workbin(pull.name.rpartition("-")[0]))
-    return in_view(view)
-
-
-def _unheld(holds: Holds) -> Holds:
-    return lambda state: holds(state) and not state.get("is_held")
-
-
-def order_of_view(view: str) -> Place:
-    """Of a view, or of a workbin's."""
-    return ORDERS["priority desc, received_at"] if view.endswith("/PrivateView") else order_of(view)
 
 
 def pulls_say_what_there_was(world: World) -> Faults:
@@ -202,6 +188,8 @@ def pulls_say_what_there_was(world: World) -> Faults:
         told = operation.reply["interactions"]
         if len(told) > operation.fields.get("count", 1):
             yield f"more than were asked for: {operation} {told}"
+        if is_of_workbin(operation.fields["view_id"]):
+            continue
         yield from _reply_faults(world, operation, told)
         if world.is_calm(operation.invoked_at) and len(operation.attempts) == 1:
             yield from _calm_faults(world, operation, told)
@@ -218,7 +206,7 @@ def _reply_faults(world: World, operation: Operation, told: list[Document]) -> F
 
 def _calm_faults(world: World, operation: Operation, told: list[Document]) -> Faults:
     view = operation.fields["view_id"]
-    holds, place = _of_view(view, operation), order_of_view(view)
+    holds, place = in_view(view), order_of(view)
     asked = world.asked_of(operation)
     for node, model in asked.items() if not told else ():
         moments = model.moments(operation.invoked_at, operation.ended_at)

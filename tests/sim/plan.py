@@ -63,7 +63,8 @@ Accident = tuple[float, str]
 """When, in seconds, and which of :data:`FAULTS`."""
 
 OUT_OF_REACH = "node out of reach"
-ADDED = ("locked by a tool", OUT_OF_REACH)
+NODE_ADDED = "node added"
+ADDED = ("locked by a tool", OUT_OF_REACH, NODE_ADDED)
 """Faults that are not among those that a seed draws from, so that the seeds that there are keep theirs: they come by
 wish, and the second one now and then besides the others."""
 
@@ -94,6 +95,8 @@ class Plan:
     agents: int = 2
     reporters: int = 1
     searchers: int = 0
+    clerks: int = 0
+    """Agents that work through their workbins, into which media servers put things then."""
     requests: int = 12
     """Of each client, about."""
     dedup: float = 0.8
@@ -207,6 +210,7 @@ def draw(seed: int, faults: tuple[str, ...] = (), *, calm: bool = False, **wish:
     plan.repeats = random.choice((0.0, 0.0, 0.3))
     _enlarge(plan)
     _cast(plan)
+    plan.clerks = Random(f"clerks {seed}").choice((0, 0, 0, 1))
     if calm:
         plan.faults, plan.accidents, plan.skew_s = (), [], {}
     return replace(plan, **wish)

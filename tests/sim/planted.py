@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.sim.bugs import cluster, engines, moves, parties, refusals, reservations, services
+from tests.sim.bugs import cluster, engines, moves, nodes, parties, refusals, reservations, services, workbins
 from tests.sim.bugs.bug import Planted
 
 PLANTED: dict[str, Planted] = {
@@ -17,6 +17,8 @@ PLANTED: dict[str, Planted] = {
     **reservations.PLANTED,
     **engines.PLANTED,
     **refusals.PLANTED,
+    **workbins.PLANTED,
+    **nodes.PLANTED,
 }
 
 SKIPPED: dict[str, int] = {

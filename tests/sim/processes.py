@@ -84,6 +84,7 @@ class Process:
         self.world.trace(self.name, "starts", f"pid {self.pid}")
         STAGE.process = self
         self.shell = self._make()
+        self.world.started(self)
         self._next_at = float("inf")
         self._schedule(self._heap.now)
 
@@ -281,9 +282,10 @@ def _dealer(context: Any, address: str, linger_ms: int = 0) -> Plug:
     return plug
 
 
-def _sub(context: Any, address: str, topics: Any) -> Subscriber:
+def _sub(context: Any, address: str, topics: Any, connected: bool = True) -> Subscriber:
     subscriber = Subscriber(STAGE.world.network, STAGE.process, "events")
-    subscriber.connect(address)
+    if connected:
+        subscriber.connect(address)
     return subscriber
 
 
@@ -350,6 +352,7 @@ REPLACED: dict[str, dict[str, Any]] = {
         "FORGET_S": 1.0,
         "TAIL_ROWS": 5,
     },
+    "proxy.nodes": {"SPREAD_S": 1.2},
     "proxy.member": {
         "time": _time,
         "os": _os,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.sim.world import World
 
 SILENCE_S = 1.0
+LAST_S = 1.0
+"""By then all that there will be is published."""
 _replayed = msgspec.json.Decoder(EventReplayedEvents).decode
 
 
@@ -63,6 +65,8 @@ class Reporter(Client):
                 yield from self.ask("RequestStartPlaceAgentStateReportingAll", dedup=False, patience=2)
             if self._random.random() < 0.03:
                 self._move()
+        if self.world.growth.later is not None:
+            yield Sleep(LAST_S)  # what it has not seen of the node is behind the last gap, which shows with what comes
         self.following.doubt()
         while not self.following.live:
             yield from self._follow()

@@ -56,6 +56,10 @@ class Media(Client):
             "priority": self._random.randrange(4),
             "user_data": {"n": self._numbers},
         }
+        if self.world.plan.clerks and self._random.random() < 0.7:
+            clerk = f"clerk{self._random.randrange(self.world.plan.clerks)}"
+            del fields["queue"]
+            fields["workbin"] = {"type": WORKBIN, "agent_id": clerk}
         if self._random.random() < 0.3:
             fields["interaction_id"] = f"own-{self.name}-{self._random.randrange(4)}"
         done = yield from self.ask("RequestSubmit", **fields)

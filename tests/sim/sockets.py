@@ -37,6 +37,9 @@ class Plug:
     def connect(self, address: str) -> None:
         self.network.connect(self, address)
 
+    def close(self, linger: int = 0) -> None:
+        self.network.close(self)
+
     def send(self, frame: bytes, flags: int = 0) -> None:
         self.send_multipart([frame])
 
@@ -55,7 +58,7 @@ class Subscriber:
     """A SUB: one plug for each publisher it is connected to, and one inbox."""
 
     def __init__(self, network: Network, host: Host, kind: str) -> None:
-        self.plugs: list[Plug] = []
+        self.plugs: dict[str, Plug] = {}
         self.inbox: deque[Frames] = deque()
         self._made = lambda: Plug(network, host, kind)
 
@@ -67,8 +70,11 @@ class Subscriber:
     def connect(self, address: str) -> None:
         plug = self._made()
         plug.inbox = self.inbox
-        self.plugs.append(plug)
+        self.plugs[address] = plug
         plug.connect(address)
+
+    def disconnect(self, address: str) -> None:
+        self.plugs.pop(address).close()
 
     def recv_multipart(self, flags: int = 0) -> Frames:
         if not self.inbox:

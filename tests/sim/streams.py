@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import orjson
@@ -10,7 +11,7 @@ import orjson
 from broker.messages.objects import STATES
 from broker.positions import Position, read_cursor
 from tests.sim.clients import OK, Operation
-from tests.sim.model import NodeModel, Said
+from tests.sim.model import Document, NodeModel, Said
 
 if TYPE_CHECKING:
     from tests.sim.world import Published, World
@@ -31,8 +32,10 @@ def streams_have_everything(world: World) -> Faults:
             (node, said.seq): said for node, model in world.models.items() for said in model.events if not said.echo
         }
         seen = set[tuple[str, int]]()
-        yield from _stream_faults(name, said, stream.published, seen, world.steady)
-        lost = sorted(key for key, one in said.items() if one.us > began_us and key not in seen)
+        later = {world.growth.later} if name in world.growth.floors else set()
+        yield from _stream_faults(name, said, stream.published, seen, world.steady, later)
+        began = {node: world.growth.floors[name] if node in later else began_us for node in world.models}
+        lost = sorted(key for key, one in said.items() if one.us > began[key[0]] and key not in seen)
         if lost:
             yield f"{name} has not published {len(lost)} events: {lost[:5]}"
         past_us = began_us - world.overlap_us
@@ -41,14 +44,16 @@ def streams_have_everything(world: World) -> Faults:
             yield f"{name} has published events from before its beginning: {early[:5]}"
 
 
-def _stream_faults(
+def _stream_faults(  # noqa: PLR0913 - what a stream is held against
     name: str,
     expected: dict[tuple[str, int], Said],
     published: list[Published],
     seen: set[tuple[str, int]],
     steady: bool,
+    later: set[str | None],
 ) -> Faults:
-    stalled: set[str] = set()
+    """:param later: nodes that have come when the stream had begun"""
+    stalled = set(later)
     last = (0, "")
     for _, cursor, payload in published:
         document = orjson.loads(payload)
@@ -76,7 +81,8 @@ def _stream_faults(
 
 
 def followers_have_everything(world: World) -> Faults:
-    """Who follows, from proxy to proxy, has every event once, and those of a node in their order."""
+    """Who follows, from proxy to proxy, has every event once, and those of a node in their order. Of a node that has
+    come later it has those of the time when all proxies knew it, and what clients have asked is among those."""
     for reporter in world.reporters:
         last: dict[str, int] = {}
         seen: set[tuple[str, int]] = set()
@@ -88,9 +94,44 @@ def followers_have_everything(world: World) -> Faults:
             seen.add((node, seq))
             last[node] = seq
         for node, model in world.models.items():
-            lost = [said.seq for said in model.events if not said.echo and (node, said.seq) not in seen]
+            known_us = world.growth.known_us if node == world.growth.later else 0
+            due = [
+                said for said in model.events if not said.echo and (said.us > known_us or said.document.get("actor"))
+            ]
+            lost = [said.seq for said in due if (node, said.seq) not in seen]
             if lost:
                 yield f"{reporter.name} did not get {len(lost)} events of {node}: {lost[:5]}"
+
+
+def readers_know_the_agents(world: World) -> Faults:
+    """Who has read the whole stream knows in the end who is logged in, and how. What a client that has vanished leaves
+    behind is said as each node notices it; and where the clocks differ, the nodes' words may stand in another order."""
+    if not world.steady or world.plan.skew_s:
+        return
+    told = _agents_by_stream(world)
+    rows = [(row["agent_id"], row) for model in world.models.values() for row in model.tables["agents"].values()]
+    away = {agent for agent, row in rows if row.get("vanished_us") or row.get("missing_us")}
+    is_so = {agent: _shown(row) for agent, row in rows if not row.get("echo")}
+    for agent in sorted((told.keys() | is_so.keys()) - away):
+        if told.get(agent) != is_so.get(agent):
+            yield f"by the stream {agent} is {told.get(agent)}, at the node that speaks for it {is_so.get(agent)}"
+
+
+def _agents_by_stream(world: World) -> dict[str, Document]:
+    told: dict[str, Document] = {}
+    events = [(said.us, node, said) for node, model in world.models.items() for said in model.events if not said.echo]
+    for _, _, said in sorted(events, key=itemgetter(0, 1)):
+        agent = said.document.get("agent")
+        if agent is not None:
+            told[agent["agent_id"]] = _shown(agent)
+            if said.document["message"] == "EventAgentLogout":
+                del told[agent["agent_id"]]
+    return told
+
+
+def _shown(agent: Document) -> Document:
+    """What an agent's row and the events about it both have."""
+    return {part: agent.get(part) or None for part in ("media", "media_reasons", "donot_disturb", "state_reason")}
 
 
 def states_are_true(world: World) -> Faults:

@@ -22,9 +22,10 @@ from node.member import NodeMember
 from node.store import Row
 from proxy.member import ProxyMember
 from tests.sim.accidents import Accidents
-from tests.sim.agents import Agent
+from tests.sim.agents import Agent, Clerk
 from tests.sim.checkers import CHECKERS
 from tests.sim.clients import Client, Operation
+from tests.sim.growth import Growth
 from tests.sim.heap import Heap, Restless
 from tests.sim.law import MOST_SUBMITTED
 from tests.sim.memories import memory_faults
@@ -122,6 +123,7 @@ class World:
         self.keepalive_s = float(plan.proxy_settings.get("keepalive_interval", 1.0))
         self.overlap_us = round(1_000_000 * float(plan.proxy_settings.get("stream_stall_timeout", 2.0)))
         self.configuration = plan.configuration()
+        self.growth = Growth(self)
         self.steady = "clock jump" not in plan.faults
         bounds = Bounds(plan.limit, plan.capacity, MOST_SUBMITTED)
         self.models = {name: NodeModel(name, self.fault, bounds, self.steady) for name in self.configuration.nodes}
@@ -155,7 +157,7 @@ class World:
         return lambda: NodeMember(self.configuration, node, member, Stalls())
 
     def _make_proxy(self, proxy: str) -> Callable[[], ProxyMember]:
-        return lambda: ProxyMember(self.configuration, proxy, "primary", Stalls())
+        return lambda: ProxyMember(self.growth.file, proxy, "primary", Stalls())
 
     def _clients(self) -> Iterator[Client]:
         plan, proxies = self.plan, list(self.configuration.proxies)
@@ -170,6 +172,8 @@ class World:
             yield Engine(self, f"engine{number}", proxies)
         for number in range(plan.agents):
             yield Agent(self, f"agent{number}", proxies)
+        for number in range(plan.clerks):
+            yield Clerk(self, f"clerk{number}", proxies)
         for number in range(plan.reporters):
             yield Reporter(self, f"reporter{number}", proxies)
         yield from self._others(proxies)
@@ -188,7 +192,7 @@ class World:
 
     def _a_pair(self) -> list[str]:
         """The members of some node, for a client that asks them directly."""
-        node = self.heap.random.choice(list(self.configuration.nodes))
+        node = self.heap.random.choice([node for node in self.configuration.nodes if node != self.growth.later])
         return [f"{node}.{member}" for member in MEMBERS]
 
     # -- what the processes need
@@ -258,6 +262,11 @@ class World:
         """A member is about to serve: its memory is all that its node has ever committed."""
         for fault in memory_faults(core, self.models[core.name]):
             self.fault(f"new active: {fault}")
+
+    def started(self, process: Process) -> None:
+        """A process has been made."""
+        if process.name in self.configuration.proxies:
+            self.growth.started(process)
 
     def turned(self, process: Process) -> None:
         """A process has had its round."""

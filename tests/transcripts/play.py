@@ -60,6 +60,7 @@ _GONE = dict.fromkeys(("unregistered", "connection lost", "silent"), "client gon
 _REQUEST = re.compile(r"(\w+) (Request\w+) ?(\{.*\})?")
 _WAIT = re.compile(r"([0-9.]+) s pass")
 _DROP = re.compile(r"(\w+) drops")
+_WORD = re.compile(r"[\w-]+")
 _FAILOVER = re.compile(r"the node of (\$i\d+) fails over")
 
 
@@ -250,6 +251,8 @@ class Stage(World):
             return {inner: one for inner, one in shown.items() if inner != "session"}
         if isinstance(value, list):
             return [self._shown("", one) for one in value]
+        if key == "detail":
+            return _WORD.sub(lambda word: self.names.get(word[0], word[0]), value)
         if isinstance(value, float):
             return "a time" if value > 1e9 else round(value, 1)
         return self.names.get(value, _GONE.get(value, value)) if isinstance(value, str) else value

@@ -11,9 +11,11 @@ from msgspec.structs import replace
 
 from broker.config.objects import Configuration
 from broker.ledger import name_in
-from broker.wire import PackedReply, PackedRequests
+from broker.wire import LISTED, PackedReply, PackedRequests
 from tests.world import Pair, World
 
+LOOK = "RequestPull, listed"
+"""What a look into a workbin is called here: a pull with the flag LISTED."""
 STEP_S = 0.2
 """Time passes in coarser steps here: nothing that is tried takes less."""
 
@@ -68,6 +70,8 @@ class Disturbed(World):
     def request(self, proxy: str, pair: Pair, member: str, requests: PackedRequests) -> None:
         for entry in requests.requests:
             name = name_in(entry.payload)
+            if name == "RequestPull" and entry.flags & LISTED:
+                name = LOOK
             if name in self._noted and (pair.name, entry.number) not in self._numbers:
                 self._numbers[pair.name, entry.number] = name
                 self.asked_at[pair.name, entry.number] = self.now
@@ -115,7 +119,7 @@ class Disturbed(World):
 
     def asked_of(self, node: str) -> str:
         """What a node was asked first."""
-        return next(name for at, name in self.asked if at == node)
+        return next(name for at, name in self.asked if at == node).partition(",")[0]
 
     def came(self, node: str) -> int:
         """How many answers of a node have come."""

@@ -28,6 +28,8 @@ NEEDS_ALL = frozenset(
     {"any holder", "every part", "any of them", "all or none", "snapshot", "first, rest", "ids", "heads", "recalled"}
 )
 """Ways on which every node is asked, so that all of them are missing when none answers."""
+ON_THE_WAY = {"view": frozenset({"lost", "late", "garbage"}), "workbin": frozenset({"late", "garbage"})}
+"""What makes a node fall silent that was there when it was asked what it has first."""
 ENDS_SESSION = frozenset({"RequestUnregisterClient", "RequestRegisterClient"})
 """What ends the session that it comes from; that of registering again under another name, too."""
 WELL = Circumstance("", "well")
@@ -55,7 +57,7 @@ def played(row: Row, circumstance: Circumstance, garbage: bytes = GARBAGE) -> Pl
     """Plays a cell, until the request is answered or long overdue."""
     scene = Scene(row)
     sick = sick_nodes(row, circumstance)
-    scene.silent_on_the_way = row.way in ("view", "workbin") and circumstance.what in ("lost", "late", "garbage")
+    scene.silent_on_the_way = circumstance.what in ON_THE_WAY.get(row.way, ())
     if row.way != "here":
         scene.world.watch((row.name, *row.on), row.on or (row.name,))
     _make(scene, circumstance.what, sick, garbage)

@@ -25,9 +25,10 @@ def _waiting(core: ProxyCore) -> Iterator[tuple[str, Any]]:
     yield "sessions that end", core.own._ending
     yield "submits that wait for a node", core.forward._parked
     yield "pulls", core.pulls._open
-    for (name, _), view in core.pulls._views.items():
+    for (name, _), view in core.lookout.views.items():
         yield f"pulls of {name}", [*view.waiting, *view.impatient, *filter(len, view.lanes.values())]
         yield f"a look at {name}", view.looking
+    yield "shares of workbins", core.workbins._rushes
     yield "agents that are changed", core.agents._locked or core.agents._running or core.agents._parting
     yield "agents that nodes are behind with", core.agents.arrears._due
     yield "doubts", [doubts for doubts in core.agents.arrears._doubts.values() if doubts]

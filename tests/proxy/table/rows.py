@@ -4,7 +4,7 @@ The cluster has three nodes. The interaction that the examples speak of is at n1
 behind it is spread so that an order or a limit over the nodes is one that no node could keep alone:
 
     queue Inbound   example (n1)  n2-1  n3-2  n1-3  n3-4  n2-5        by priority, falling from 0 to -5
-    workbin Drafts  n1-7  n2-8  n3-9                                  of the agent VICKY
+    workbin Drafts  n1-7  n2-8  n3-9  n1-10                           of the agent VICKY, in the same order
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from broker.config.objects import NodeSettings
 from broker.ids import make_id, node_code, rendezvous
 from broker.messages import REQUESTS
 from broker.messages.kinds import ClientType
-from tests.proxy.table.disturbed import Disturbed
+from tests.proxy.table.disturbed import LOOK, Disturbed
 from tests.proxy.table.rules import way_of
 from tests.stage import AGENT, DESK, ENGINE, HELD, MEDIA, TIMEOUT_S, Stage, Step
 from tests.world import make_configuration
 
 NODES = ("n1", "n2", "n3")
 WAITING = (("n2", 1), ("n3", 2), ("n1", 3), ("n3", 4), ("n2", 5))
-PUT_BACK = (("n1", 7), ("n2", 8), ("n3", 9))
+PUT_BACK = (("n1", 7), ("n2", 8), ("n3", 9), ("n1", 10))
 INVITATION_S = 10.0
 """How long an invitation stands, and an ESP server has to answer."""
 HOLD_S = 1.0
@@ -102,6 +102,7 @@ DRESSED = {
 FOUND = ("RequestFindInteractions",)
 LOOKED = ("RequestGetInteractionProperties",)
 OF_ONE = ("RequestStartPlaceAgentStateReportingAll",)
+RECALL = ("RequestRecall",)
 
 OTHERWISE: dict[str, Row] = {
     # no node decides about giving back: one that is silent has a reservation that ends by its time
@@ -126,7 +127,9 @@ def pulls_of(order: str) -> list[tuple[Any, ...]]:
         (f"{order}, with a hold", "view", {**PULL, **HOLD}, ENGINE),
         (f"{order}, by ids", "ids", {"view_id": "_system_", "pull_parameters": IDS}),
         (f"{order}, from a workbin", "workbin", workbin),
-        (f"{order}, with a dedup_id", "recalled", {**PULL, "dedup_id": "once"}, None, HELD, ("RequestRecall",)),
+        (f"{order}, the first of a workbin", "heads", workbin, None, HELD, (LOOK,)),
+        (f"{order}, with a dedup_id", "recalled", {**PULL, "dedup_id": "once"}, None, HELD, RECALL),
+        (f"{order}, from a workbin, with a dedup_id", "recalled", {**workbin, "dedup_id": "once"}, None, HELD, RECALL),
     ]
 
 

@@ -39,7 +39,7 @@ all or none | ok      | 2002    | ok      | 2002    | ok      | 2002    | 2002  
 snapshot    | ok      | 2006    | ok      | 2006    | ok      | 2006    | 2006    | ok
 view        | ok      | 2002    | ok      | part    | ok      | 2002    | 2002    | ok
 ids         | ok      | part    | ok      | part    | ok      | part    | part    | ok
-workbin     | ok      | 2002    | ok      | part    | ok      | 2002    | part    | ok
+workbin     | ok      | part    | ok      | part    | ok      | part    | part    | ok
 heads       | ok      | part    | ok      | part    | ok      | part    | part    | ok
 recalled    | ok      | 2002    | ok      | part    | ok      | 2002    | 2002    | ok
 """
