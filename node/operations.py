@@ -21,7 +21,7 @@ from broker.messages.operations import (
     RequestUndrain,
 )
 
-from . import licences, queues
+from . import licences, overdue, queues
 from .calls import Call
 from .records import ONLY, Drain
 
@@ -34,7 +34,9 @@ a second. A healthy one is behind by what was written in the last twentieth of a
 
 
 def status(node: NodeCore, call: Call) -> EventStatus:
-    """RequestGetStatus: this node as its active member sees it."""
+    """RequestGetStatus: this node as its active member sees it. A proxy says by it whose agents are not silent."""
+    if call.session is not None and call.session.link:
+        overdue.asked_elsewhere(node, call.source[0], call.request.askers)
     member = node.pong()
     document: dict[str, Any] = {
         "state": "healthy",

@@ -1,12 +1,13 @@
 """Interactions that are held too long: ``handling-timeout`` of agents, ``routing-timeout`` of strategies.
 
-Any request of the agent but Ping starts the agent's time anew. The time is looked up in the interaction's user data
-(key ``handling-timeout``, minutes), then in its media type, then in the server's settings, when an agent gets it: a
-later change is for those that are not handled yet.
+Any request of the agent but Ping starts the agent's time anew, through a proxy also one to another node. The time is
+looked up in the interaction's user data (key ``handling-timeout``, minutes), then in its media type, then in the
+server's settings, when an agent gets it: a later change is for those that are not handled yet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import orjson
@@ -62,6 +63,14 @@ def _minutes(value: object) -> float | None:
     except (TypeError, ValueError):
         return None
     return minutes if 1 <= minutes <= 1440 else None
+
+
+def asked_elsewhere(node: NodeCore, peer: bytes, clients: Iterable[int]) -> None:
+    """Clients of a proxy have asked for something, here or at another node: their agents are not silent."""
+    for client in clients:
+        session = node.sessions.by_source.get((peer, client))
+        if session is not None:
+            session.asked = node.now
 
 
 def look(node: NodeCore, what: tuple[str, int]) -> None:

@@ -59,6 +59,7 @@ class Link:
         number of the last introduction
     :param owed: clients to introduce again; ``leaving``: ended sessions that the node is still to be told of;
         ``parting``: that it has been told of, but has not acknowledged; ``unheeded``: that it could not end
+    :param askers: clients with agents that have asked for something since a probe has last named them, in this order
     :param bounced: requests that came back once because their client was not known
     :param drained: the active member says that it takes no new interactions
     :param away_since: when the link ceased to be READY
@@ -69,9 +70,10 @@ class Link:
     """
 
     __slots__ = (
-        "active", "answered_at", "away_since", "bounced", "drained", "epoch", "event_rate", "fresh", "greeted_at",
-        "heard_ever", "introduced", "keepalive_s", "known", "leaving", "members", "name", "open", "outgoing", "owed",
-        "parting", "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told", "unheeded",
+        "active", "answered_at", "askers", "away_since", "bounced", "drained", "epoch", "event_rate", "fresh",
+        "greeted_at", "heard_ever", "introduced", "keepalive_s", "known", "leaving", "members", "name", "open",
+        "outgoing", "owed", "parting", "paused_until", "probe", "probe_at", "rate_at", "rate_seq", "state", "told",
+        "unheeded",
     )  # fmt: skip
 
     def __init__(self, name: str, keepalive_s: float) -> None:
@@ -95,6 +97,7 @@ class Link:
         self.parting: dict[int, Farewell] = {}
         self.unheeded: dict[int, Farewell] = {}
         self.bounced: set[int] = set()
+        self.askers: dict[int, None] = {}
         self.probe = 0
         self.probe_at = 0.0
         self.greeted_at = float("-inf")

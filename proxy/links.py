@@ -20,6 +20,7 @@ when its answer comes was lost on the way (or is answered later by nature) and i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -43,6 +44,9 @@ RETRY_S = 0.05
 RATE_S = 1.0
 
 _probe = encode(RequestGetStatus())
+ASKERS = 64
+"""Clients that one probe names at most: it has to be shorter than the shortest `max-message-size`. Others are named by
+the next ones, in turn."""
 
 
 class Patience(NamedTuple):
@@ -463,7 +467,14 @@ class Links:
             self._say_hello(now, link)
         elif link.flowing:
             link.probe = self._numbers.next()
-            link.tell(PackedRequest(link.probe, 0, 0, _probe), self._probed)
+            link.tell(PackedRequest(link.probe, 0, 0, _probe_for(link)), self._probed)
+
+    def asked(self, client: int) -> None:
+        """A client with agents asks for something: nodes hear of it with the next probe, so that none takes for silent
+        an agent that works on what others hold (``handling-timeout``)."""
+        for link in self.links.values():
+            if client in link.introduced:
+                link.askers[client] = None
 
     def _probed(self, now: float, link: Link, reply: PackedReply) -> None:
         """All that was sent before the probe has been executed: what has no answer is sent again."""
@@ -533,6 +544,16 @@ class Links:
     def _resend(self, link: Link, entry: PackedRequest) -> None:
         self.counts["resent"] += 1
         link.resend(entry)
+
+
+def _probe_for(link: Link) -> bytes:
+    """The next probe, with those who have asked for something since they were last named."""
+    if not link.askers:
+        return _probe
+    askers = list(islice(link.askers, ASKERS))
+    for client in askers:
+        del link.askers[client]
+    return encode(RequestGetStatus(askers=askers))
 
 
 def _pause_s(link: Link) -> float:

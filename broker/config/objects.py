@@ -150,7 +150,7 @@ class NodeSettings(Limits):
         Meta(
             ge=1,
             le=1440,
-            description="minutes an agent may ask nothing of this node while it handles an interaction here",
+            description="minutes an agent may be silent while it handles an interaction",
         ),
     ] = 180
     routing_timeout: Annotated[

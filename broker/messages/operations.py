@@ -25,6 +25,11 @@ class RequestGetStatus(Request):
     reply: ClassVar[str] = "EventStatus"
     example: ClassVar[dict[str, Any]] = {}
 
+    askers: Annotated[
+        list[Annotated[int, Meta(ge=1)]],
+        Meta(description="a proxy's own: its clients with agents that have asked for something, at whatever node"),
+    ] = []
+
 
 class NodeRequest(Request):
     """What requests about one node share."""

@@ -241,3 +241,19 @@ def test_of_a_reply_that_is_kept_no_longer_it_is_known_that_it_was(driver: Any, 
     # when it is asked what is known of it
     # then it was executed
     assert link.ask(8, {"message": "RequestRecall", "asked_as": "d"}) == {"message": "EventRecalled", "expired": True}
+
+
+# -- what its clients ask elsewhere
+
+
+def test_a_proxy_says_whose_agents_are_not_silent(driver: Any, link: Link) -> None:
+    # given a client of a proxy that has asked for nothing here for a minute
+    driver.wait(60)
+    session = driver.core.sessions.by_source[b"proxy", 7]
+    before = session.asked
+    # when somebody else names it, and then the proxy, with one that is not known
+    driver.client("ops", "Monitor").ask("RequestGetStatus", askers=[7])
+    unheeded = session.asked
+    link.ask(0, {"message": "RequestGetStatus", "askers": [7, 999]})
+    # then the proxy is believed
+    assert (unheeded, session.asked) == (before, driver.now)

@@ -8,6 +8,7 @@ import pytest
 
 from broker.wire import RESENT, PackedReplies, PackedReply
 from proxy.link import AWAY, GREETING, READY, Link
+from proxy.links import ASKERS
 
 STOP: dict[str, Any] = {"interaction_id": "one of mine"}
 ASK = "RequestStopProcessing"
@@ -585,3 +586,28 @@ def test_a_node_that_starts_with_the_proxy_is_waited_for(make_world: Any) -> Non
     world.run(0.1)
     # then the request has waited for it
     assert world.reply(client, ref)["message"] == "EventAck"
+
+
+def probed(world: Any) -> list[int]:
+    """Whom the node was told of by the probes of three seconds."""
+    before = len(world["n1"].seen)
+    world.run(3.1)
+    return [client for _, request in world["n1"].seen[before:] for client in request.get("askers", [])]
+
+
+def test_probes_name_clients_with_agents_that_ask_anything_once(make_world: Any) -> None:
+    # given more desks than one probe names, which the node knows, and an engine
+    world = make_world(("n1",))
+    desks = [world.client(f"desk-{number}".encode()) for number in range(ASKERS + 6)]
+    engine = world.client(b"urs", "RoutingEngine")
+    for client in (*desks, engine):
+        world.ask(client, ASK, **STOP)
+    probed(world)
+    # when some ask twice, one pings, and the engine asks
+    for client in (*desks[:-1], *desks[:2], engine):
+        world.ask(client, ASK, **STOP)
+    world.ask(desks[-1], "RequestPing")
+    # then the node is told of each desk that has asked, once, and then of nobody
+    numbers = [world.core.sessions.by_source[desk].client for desk in desks]
+    assert sorted(probed(world)) == sorted(numbers[:-1])
+    assert probed(world) == []

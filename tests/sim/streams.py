@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import orjson
 
 from broker.messages.objects import STATES
-from broker.positions import Position, read_cursor
+from broker.positions import LAST_US, Position, read_cursor
 from tests.sim.clients import OK, Operation
-from tests.sim.model import Document, NodeModel, Said
+from tests.sim.model import Document, Said
 
 if TYPE_CHECKING:
     from tests.sim.world import Published, World
 
 Faults = Iterator[str]
+
+NEWEST = Position(LAST_US, "", {})
+"""Behind every event."""
 
 
 def streams_have_everything(world: World) -> Faults:
@@ -106,27 +109,39 @@ def followers_have_everything(world: World) -> Faults:
 def readers_know_the_agents(world: World) -> Faults:
     """Who has read the whole stream knows in the end who is logged in, and how. What a client that has vanished leaves
     behind is said as each node notices it; and where the clocks differ, the nodes' words may stand in another order."""
-    if not world.steady or world.plan.skew_s:
-        return
     told = _agents_by_stream(world)
     rows = [(row["agent_id"], row) for model in world.models.values() for row in model.tables["agents"].values()]
-    away = {agent for agent, row in rows if row.get("vanished_us") or row.get("missing_us")}
+    unsure = {agent for agent, row in rows if row.get("vanished_us") or row.get("missing_us")} | _moved(world)
     is_so = {agent: _shown(row) for agent, row in rows if not row.get("echo")}
-    for agent in sorted((told.keys() | is_so.keys()) - away):
+    for agent in sorted((told.keys() | is_so.keys()) - unsure):
         if told.get(agent) != is_so.get(agent):
             yield f"by the stream {agent} is {told.get(agent)}, at the node that speaks for it {is_so.get(agent)}"
 
 
-def _agents_by_stream(world: World) -> dict[str, Document]:
+def _agents_by_stream(world: World, position: Position = NEWEST) -> dict[str, Document]:
+    """Who is logged in, and how, by the events up to a position."""
     told: dict[str, Document] = {}
-    events = [(said.us, node, said) for node, model in world.models.items() for said in model.events if not said.echo]
-    for _, _, said in sorted(events, key=itemgetter(0, 1)):
-        agent = said.document.get("agent")
-        if agent is not None:
-            told[agent["agent_id"]] = _shown(agent)
-            if said.document["message"] == "EventAgentLogout":
-                del told[agent["agent_id"]]
+    for node, said in sorted(_about_agents(world), key=lambda word: (word[1].us, word[0])):
+        agent = said.document["agent"]
+        if said.us > position.after(node):
+            continue
+        told[agent["agent_id"]] = _shown(agent)
+        if said.document["message"] == "EventAgentLogout":
+            del told[agent["agent_id"]]
     return told
+
+
+def _moved(world: World) -> set[str]:
+    """Agents of whom several nodes have spoken by clocks that differ: in which order is not known."""
+    if world.steady and not world.plan.skew_s:
+        return set()
+    words = {(said.document["agent"]["agent_id"], node) for node, said in _about_agents(world)}
+    return {agent for agent, count in Counter(agent for agent, _ in words).items() if count > 1}
+
+
+def _about_agents(world: World) -> Iterator[tuple[str, Said]]:
+    for node, model in world.models.items():
+        yield from ((node, said) for said in model.events if "agent" in said.document and not said.echo)
 
 
 def _shown(agent: Document) -> Document:
@@ -154,20 +169,7 @@ def _state_faults(world: World, operation: Operation) -> Faults:
             numbers[name] = numbers.get(name, 0) + 1
     if {queue: numbers for queue, numbers in counts.items() if numbers} != said:
         yield f"the state says {counts}, the events up to its cursor {said}: {operation} {operation.reply}"
-    agents = {agent["agent_id"] for agent in operation.reply["agents"]}
-    spoken_for = {agent for node, model in world.models.items() for agent in _spoken_for(node, model, position)}
-    if agents != spoken_for:
-        yield f"the state says {agents}, the events up to its cursor {spoken_for}: {operation} {operation.reply}"
-
-
-def _spoken_for(node: str, model: NodeModel, position: Position) -> set[str]:
-    """The agents that are logged in at a node, and for whom it speaks."""
-    echo: dict[str, bool] = {}
-    for said in model.events:
-        agent = said.document.get("agent")
-        if agent is None or said.us > position.after(node):
-            continue
-        echo[agent["agent_id"]] = said.echo
-        if said.document["message"] == "EventAgentLogout":
-            del echo[agent["agent_id"]]
-    return {agent for agent, is_echo in echo.items() if not is_echo}
+    agents, moved = {agent["agent_id"] for agent in operation.reply["agents"]}, _moved(world)
+    known = _agents_by_stream(world, position).keys()
+    if agents - moved != known - moved:
+        yield f"the state says {agents}, the events up to its cursor {set(known)}: {operation} {operation.reply}"
