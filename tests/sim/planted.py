@@ -22,6 +22,9 @@ PLANTED: dict[str, Planted] = {
 }
 
 SKIPPED: dict[str, int] = {
+    "the last word is an echo": 24,
+    "new nodes begin at once": 10,
+    "earlier homes are not asked": 8,
     "ack before commit": 13,
     "held batch is sent": 24,
     "timeout is absence": 63,

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 CALM: dict[str, Any] = {"calm": True}
 """Wishes for histories in which nothing goes wrong by itself."""
 
+PLAIN: dict[str, Any] = {"parties": 0.0, "services": 0, "direct_services": 0, "movers": 0, "reserves": 0.0}
+"""Wishes for histories in which nobody does anything out of the ordinary."""
+
 
 class Planted(NamedTuple):
     """A bug on purpose.

@@ -8,7 +8,7 @@ from unittest.mock import patch
 from node.records import AgentRow
 from proxy.link import Link
 from proxy.route import Routes
-from tests.sim.bugs.bug import Planted
+from tests.sim.bugs.bug import PLAIN, Planted
 from tests.sim.network import CALM as FINE
 from tests.sim.network import Weather
 from tests.sim.plan import NODE_ADDED
@@ -34,8 +34,14 @@ def _earlier_homes_are_not_asked() -> Any:
     return patch.object(Routes, "earlier", lambda *_: ())
 
 
-LOSSES: dict[str, Any] = {"weather": {**dict.fromkeys(("client", "events", "stream"), FINE), "link": Weather(loss=0.4)}}
-OUTAGE: dict[str, Any] = {"accidents": [(1.5, "crash both members"), (1.6, "crash a proxy"), (1.6, "crash a proxy")]}
+LOSSES: dict[str, Any] = {
+    **PLAIN,
+    "weather": {**dict.fromkeys(("client", "events", "stream"), FINE), "link": Weather(loss=0.4)},
+}
+OUTAGE: dict[str, Any] = {
+    **PLAIN,
+    "accidents": [(1.5, "crash both members"), (1.6, "crash a proxy"), (1.6, "crash a proxy")],
+}
 
 PLANTED: dict[str, Planted] = {
     "the last word is an echo": Planted(
@@ -48,9 +54,10 @@ PLANTED: dict[str, Planted] = {
     ),
     "new nodes begin at once": Planted(
         _new_nodes_begin_at_once,
-        {"faults": (NODE_ADDED, "events lose"), "reporters": 3, "media": 3, "nodes": 2, "proxies": 3},
+        {**PLAIN, "faults": (NODE_ADDED, "events lose"), "reporters": 3, "media": 3, "nodes": 2, "proxies": 3},
     ),
     "earlier homes are not asked": Planted(
-        _earlier_homes_are_not_asked, {"faults": (NODE_ADDED, "clients lose"), "nodes": 2, "media": 3, "dedup": 1.0}
+        _earlier_homes_are_not_asked,
+        {**PLAIN, "faults": (NODE_ADDED, "clients lose"), "nodes": 2, "media": 3, "dedup": 1.0},
     ),
 }

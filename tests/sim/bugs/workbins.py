@@ -9,7 +9,7 @@ from node import shares
 from node.views import View as NodeView
 from proxy import workbins
 from proxy.grants import granted_payload
-from tests.sim.bugs.bug import Planted
+from tests.sim.bugs.bug import PLAIN, Planted
 from tests.sim.plan import OUT_OF_REACH
 
 
@@ -41,7 +41,7 @@ def _shares_are_not_compared() -> Any:
     return patch.object(shares, "still_there", there)
 
 
-CLERKS: dict[str, Any] = {"clerks": 2, "agents": 0, "media": 3, "nodes": 4, "requests": 30}
+CLERKS: dict[str, Any] = {**PLAIN, "clerks": 2, "agents": 0, "media": 3, "nodes": 4, "requests": 30}
 
 PLANTED: dict[str, Planted] = {
     "one node after the other": Planted(_one_node_after_the_other, {**CLERKS, "calm": True}),
