@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from broker.errors import Code
 from broker.messages.kinds import Merge
 from broker.wire import PackedReply, Rows
-from node import holdings, licences, shares
+from node import holdings, licences
 from node.capacity import Room
 from node.core import NodeCore
 from node.member import NodeMember
@@ -361,15 +361,6 @@ def _unseen_nodes_are_not_told() -> Any:
     return patch.object(workbins, "granted_payload", lambda granted, missing: granted_payload(granted))
 
 
-def _shares_are_not_compared() -> Any:
-    """A node gives its share of a workbin wherever that stands by now."""
-
-    def there(node: Any, view: NodeView, share: Any, *, ignore_hold: bool) -> list[str]:
-        return [ident for ident in share if ident in view.of and (ignore_hold or ident not in view.held_ids)]
-
-    return patch.object(shares, "still_there", there)
-
-
 def _capacity_is_not_looked_at() -> Any:
     """An agent gets whatever it asks for."""
     return patch.object(Room, "takes", lambda room, media_type: True)
@@ -435,7 +426,8 @@ class Planted(NamedTuple):
 CALM: dict[str, Any] = {"calm": True}
 BUSY: dict[str, Any] = {"capacity": 1, "agents": 2, "media": 3, "routers": 2, "requests": 20}
 
-CLERKS: dict[str, Any] = {"clerks": 2, "agents": 0, "media": 3, "nodes": 4, "requests": 30}
+CLERKS: dict[str, Any] = {"clerks": 3, "agents": 0, "media": 5, "nodes": 3, "requests": 25, "accidents": []}
+SLOW: dict[str, Any] = {"weather": {**dict.fromkeys(("client", "events", "stream"), FINE), "link": Weather(slow=0.2)}}
 LOSSES: dict[str, Any] = {"weather": {**dict.fromkeys(("client", "events", "stream"), FINE), "link": Weather(loss=0.4)}}
 OUTAGE: dict[str, Any] = {"accidents": [(1.5, "crash both members"), (1.6, "crash a proxy"), (1.6, "crash a proxy")]}
 
@@ -476,9 +468,8 @@ PLANTED: dict[str, Planted] = {
     "stale heads": Planted(_stale_heads, {**CALM, "nodes": 4, "agents": 0, "media": 3}),
     "second comes first": Planted(_second_comes_first, {"nodes": 2, "media": 2}),
     "one node after the other": Planted(_one_node_after_the_other, {**CLERKS, "calm": True}),
-    "gone is gone": Planted(_gone_is_gone, {**CLERKS, "faults": ("slow network",)}),
-    "unseen nodes are not told": Planted(_unseen_nodes_are_not_told, {**CLERKS, "faults": (OUT_OF_REACH,)}),
-    "shares are not compared": Planted(_shares_are_not_compared, {**CLERKS, "faults": ("slow network",)}),
+    "gone is gone": Planted(_gone_is_gone, {**CLERKS, **SLOW}),
+    "unseen nodes are not told": Planted(_unseen_nodes_are_not_told, {**CLERKS, **SLOW}),
     "capacity is not looked at": Planted(_capacity_is_not_looked_at, {**BUSY, "nodes": 1}),
     "other nodes do not count": Planted(_other_nodes_do_not_count, {**BUSY, **CALM, "nodes": 4}),
     "seats are not counted": Planted(_seats_are_not_counted, {"seats": 1, "agents": 3}),
