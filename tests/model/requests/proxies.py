@@ -23,7 +23,7 @@ def write_align(author: Author) -> Document:
     own = agent.seats if agent and not agent.vanished else set[str]()
     free = [name for name in MEDIA if not capacity.taken(author.plain, capacity.seats_of([name]) - own)]
     media = {name: author.one(0, 1) for name in free if author.some()}
-    return {**agents.write_login(author), "media_list": media, "donot_disturb": author.some(), "spoke": author.some()}
+    return {**agents.write_login(author), "media_list": media, "donot_disturb": author.some()}
 
 
 def align(asked: Asked) -> None:
