@@ -18,7 +18,7 @@ from msgspec import Raw, Struct, field
 from broker.errors import Code, Refusal
 from broker.messages import decode_request, encode
 from broker.messages.connection import EventError
-from broker.messages.faults import in_words
+from broker.messages.faults import in_words, not_for
 from broker.messages.interactions import (
     RequestChangeProperties,
     RequestFindInteractions,
@@ -101,7 +101,7 @@ def native(request: ServiceRequest, wanted: Asked, sender: ClientType) -> Reques
     if kind is None:
         raise Refusal(Code.WRONG_VALUE, f"{SERVICE} has no method {wanted.method}; it has {', '.join(METHODS)}")
     if sender not in kind.senders:
-        raise Refusal(Code.ACCESS_DENIED, f"{wanted.method} is not for clients of type {sender.value}")
+        raise Refusal(Code.ACCESS_DENIED, not_for(kind, sender))
     fields: dict[str, Any] = {"message": kind.__name__}
     for name in _FROM_ENVELOPE:
         value = getattr(request, name)

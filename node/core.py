@@ -27,6 +27,7 @@ from broker.ids import node_code
 from broker.ledger import Ledger
 from broker.messages import decode_request, encode, error_payload
 from broker.messages.connection import EventPong, RequestPing, RequestRegisterClient
+from broker.messages.faults import not_for
 from broker.messages.kinds import Reply, Request
 from broker.messages.proxies import PROXIES
 from broker.messages.reporting import EventNodeActive
@@ -186,7 +187,7 @@ class NodeCore(Voice):
             call.session.asked = self.now
         by_proxy = call.session.link or (call.source[1] and kind.senders == PROXIES)
         if call.session.type not in kind.senders and not by_proxy:
-            raise Refusal(Code.ACCESS_DENIED, f"{call.name} is not for clients of type {call.session.type.value}")
+            raise Refusal(Code.ACCESS_DENIED, not_for(kind, call.session.type))
 
     def _repeated(self, call: Call) -> bool:
         """Whether the request has its reply, or is under way, from when it was asked before.

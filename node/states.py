@@ -63,7 +63,7 @@ def add_media(node: NodeCore, call: Call) -> EventAck:
     agent, media_type = agents.asking(node, call), call.request.media_type
     known_media(node, agent.tenant_id, [media_type], "media_type")
     if media_type in agent.media:
-        raise Refusal(Code.MEDIA_PRESENT, media_type, field="media_type")
+        raise Refusal(Code.MEDIA_PRESENT, f"{agent.agent_id or agent.place_id} has {media_type}", field="media_type")
     changed = replace(
         agent,
         media={**agent.media, media_type: call.request.state},
@@ -94,7 +94,7 @@ def known_media(node: NodeCore, tenant_id: int, media: Iterable[str], field: str
 
 def _has_media(agent: AgentRow, media_type: str) -> None:
     if media_type not in agent.media:
-        raise Refusal(Code.MEDIA_ABSENT, media_type, field="media_type")
+        raise Refusal(Code.MEDIA_ABSENT, f"{agent.agent_id or agent.place_id} has no {media_type}", field="media_type")
 
 
 # -- readiness

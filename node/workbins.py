@@ -80,7 +80,9 @@ def known_workbin(node: NodeCore, tenant_id: int, workbin: Workbin, agent: Agent
         return Workbin(type=workbin.type, **{field: getattr(agent, field)})
     if not owners:
         raise Refusal(
-            Code.MISSING_ATTRIBUTE, f"workbin.{field}: a workbin of type {workbin.type} is known by it", field="workbin"
+            Code.MISSING_ATTRIBUTE,
+            f"workbin.{field}: expected the owner of a workbin of type {workbin.type}",
+            field="workbin",
         )
     if list(owners) != [field]:
         text = f"workbin: one of type {workbin.type} has {field} and no other owner, got {', '.join(owners)}"

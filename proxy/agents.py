@@ -258,12 +258,12 @@ class Agents:
         if agent is None:
             return
         agent.spoken_by(change.speaking)
-        if agent.speaking not in self._routes.nodes:
-            self._hand_over(agent)
         if effect is not None:
             agent.state = effect(agent.state, change.head)
         if effect is not None or change.is_login:
             self._hear_told(change, agent, done)
+        if agent.speaking not in self._routes.nodes:
+            self._hand_over(agent)
 
     def _hear_told(self, change: Change, agent: Agent, done: list[str]) -> None:
         """What nodes have said of the agent since a change of it began; of one that has not it is not known."""
@@ -375,7 +375,7 @@ class Agents:
         informed = [node for node in ready if not agent.is_behind(node)]
         before, agent.speaking = agent.speaking, self._elected(agent.names, informed or ready or nodes)
         self.arrears.hush(agent, before)
-        agent.doubt([agent.speaking])
+        agent.doubt([agent.speaking])  # so it is told, and speaks from then on
         self.arrears.catch_up(agent)
 
     def part(self, node: str, told: bool) -> None:

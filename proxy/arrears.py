@@ -110,6 +110,8 @@ class Arrears:
 
     def hush(self, agent: Agent, node: str) -> None:
         """A node that has spoken for an agent does so no more: what it does to it by itself is an echo from now on."""
+        if agent.is_behind(node) or self._is_silent(agent.session):
+            return  # it would log the agent in
         asker, deadline = Asker(agent.session.client, ECHO), self._gather.now + self._settings.request_timeout
         self._gather.ask([node], _aligned(agent, node), deadline, _nothing, asker)
 

@@ -27,6 +27,7 @@ from broker.errors import Code, Refusal
 from broker.ledger import STRANGER, Ledger
 from broker.messages import encode, error_payload
 from broker.messages.connection import RequestPing, RequestRegisterClient
+from broker.messages.faults import not_for
 from broker.messages.kinds import AGENTS, ClientType, Request, Route
 from broker.messages.pulls import BY_IDS
 from broker.messages.routing import RequestDeliver
@@ -208,7 +209,7 @@ class ProxyCore:
             if session is None:
                 self.calls.outgoing.append((source, ref, self.own.unregistered(self.now, source, head)))
             elif session.type not in request.senders:
-                raise Refusal(Code.ACCESS_DENIED, f"not for clients of type {session.type.value}")
+                raise Refusal(Code.ACCESS_DENIED, not_for(request, session.type))
             else:
                 if session.type in AGENTS and request is not RequestPing:
                     self.links.asked(session.client)

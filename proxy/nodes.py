@@ -124,7 +124,6 @@ class Nodes:
         core.capacity.leave(name)
         core.strategies.leave(name)
         core.stream.part(now, name)
-        core.routes.added.pop(name, None)
         core.reporting.reload(core.links.links)
         self.reached = {place: addresses for place, addresses in self.reached.items() if place[0] != name}
 

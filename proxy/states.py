@@ -103,11 +103,8 @@ class States:
         self._follow(now, inquiry)
 
     def reload(self, nodes: Iterable[str]) -> None:
-        """Other nodes belong to the stream: states under way are without those that have gone."""
+        """Other nodes belong to the stream. States under way are of those that have answered."""
         self._nodes = sorted(nodes)
-        for inquiry in self._open:
-            for name in (inquiry.parts or {}).keys() - set(self._nodes):
-                del (inquiry.parts or {})[name]
 
     @property
     def wake_at(self) -> float:

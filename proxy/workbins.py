@@ -179,8 +179,7 @@ class Workbins:
         """Nobody has anything: whether one that has not said so may do that in time."""
         if now >= pull.call.deadline or pull.is_over:
             return False
-        left = pull.unseen.difference(self._links.gone(now, pull.unseen))
-        return bool(left) if now >= until else any(node not in answers for node in left)
+        return bool(pull.unseen) if now >= until else not pull.unseen.issubset(answers)
 
     # -- taking
 
@@ -245,7 +244,7 @@ class Workbins:
 
     def _goes_on(self, pull: _Pull, now: float) -> bool:
         """Whether what was not there any more is made up for."""
-        return pull.short and pull.wanted > 0 and not pull.refused and self._may_look(pull, now)
+        return pull.short and not pull.refused and self._may_look(pull, now)
 
     # -- answering
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import types
 from enum import Enum
+from functools import cache
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
@@ -15,6 +16,8 @@ from broker.config.faults import quoted
 from broker.config.kinds import number
 from broker.rates import RATE, SPELT
 
+from .objects import MAX_TIME
+
 
 class Kind(NamedTuple):
     """A field's type, taken apart. :param core: the bare type; :param bounds: of its values or length"""
@@ -24,6 +27,7 @@ class Kind(NamedTuple):
     description: str
 
 
+@cache
 def kind_of(annotation: Any) -> Kind:
     """The parts of an annotation: of several descriptions the outermost counts, of several bounds the innermost."""
     bounds, description = Meta(), ""
@@ -50,6 +54,7 @@ def alternatives(annotation: Any) -> list[Any]:
     return [part for part in get_args(annotation) if part not in (types.NoneType, UnsetType)]
 
 
+@cache
 def may_be_null(annotation: Any) -> bool:
     """True when ``null`` is as good as leaving the field out."""
     while get_origin(annotation) is Annotated:
@@ -100,6 +105,7 @@ def _how_many(bounds: Meta) -> str:
     return f"{bounds.min_length or 0} to {bounds.max_length} "
 
 
+@cache
 def expected(annotation: Any) -> str:
     """A type in a sentence, with its article: ``a whole number from 1``, ``an array of strings``, ``an object with
     type, and if need be agent_id or place_id``. A number is explained by its description, where that is short."""
@@ -130,6 +136,8 @@ def _expected(annotation: Any) -> str:
         return "an object" + _members(core)
     if (kind.bounds.ge, kind.bounds.le) == (0, 1):
         return "0 or 1"
+    if kind.bounds.le == MAX_TIME:
+        return "a time, a number of seconds since 1970"
     return SPELT if kind.bounds.pattern == RATE else _single(core, kind.bounds)
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from broker.errors import Code, Refusal
 from broker.messages import REQUESTS, decode_request
+from broker.messages.faults import not_for
+from broker.messages.kinds import ClientType
 
 
 def told(document: dict[str, object] | str | bytes) -> Refusal:
@@ -107,6 +109,13 @@ def test_what_is_no_request_is_told_what_one_is(payload, code, detail):
     assert (refusal.code, refusal.detail) == (code, detail)
 
 
+@pytest.mark.parametrize("again", ["Foo", [], "RequestPing", 5, None])
+def test_a_message_that_is_named_twice_is_none(again):
+    """Given a payload with two names and a wrong field, when it is decoded, then it is refused as one that is none."""
+    refusal = told('{"message": "RequestSubmit", "tenant_id": "x", "message": ' + json.dumps(again) + "}")
+    assert (refusal.code, refusal.detail) == (Code.MALFORMED, "message is there twice")
+
+
 def test_what_is_broken_behind_a_wrong_field_is_not_json():
     """Given a payload that ends too soon, with a wrong field in front, when it is decoded, then it is no JSON."""
     assert told('{"message": "RequestPull", "tenant_id": "x", "view_id": ').code is Code.MALFORMED
@@ -140,3 +149,15 @@ def test_no_refusal_speaks_with_the_decoders_words(name, data):
         if refusal.field is not None:
             assert said.startswith(refusal.field)
             assert "expected" in said
+
+
+def test_who_may_not_ask_is_told_who_may():
+    """Given a request for some types of clients, when another one asks, then the refusal names them, but no proxies."""
+    said = not_for(REQUESTS["RequestDeliver"], ClientType.AGENT)
+    assert said == "it is for clients of type RoutingEngine; this one is of type AgentApplication"
+    assert "clients of type Proxy;" in not_for(REQUESTS["RequestWatchView"], ClientType.MONITOR)
+
+
+def test_a_time_is_told_with_its_unit():
+    refusal = told({"message": "RequestSubmit", "tenant_id": 1, "media_type": "email", "received_at": "2026-10-01"})
+    assert refusal.detail == 'received_at: expected a time, a number of seconds since 1970, got "2026-10-01"'

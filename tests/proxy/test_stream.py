@@ -558,6 +558,60 @@ def test_the_wait_for_the_beginning_is_bounded_too() -> None:
     assert names(hear(stream, T0, one.say(US + 30, 1)))[:2] == ["EventStreamStalled n2", "n1:1"]
 
 
+def test_a_node_that_comes_is_let_in_with_what_it_has_said_since_a_stall_timeout() -> None:
+    # Given a stream, and a node that has said something three seconds ago and one second ago
+    one, two, stream = pair()
+    third = Node("n3")
+    third.say(US, 1)
+    hear(stream, T0 + 3, one.say(US + 3_000_000), two.say(US + 3_000_000))
+    third.say(US + 2_000_000, 1)
+    # When it comes to belong to the stream; then the stream goes on without it, and says so in its cursors only
+    stream.join(T0 + 3, "n3")
+    assert names(hear(stream, T0 + 3.1, one.say(US + 3_100_000, 1), two.say(US + 3_100_000))) == ["n1:1"]
+    assert stream.behind == {"n3": US + 1_000_000} and stream.stalled == {"n3"} and stream.silent == set()
+    # And when it is heard, and has answered; then the later of the two comes late, and it is in
+    hear(stream, T0 + 3.1, third.say(US + 3_150_000, 1))
+    (fetch,) = stream.wanted()
+    assert (fetch.node, fetch.after_us) == ("n3", US + 1_000_000)
+    stream.fetched(T0 + 3.1, "n3", third.answer(fetch.after_us, fetch.limit))
+    published = stream.take()
+    assert names(published) == ["n3:2 late", "EventStreamResumed n3"]
+    assert read_cursor(published[0][1].decode()).after("n3") == US + 2_000_000
+    assert names(hear(stream, T0 + 3.2, *(node.say(US + 3_200_000) for node in (one, two, third)))) == ["n3:3"]
+    assert stream.stalled == set() and stream.last_node == "n3"
+
+
+def test_a_node_that_comes_before_the_stream_has_begun_is_waited_for_like_the_others() -> None:
+    # Given a stream of one node that was not heard; when a second one comes, and only the first is heard
+    stream, one, two = MergeStream("p1", ["n1"]), Node("n1"), Node("n2")
+    stream.join(T0, "n2")
+    assert hear(stream, T0, one.say(US)) == [] and stream.position is None
+    # Then it begins when the second one is
+    hear(stream, T0 + 0.1, two.say(US + 100_000))
+    assert stream.position == US + 100_000
+
+
+def test_what_is_here_of_a_node_that_goes_is_published_in_its_place() -> None:
+    # Given events of n2, one of the time already passed and one ahead of n1
+    one, two, stream = pair()
+    _silent(stream, one, T0, 3.0)
+    assert stream.position is not None and stream.stalled == {"n2"}
+    passed = event("n2", US + 100, 1)
+    ahead = event("n2", stream.position + 500_000, 2)
+    said = PackedEvents("n2", "primary", "active", 1, ahead.us, 3, 1, [passed, ahead])
+    stream.heard(T0 + 3.0, said)
+    # When n2 goes; then the one comes late, and the other when the stream is there; nothing is waited for
+    stream.part(T0 + 3.0, "n2")
+    assert names(stream.take()) == ["n2:1 late"]
+    assert stream.buffered == 1
+    published = hear(stream, T0 + 4.0, one.say(US + 4_000_000, 1))
+    assert names(published) == ["n2:2", "n1:31"]
+    assert (stream.buffered, stream.behind, stream.stalled) == (0, {}, set())
+    # And what is heard of it later is nobody's; cursors only rise, though the last name is another one
+    assert names(hear(stream, T0 + 4.1, two.say(US + 4_100_000, 3), one.say(US + 4_100_000))) == []
+    assert stream.last_node == "n2"
+
+
 def test_a_node_that_does_not_belong_here_is_counted() -> None:
     one, two, stream = pair()
     assert hear(stream, T0, Node("n9").say(US + 10, 5), one.say(US + 20), two.say(US + 20)) == []

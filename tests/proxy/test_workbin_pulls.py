@@ -9,7 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from broker.config.objects import Agent, Configuration
+from broker.errors import Code, Refusal
 from broker.ledger import name_in
+from broker.messages import error_payload
 from broker.messages.kinds import ClientType
 from broker.wire import LISTED, PackedReply, PackedRequests
 from proxy.workbins import LOOK_S, MOST_LOOKS
@@ -26,7 +28,8 @@ class Watched(World):
 
     :ivar asked: each node that was asked, and for what
     :ivar meanwhile: is done once, before the first share is asked for
-    :ivar mute: nodes of which the answers about their shares do not arrive; ``garbled``: ... arrive as garbage
+    :ivar mute: nodes of which the answers about their shares do not arrive; ``garbled``: ... arrive as garbage;
+        ``busy``: that refuse them; ``blurred``: of which the answers to looks arrive as garbage
     """
 
     def __init__(self, configuration: Configuration) -> None:
@@ -34,6 +37,8 @@ class Watched(World):
         self.meanwhile: Callable[[], object] | None = None
         self.mute: set[str] = set()
         self.garbled: set[str] = set()
+        self.busy: set[str] = set()
+        self.blurred: set[str] = set()
         self._shares: set[tuple[str, int]] = set()
         super().__init__(configuration)
 
@@ -47,11 +52,18 @@ class Watched(World):
                     deed, self.meanwhile = self.meanwhile, None
                     if deed is not None:
                         deed()
+        if pair.name in self.busy:
+            refused = [entry for entry in requests.requests if (pair.name, entry.number) in self._shares]
+            error = error_payload(Refusal(Code.BUSY, "no room", retry_after=0.5), "RequestPull")
+            self.reply(pair, proxy, [PackedReply(entry.number, entry.client, 91, error) for entry in refused])
+            requests = replace(requests, requests=[entry for entry in requests.requests if entry not in refused])
         super().request(proxy, pair, member, requests)
 
     def reply(self, pair: Pair, proxy: str, replies: list[PackedReply]) -> None:
         passed = []
         for reply in replies:
+            if reply.rows is not None and pair.name in self.blurred:
+                reply = replace(reply, rows=None)
             if (pair.name, reply.number) not in self._shares or pair.name not in self.mute | self.garbled:
                 passed.append(reply)
             elif pair.name in self.garbled:
@@ -229,8 +241,9 @@ def test_many_pulls_at_once_through_one_proxy(count: int) -> None:
     replies = [priorities(scene.vicky.answer(number)) for number in numbers]
     # then the first one has the first ones, the next one the next ones, and so on
     assert sum(replies, []) == [200 - number for number in range(60 * count)]
-    # and each of them looked once
+    # and each of them looked once, and nothing is kept of it
     assert scene.world.asked.count(("n1", LOOK)) == 60
+    assert scene.world.proxies["p1"].workbins._rushes == {}
 
 
 def test_what_is_gone_is_made_up_for() -> None:
@@ -255,6 +268,17 @@ def test_what_has_moved_is_taken_from_where_it_is_now() -> None:
     # then it is passed over, and comes when all others are gone
     assert priorities(scene.pull(3)) == [9, 8, 6]
     assert priorities(scene.pull(9)) == [5, 4, 3, 2, 1, 0]
+
+
+def test_what_has_moved_and_still_comes_next_is_taken() -> None:
+    # given a pull that has seen what comes first
+    scene = Scene()
+    idents = scene.fill(*MIXED)
+    # when the second of it moves back by one place before it is asked for
+    change = {"interaction_id": idents[1], "changed_properties": {"priority": 7}}
+    scene.world.meanwhile = lambda: scene.desks["n1"].send("RequestChangeProperties", **change)
+    # then it is among the first three all the same
+    assert priorities(scene.pull(3)) == [9, 7, 7]
 
 
 def test_what_comes_meanwhile_does_not_push_others_out() -> None:
@@ -391,6 +415,91 @@ def test_a_share_that_may_have_been_granted_and_nothing_else_is_2002() -> None:
     assert (priorities(again), again["complete"], len(scene.held)) == ([5], True, 1)
 
 
+def test_who_makes_up_for_what_is_gone_does_not_give_in_a_silent_nodes_place() -> None:
+    # given a node that says nonsense about its share of two, and another one whose only one is gone
+    scene = Scene()
+    first, *_ = scene.fill(*MIXED)
+    scene.world.garbled = {"n1"}
+    scene.world.meanwhile = lambda: scene.desks["n2"].send("RequestStopProcessing", interaction_id=first)
+    # when a pull asks for four
+    reply = scene.pull(4)
+    # then one more is given by the others, as one is certainly wanted
+    assert (priorities(reply), reply["missing"], len(scene.held)) == ([6, 5], ["n1"], 4)
+
+
+def test_a_node_that_refuses_its_share_is_missing() -> None:
+    # given a node that has too much to do
+    scene = Scene()
+    first, *_ = scene.fill(*MIXED)
+    scene.world.busy = {"n1"}
+    # when a pull asks for four, and something else is gone
+    scene.world.meanwhile = lambda: scene.desks["n2"].send("RequestStopProcessing", interaction_id=first)
+    reply = scene.pull(4)
+    # then what was granted is given, and nothing that comes behind what was refused
+    assert (priorities(reply), reply["complete"], reply["missing"]) == ([6], False, ["n1"])
+    assert len(scene.held) == 1
+
+
+def test_a_share_that_is_refused_and_nothing_else_is_that_refusal() -> None:
+    # given a node that has too much to do, and all that there is
+    scene = Scene()
+    scene.fill(("n1", 5))
+    scene.world.busy = {"n1"}
+    # when a pull asks for it; then it is told so
+    assert (scene.pull()["code"], scene.held) == (91, set())
+
+
+def test_a_refusal_does_not_hide_that_another_node_may_have_granted() -> None:
+    # given a node that has too much to do, and one whose answer is lost
+    scene = Scene()
+    scene.fill(("n1", 5), ("n2", 4))
+    scene.world.busy, scene.world.garbled = {"n1"}, {"n2"}
+    # when a pull asks for both; then the answer is that of doubt
+    reply = scene.pull(2)
+    assert (reply["code"], reply["missing"]) == (2002, ["n1", "n2"])
+
+
+def test_nonsense_about_what_there_is_is_not_waited_for() -> None:
+    # given a node that says nonsense when it is looked at, and has all that there is
+    scene = Scene()
+    scene.fill(("n2", 5))
+    scene.world.blurred = {"n2"}
+    # when a pull asks for it; then the answer is 2002, at once
+    reply = scene.pull()
+    assert (reply["code"], reply["missing"], scene.held) == (2002, ["n2"], set())
+
+
+def test_a_refusal_does_not_wait_for_who_is_away() -> None:
+    # given a node that is away; when another's workbin is pulled from
+    scene = Scene()
+    scene.world.lose("n2")
+    scene.world.run(1.5)
+    reply = scene.vicky.ask("RequestPull", **{**PULL, "workbin": {"type": "Drafts", "agent_id": "ANAT"}})
+    # then that is refused at once
+    assert reply["code"] == 40
+
+
+def test_who_has_something_does_not_wait_for_who_is_away() -> None:
+    # given a node that is away, and two interactions, one of which is gone when it is asked for
+    scene = Scene()
+    first, _ = scene.fill(("n1", 9), ("n3", 8))
+    scene.world.lose("n2")
+    scene.world.run(1.5)
+    scene.world.meanwhile = lambda: scene.desks["n1"].send("RequestStopProcessing", interaction_id=first)
+    # when a pull asks for two; then it gets the other one at once
+    reply = scene.pull(2)
+    assert (priorities(reply), reply["missing"]) == ([8], ["n2"])
+
+
+def test_where_it_was_is_remembered() -> None:
+    # given an interaction with an id of its own; when it is pulled
+    scene = Scene()
+    scene.put("n3", 5, interaction_id="ticket-7")
+    scene.pull()
+    # then the proxy knows where it is
+    assert scene.world.proxies["p1"].whereis.find("ticket-7").nodes == ("n3",)
+
+
 def test_a_client_that_has_gone_takes_nothing() -> None:
     # given a pull that waits for a node that has died
     scene = Scene()
@@ -412,12 +521,12 @@ def test_a_pull_asked_again_gets_the_same_in_the_same_order() -> None:
     # given a pull that took from a node in two parts, as something was gone
     scene = Scene()
     other = scene.login("p2")
-    first, *_ = scene.fill(*MIXED)
-    scene.world.meanwhile = lambda: scene.desks["n2"].send("RequestStopProcessing", interaction_id=first)
-    reply = scene.pull(4, dedup_id="once")
-    assert priorities(reply) == [8, 7, 6, 5]
+    _, second, *_ = scene.fill(*MIXED)
+    scene.world.meanwhile = lambda: scene.desks["n1"].send("RequestStopProcessing", interaction_id=second)
+    reply = scene.pull(5, dedup_id="once")
+    assert priorities(reply) == [9, 7, 6, 5, 4]
     # when it is asked again through the other proxy
-    again = scene.pull(4, other, dedup_id="once")
+    again = scene.pull(5, other, dedup_id="once")
     # then it is the same, and nothing else was taken
     assert again == reply
     assert scene.held == set(ids(reply))
@@ -450,6 +559,16 @@ def test_an_agent_gets_what_fits_in_the_order_over_all_nodes() -> None:
     # and then it is told that it is full
     assert scene.pull(6)["code"] == 52
     assert len(scene.held) == 4
+
+
+def test_what_fits_behind_what_does_not_is_not_given() -> None:
+    # given an agent that may handle two e-mails, and three of one node before a call
+    scene = Scene(change=limit)
+    for priority, media in ((9, "email"), (8, "email"), (7, "email"), (6, "voice")):
+        scene.put("n1", priority, media_type=media)
+    scene.put("n2", 5)
+    # when it pulls all; then it gets the first two
+    assert priorities(scene.pull(5)) == [9, 8]
 
 
 def test_an_unlimited_agent_is_not_slowed_down() -> None:
