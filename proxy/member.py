@@ -85,9 +85,13 @@ class ProxyMember:
         self._polled = self._sockets()
 
     def _disconnect(self, places: list[Place]) -> None:
-        """Connections end; what was said last may still leave."""
+        """Connections end; what was said last may still leave. Another member may be where one was: a SUB has one
+        connection to an address, however often it was told to connect."""
         for place in places:
-            self.subscriber.disconnect(self._places.pop(place).events)
+            events = self._places.pop(place).events
+            self.subscriber.disconnect(events)
+            if any(other.events == events for other in self._places.values()):
+                self.subscriber.connect(events)
             self.links.pop(place).close(LAST_WORDS_MS)
         self._polled = self._sockets()
 

@@ -65,7 +65,7 @@ def _print(explained: dict[str, Any]) -> None:
     interaction = explained["interaction"]
     queue = f", queue {interaction['queue']}" if interaction.get("queue") else ""
     click.echo(
-        f"{interaction['interaction_id']} is {state_of(interaction)} at {explained['node']}{queue},"
+        f"{interaction['interaction_id']} is {_being(interaction)} at {explained['node']}{queue},"
         f" priority {interaction.get('priority', 0)}, received {as_time(interaction['received_at'])}"
     )
     for wait in explained["waits"]:
@@ -77,6 +77,12 @@ def _print(explained: dict[str, Any]) -> None:
 def _times(wait: dict[str, Any]) -> str:
     parts = [f"{word} {as_time(wait[word])}" for word in ("since", "until") if wait.get(word) is not None]
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def _being(interaction: dict[str, Any]) -> str:
+    """Its state in a sentence: somebody else is doing what the state's name says."""
+    state = state_of(interaction)
+    return {"routing": "being routed", "handling": "being handled"}.get(state, state)
 
 
 def _print_view(view: dict[str, Any], waits: bool) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, NamedTuple, get_args, get_origin
 
 import msgspec
@@ -23,7 +24,7 @@ from broker.errors import Code, Refusal
 from .kinds import ClientType, Request
 from .wording import alternatives, any_of, expected, kind_of, may_be_null
 
-MOST_LOOKS = 10_000
+MOST_LOOKS = 1_000
 """So many values inside a field are looked at; in a longer one it is not said which of them is wrong."""
 LONGEST_NAME = 64
 """Names of requests are no longer: what is, is not compared with them."""
@@ -64,9 +65,21 @@ def refusal_of(fault: str, payload: bytes, kinds: Mapping[str, type[Struct]], ca
         return Refusal(Code.MALFORMED, f"not JSON: {broken}")
     if field == "message":
         return _unnamed(document.get("message", UNSET), kinds, called)
+    named = document.get("message")
+    annotation = _types(kinds[named]).get(field) if isinstance(named, str) and named in kinds else None
+    if annotation is None:
+        return Refusal(Code.MALFORMED, "message is there twice")  # the decoder went by the first one
     code = Code.MISSING_ATTRIBUTE if missing else Code.WRONG_VALUE
-    types = {one.encode_name: one.type for one in fields(kinds[document["message"]])}
-    return Refusal(code, _sentence(types[field], document.get(field, UNSET), field), field=field)
+    return Refusal(code, _sentence(annotation, document.get(field, UNSET), field), field=field)
+
+
+@cache
+def _types(kind: type[Struct]) -> dict[str, Any]:
+    """The types of its fields, by their names on the wire."""
+    return {one.encode_name: one.type for one in _fields(kind)}
+
+
+_fields = cache(fields)
 
 
 def _no_message(fault: str, called: str) -> str:
@@ -116,9 +129,7 @@ def _sentence(annotation: Any, value: Any, path: str) -> str:
     looks = _looks(annotation, value, path)
     wrong = next((one for one, _ in zip(looks, range(MOST_LOOKS), strict=False) if one is not None), None)
     path, annotation, value = wrong or Wrong(path, annotation, value)
-    got = (
-        f", got {came(value)}" if wrong and value is not UNSET else ""
-    )  # or it is not known which of many values it is
+    got = f", got {came(value)}" if wrong and value is not UNSET else ""  # of very many values it is not known which
     return f"{path}: expected {expected(annotation)}{got}"
 
 
@@ -139,12 +150,16 @@ def _looks(annotation: Any, value: Any, path: str) -> Iterator[Wrong | None]:
     elif kind.core in (Raw, Any) or (value is None and may_be_null(annotation)):
         yield None
     else:
-        part = next((one for one in alternatives(kind.core) if _shape(one) is type(value)), None)
+        part = next((one for one in _parts(kind.core) if _shape(one) is type(value)), None)
         yield None if part is not None and _has_length(kind.bounds, value) else _whole(annotation, value, path)
         if part is not None:
             yield from _inside(part, value, path)
 
 
+_parts = cache(alternatives)
+
+
+@cache
 def _shape(annotation: Any) -> type | None:
     """``list`` or ``dict`` for what has values inside; None for what is one value."""
     core = kind_of(annotation).core
@@ -177,7 +192,7 @@ def _inside(annotation: Any, value: Any, path: str) -> Iterator[Wrong | None]:
         for key, one in value.items():
             yield from _looks(get_args(core)[1], one, f"{path}.{_key(key)}")
     else:
-        for field in fields(core):
+        for field in _fields(core):
             needed = field.default is NODEFAULT and field.default_factory is NODEFAULT
             if needed or field.encode_name in value:
                 yield from _looks(field.type, value.get(field.encode_name, UNSET), f"{path}.{field.encode_name}")

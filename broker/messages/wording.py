@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import types
 from enum import Enum
+from functools import cache
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
@@ -26,6 +27,7 @@ class Kind(NamedTuple):
     description: str
 
 
+@cache
 def kind_of(annotation: Any) -> Kind:
     """The parts of an annotation: of several descriptions the outermost counts, of several bounds the innermost."""
     bounds, description = Meta(), ""
@@ -52,6 +54,7 @@ def alternatives(annotation: Any) -> list[Any]:
     return [part for part in get_args(annotation) if part not in (types.NoneType, UnsetType)]
 
 
+@cache
 def may_be_null(annotation: Any) -> bool:
     """True when ``null`` is as good as leaving the field out."""
     while get_origin(annotation) is Annotated:
@@ -102,6 +105,7 @@ def _how_many(bounds: Meta) -> str:
     return f"{bounds.min_length or 0} to {bounds.max_length} "
 
 
+@cache
 def expected(annotation: Any) -> str:
     """A type in a sentence, with its article: ``a whole number from 1``, ``an array of strings``, ``an object with
     type, and if need be agent_id or place_id``. A number is explained by its description, where that is short."""

@@ -144,6 +144,20 @@ def test_explain(run: Run) -> None:
     assert [one["key"] for one in peer.named("RequestGetViewPosition")] == [VIEW["key"]] * 2
 
 
+def test_what_somebody_handles_is_being_handled(run: Run) -> None:
+    # Given an interaction that an agent handles, when it is explained, then the sentence says that it is being handled
+    explained = {
+        "message": "EventInteractionExplained",
+        "node": "n1",
+        "interaction": {**INTERACTION, "interaction_state": 3},
+        "waits": [],
+        "views": [],
+    }
+    with Peer(Script(RequestExplainInteraction=explained)) as peer:
+        text = run("explain", INTERACTION["interaction_id"], connect=peer)
+    assert "is being handled at n1" in text.stdout
+
+
 def test_timeline(run: Run) -> None:
     # Given three events in two pages, between which there are only others
     pages = [

@@ -109,6 +109,13 @@ def test_what_is_no_request_is_told_what_one_is(payload, code, detail):
     assert (refusal.code, refusal.detail) == (code, detail)
 
 
+@pytest.mark.parametrize("again", ["Foo", [], "RequestPing", 5, None])
+def test_a_message_that_is_named_twice_is_none(again):
+    """Given a payload with two names and a wrong field, when it is decoded, then it is refused as one that is none."""
+    refusal = told('{"message": "RequestSubmit", "tenant_id": "x", "message": ' + json.dumps(again) + "}")
+    assert (refusal.code, refusal.detail) == (Code.MALFORMED, "message is there twice")
+
+
 def test_what_is_broken_behind_a_wrong_field_is_not_json():
     """Given a payload that ends too soon, with a wrong field in front, when it is decoded, then it is no JSON."""
     assert told('{"message": "RequestPull", "tenant_id": "x", "view_id": ').code is Code.MALFORMED

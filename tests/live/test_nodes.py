@@ -115,7 +115,20 @@ def test_a_node_with_interactions_is_not_taken_out_and_one_that_is_not_started_i
     assert reported(cluster, "cluster", "apply", str(file))["to_end"] == ["n3"]
 
 
-def test_a_pair_moves_one_member_after_the_other(cluster, wait_until):
+def let_read(cluster, text, folder):
+    """The proxies read another configuration: by ixn cluster apply of a file in a folder, or by SIGHUP."""
+    if folder is not None:
+        file = folder / "new.toml"
+        file.write_text(text)
+        document = reported(cluster, "cluster", "apply", str(file), code=1)
+        assert list(document["kept"]) == ["n1"], "only the node waits for its restart"
+        return
+    cluster.file.write_text(text)
+    for name in cluster.configuration.proxies:
+        cluster.tell(name, signal.SIGHUP)
+
+
+def test_a_pair_moves_one_member_after_the_other(cluster, tmp_path, wait_until):
     """Given a pair, when first its standby and then its active member is started anew at another address, then its
     interactions are there all the time, and no proxy was started anew."""
     proxies, active = pids(cluster), cluster.active("n1")
@@ -126,9 +139,7 @@ def test_a_pair_moves_one_member_after_the_other(cluster, wait_until):
             old = cluster.pid("n1", member)
             configuration = copy.deepcopy(cluster.configuration)
             setattr(configuration.nodes["n1"], member, elsewhere())
-            cluster.file.write_text(listing(configuration))
-            for name in cluster.configuration.proxies:
-                cluster.tell(name, signal.SIGHUP)
+            let_read(cluster, listing(configuration), tmp_path if member != active else None)
             cluster.kill("n1", member, signal.SIGTERM)  # its supervisor starts it anew, at the new address
             cluster.configuration = configuration
             for ident in made:
