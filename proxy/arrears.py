@@ -113,7 +113,7 @@ class Arrears:
         if agent.is_behind(node) or self._is_silent(agent.session):
             return  # it would log the agent in
         asker, deadline = Asker(agent.session.client, ECHO), self._gather.now + self._settings.request_timeout
-        self._gather.ask([node], _aligned(agent), deadline, _nothing, asker)
+        self._gather.ask([node], _aligned(agent, node), deadline, _nothing, asker)
 
     def _catch_up(self, agent: Agent, node: str) -> None:
         """Tells a node that is behind the agent's state, unless that is about to change."""
@@ -125,7 +125,7 @@ class Arrears:
             asker = Asker(agent.session.client, 0 if node == agent.speaking else ECHO)
             done = partial(self._caught_up, agent, node)
             deadline = self._gather.now + self._settings.request_timeout
-            agent.catching_up[node] = self._gather.ask([node], _aligned(agent), deadline, done, asker)
+            agent.catching_up[node] = self._gather.ask([node], _aligned(agent, node), deadline, done, asker)
 
     def _caught_up(self, agent: Agent, node: str, now: float, answers: Answers) -> None:
         """A node has done it, which its word about the agent has shown, or refuses it, or could not say."""
@@ -137,6 +137,8 @@ class Arrears:
             self._catch_up_later(agent)
             return
         agent.seatless.pop(node, None)
+        if reply is not None and not code:
+            agent.former.discard(node)
         if code and code not in UNSURE:
             if not self._is_changing(agent):
                 self._expel(agent, node, code)
@@ -221,8 +223,8 @@ def _is_same(doubt: Doubt, session: Session, head: Any) -> bool:
     return head.agent_id in (None, doubt.agent_id) or (head.place_id is not None and head.place_id == doubt.place_id)
 
 
-def _aligned(agent: Agent) -> bytes:
-    """The agent as it is to be."""
+def _aligned(agent: Agent, node: str) -> bytes:
+    """The agent as it is to be at a node."""
     state = agent.state
     return encode(
         RequestAlignAgent(
@@ -232,5 +234,6 @@ def _aligned(agent: Agent) -> bytes:
             media_reasons=state.media_reasons,
             donot_disturb=state.donot_disturb,
             reason=state.reason,
+            spoke=node in agent.former,
         )
     )

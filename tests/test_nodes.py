@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.config.objects import Addresses, Configuration
+from broker.config.objects import Addresses, Configuration, NodeSettings
 from broker.following import OWN_WORDS, Following
 from broker.ids import code_of, node_code, rendezvous
 from broker.messages.reporting import EventReplayedEvents, RequestReplayEvents
@@ -35,10 +35,12 @@ def cluster_of(*names: str) -> Configuration:
 
 
 def reload(world: World, configuration: Configuration, *at: str) -> list[dict[str, Any]]:
-    """All proxies, or those that are named, have read another configuration."""
+    """All proxies, or the servers that are named, have read another configuration."""
     world.configuration = configuration
     replies = []
     for name in at or world.proxies:
+        if name in world.pairs:
+            world.pairs[name].configuration = configuration
         client = world.clients.get((name, b"top")) or world.client("Monitor", name, "top")
         replies.append(client.ask("RequestReconfigure"))
     return replies
@@ -178,6 +180,35 @@ class TestAdded:
         assert reply["complete"] and [one["interaction_id"] for one in reply["interactions"]] == [
             made["interaction_id"]
         ]
+
+
+def test_a_pool_of_seats_grows_and_shrinks_with_the_nodes() -> None:
+    # given two nodes that bring two seats each into one pool, and six agents who want one
+    def pooled(*names: str) -> Configuration:
+        configuration = cluster_of(*names)
+        for node in configuration.nodes.values():
+            node.settings, node.licenses = NodeSettings(licence_pool="cluster"), {"ics_multi_media_agent_seat": 2}
+        return configuration
+
+    def login(number: int) -> int:
+        desk = world.client("AgentApplication", f"p{1 + number % 2}")
+        return int(desk.ask("RequestAgentLogin", **{**LOGIN, "agent_id": f"agent{number}"}).get("code", 0))
+
+    world = World(pooled("n1", "n2"))
+    assert [login(number) for number in range(5)] == [0, 0, 0, 0, 30]
+    # when a third node comes, at which all four are logged in at once
+    world.configuration = pooled("n1", "n2", "n3")
+    world.add("n3")
+    reload(world, world.configuration, "n1", "n2", *world.proxies)
+    world.run(0.2)
+    assert len(agents_of(world, "n3")) == 4
+    # then there are two seats more, at all nodes; they go with the node
+    assert [login(number) for number in range(5, 8)] == [0, 0, 30]
+    world.run(LISTENED_S)
+    assert [len(agents_of(world, name)) for name in ("n1", "n2", "n3")] == [6, 6, 6]
+    reload(world, pooled("n1", "n2"), "n1", "n2", *world.proxies)
+    world.run(LISTENED_S)
+    assert [len(agents_of(world, name)) for name in ("n1", "n2", "n3")] == [4, 4, 0]
 
 
 class TestHomes:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from broker.config.objects import Addresses, Agent, Tenant
+from broker.config.objects import Addresses, Agent, Configuration, Tenant
 from broker.ids import make_id, node_code, rendezvous
 from broker.ledger import Ledger
 from broker.wire import ECHO
@@ -383,6 +383,28 @@ def test_who_was_not_introduced_yet_is_so_before_it_is_said_that_he_goes() -> No
     assert [(entry.client, entry.payload[:3]) for entry in introductions.farewells(link)] == [
         *((5, b"who"), (5, b'{"m'), (7, b'{"m'), (0, b'{"m')),
     ]
+
+
+def test_a_proxy_behind_a_proxy_follows_that_ones_connections(make_world: Any) -> None:
+    # given a proxy that works with the nodes of another one
+    def behind(configuration: Configuration) -> None:
+        proxies = configuration.proxies
+        proxies["p2"] = copy.deepcopy(proxies["p1"])
+        proxies["p2"].connections, proxies["p1"].connections = ["n1", "n2"], ["p2"]
+
+    world = make_world(change=behind)
+    world.client(b"top", "Monitor")
+    seen = []
+    # when a node is added to the other one, and taken out again
+    for connections in (["n1", "n2", "n3"], ["n2", "n3"]):
+        world.file = copy.deepcopy(world.file)
+        world.file.proxies["p2"].connections = connections
+        assert "kept" not in world.ask(b"top", "RequestReconfigure")
+        world.run(GONE_S)
+        seen.append(sorted(world.ask(b"top", "RequestGetStatus")["nodes"]))
+    # then it has come and gone here, too
+    assert seen == [["n1", "n2", "n3"], ["n2", "n3"]]
+    assert said(world["n1"], "RequestUnregisterClient")[-1] == (0, 0)
 
 
 def test_a_new_tenants_only_node_begins_at_once(make_world: Any) -> None:

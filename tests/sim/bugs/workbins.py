@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
-from node import shares
-from node.views import View as NodeView
 from proxy import workbins
 from proxy.grants import granted_payload
 from tests.sim.bugs.bug import PLAIN, Planted
-from tests.sim.plan import OUT_OF_REACH
+from tests.sim.network import CALM as FINE
+from tests.sim.network import Weather
 
 
 def _one_node_after_the_other() -> Any:
@@ -32,20 +31,19 @@ def _unseen_nodes_are_not_told() -> Any:
     return patch.object(workbins, "granted_payload", lambda granted, missing: granted_payload(granted))
 
 
-def _shares_are_not_compared() -> Any:
-    """A node gives its share of a workbin wherever that stands by now."""
-
-    def there(node: Any, view: NodeView, share: Any, *, ignore_hold: bool) -> list[str]:
-        return [ident for ident in share if ident in view.of and (ignore_hold or ident not in view.held_ids)]
-
-    return patch.object(shares, "still_there", there)
-
-
-CLERKS: dict[str, Any] = {**PLAIN, "clerks": 2, "agents": 0, "media": 3, "nodes": 4, "requests": 30}
+CLERKS: dict[str, Any] = {
+    **PLAIN,
+    "clerks": 3,
+    "agents": 0,
+    "media": 5,
+    "nodes": 3,
+    "requests": 25,
+    "accidents": [],
+}
+SLOW: dict[str, Any] = {"weather": {**dict.fromkeys(("client", "events", "stream"), FINE), "link": Weather(slow=0.2)}}
 
 PLANTED: dict[str, Planted] = {
     "one node after the other": Planted(_one_node_after_the_other, {**CLERKS, "calm": True}),
-    "gone is gone": Planted(_gone_is_gone, {**CLERKS, "faults": ("slow network",)}),
-    "unseen nodes are not told": Planted(_unseen_nodes_are_not_told, {**CLERKS, "faults": (OUT_OF_REACH,)}),
-    "shares are not compared": Planted(_shares_are_not_compared, {**CLERKS, "faults": ("slow network",)}),
+    "gone is gone": Planted(_gone_is_gone, {**CLERKS, **SLOW}),
+    "unseen nodes are not told": Planted(_unseen_nodes_are_not_told, {**CLERKS, **SLOW}),
 }
