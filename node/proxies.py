@@ -24,6 +24,7 @@ from broker.messages.connection import EventAck
 from broker.messages.kinds import Reply
 from broker.messages.proxies import EventRecalled, RequestAlignAgent, RequestRecall
 from broker.messages.states import RequestChangeAgentStateReason, RequestChangeMediaStateReason
+from broker.wire import ECHO
 
 from . import agents, states
 from .calls import Call
@@ -37,14 +38,17 @@ if TYPE_CHECKING:
 def align(node: NodeCore, call: Call) -> EventAck:
     """RequestAlignAgent: what is not so already is done by the requests that agents themselves would ask."""
     request: RequestAlignAgent = call.request
-    agent = _logged_in(node, call)
+    agent, flags = _logged_in(node, call), call.flags
+    if agent is None and request.spoke:
+        flags &= ~ECHO  # the stream has the logout of this node
     if agent is None or agent.vanished_us:
         login = RequestAgentLogin(
             **_ids(request), tenant_id=request.tenant_id, media_list=request.media_list, reason=request.reason
         )
-        _do(node, call, login, call.flags)
+        _do(node, call, login, flags)
         agent = agents.asking(node, call)
-    flags = 0 if agent.returned else call.flags
+    if agent.returned:
+        flags = 0
     for step in _steps(agent, request):
         _do(node, call, step, flags)
     agent = agents.asking(node, call)

@@ -86,10 +86,9 @@ def listed(node: NodeCore, name: str) -> Server:
 def _nobody(node: NodeCore, note: ServiceCalled, service: str) -> str:
     """That nobody serves it, and which servers would that the node has no connection to."""
     what = f"{note.target} for the service {service}" if note.target else f"for the service {service}"
-    names = [
-        name for name in node.configuration.nodes[node.name].connections if LISTED + name not in node.services.servers
-    ]
-    away = [name for name in names if listed(node, name).serves(note, service)]
+    names = set(node.configuration.nodes[node.name].connections) & set(node.configuration.esp_servers)
+    missing = [listed(node, name) for name in sorted(names) if LISTED + name not in node.services.servers]
+    away = [server.name for server in missing if server.serves(note, service)]
     why = f"; not connected: {', '.join(away)}" if away else ""
     return f"there is no ESP server {what} at {node.name}{why}"
 

@@ -260,7 +260,7 @@ class Agents:
         agent, effect = change.agent, EFFECTS.get(change.request)
         if agent is None:
             return
-        agent.speaking = change.speaking
+        agent.spoken_by(change.speaking)
         if effect is not None:
             agent.state = effect(agent.state, change.head)
         if effect is not None or change.is_login:
@@ -393,6 +393,7 @@ class Agents:
         """A node is none of ours any more. :param told: it knows that all our clients have gone"""
         for agent in self._roster:
             agent.doubt([node])
+            agent.former.discard(node)
             agent.catching_up.pop(node, None)
             agent.seatless.pop(node, None)
         if told:

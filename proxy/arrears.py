@@ -118,7 +118,7 @@ class Arrears:
         if agent.is_behind(node) or self._is_silent(agent.session) or not self._links.is_ready(node):
             return  # it would log the agent in, now or when it is back
         asker, deadline = Asker(agent.session.client, ECHO), self._gather.now + self._settings.request_timeout
-        self._gather.ask([node], _aligned(agent), deadline, _nothing, asker)
+        self._gather.ask([node], _aligned(agent, node), deadline, _nothing, asker)
 
     def _catch_up(self, agent: Agent, node: str) -> None:
         """Tells a node that is behind the agent's state, unless that is about to change."""
@@ -130,7 +130,7 @@ class Arrears:
             asker = Asker(agent.session.client, 0 if node == agent.speaking else ECHO)
             done = partial(self._caught_up, agent, node)
             deadline = self._gather.now + self._settings.request_timeout
-            agent.catching_up[node] = self._gather.ask([node], _aligned(agent), deadline, done, asker)
+            agent.catching_up[node] = self._gather.ask([node], _aligned(agent, node), deadline, done, asker)
 
     def _caught_up(self, agent: Agent, node: str, now: float, answers: Answers) -> None:
         """A node has done it, which its word about the agent has shown, or refuses it, or could not say."""
@@ -142,6 +142,8 @@ class Arrears:
             self._catch_up_later(agent)
             return
         agent.seatless.pop(node, None)
+        if reply is not None and not code:
+            agent.former.discard(node)
         if code and code not in UNSURE:
             if not self._is_changing(agent):
                 self._expel(agent, node, code)
@@ -233,8 +235,8 @@ def _is_same(doubt: Doubt, session: Session, head: Any) -> bool:
     return head.agent_id in (None, doubt.agent_id) or (head.place_id is not None and head.place_id == doubt.place_id)
 
 
-def _aligned(agent: Agent) -> bytes:
-    """The agent as it is to be."""
+def _aligned(agent: Agent, node: str) -> bytes:
+    """The agent as it is to be at a node."""
     state = agent.state
     return encode(
         RequestAlignAgent(
@@ -244,5 +246,6 @@ def _aligned(agent: Agent) -> bytes:
             media_reasons=state.media_reasons,
             donot_disturb=state.donot_disturb,
             reason=state.reason,
+            spoke=node in agent.former,
         )
     )

@@ -46,12 +46,15 @@ class Agent:
 
     :param head: of its RequestAgentLogin
     :param speaking: the node that speaks for it
+    :param former: nodes that have spoken for it before, and were not there since to be told its state
     :param said: what nodes have said last of it; of a node that is not here it is not known, or not logged in there
     :param catching_up: nodes that are just told, with the number of the request
     :param seatless: nodes that have no seat for it, and since when
     """
 
-    __slots__ = ("agent_id", "catching_up", "place_id", "said", "seatless", "session", "speaking", "state", "tenant")
+    __slots__ = (
+        "agent_id", "catching_up", "former", "place_id", "said", "seatless", "session", "speaking", "state", "tenant",
+    )  # fmt: skip
 
     def __init__(self, session: Session, head: Any, speaking: str) -> None:
         self.session = session
@@ -60,6 +63,7 @@ class Agent:
         self.place_id: str | None = head.place_id
         self.state = State(dict(head.media_list), reason=head.reason)
         self.speaking = speaking
+        self.former: set[str] = set()
         self.said: dict[str, State] = {}
         self.catching_up: dict[str, int] = {}
         self.seatless: dict[str, float] = {}
@@ -82,6 +86,12 @@ class Agent:
         self.said[node] = self.state if state == self.state else state
         if node == self.speaking:
             self.state = state
+
+    def spoken_by(self, node: str) -> None:
+        """This node speaks for it from now on."""
+        self.former.add(self.speaking)
+        self.former.discard(node)
+        self.speaking = node
 
     def doubt(self, nodes: Iterable[str]) -> None:
         """It is not known any more what the agent is at these nodes."""

@@ -40,6 +40,7 @@ class RequestAlignAgent(RequestAgentLogin):
 
     media_reasons: Annotated[dict[str, Raw], Meta(description="why it is ready or not ready for media types")] = {}
     donot_disturb: Annotated[bool, Meta(description="whether it is not to be disturbed")] = False
+    spoke: Annotated[bool, Meta(description="the node has spoken for it before: its logout there was seen")] = False
 
 
 class RequestRecall(Request):

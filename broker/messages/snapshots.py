@@ -24,7 +24,8 @@ class RequestTakeSnapshot(Request):
 
     With ``lock`` the interactions that wait are locked: no view shows them and nobody can pull them until they are
     unlocked. A snapshot ends when it is released, with its session, and when it was not used for ``snapshot-timeout``;
-    then all that it locks is unlocked. Each node gives at most ``max-interactions-per-snapshot``.
+    then all that it locks is unlocked. (Each node's part ends by itself: an unlock is a use at one node.) Each node
+    gives at most ``max-interactions-per-snapshot``.
     """
 
     refuses: ClassVar[tuple[Code, ...]] = (

@@ -178,6 +178,25 @@ def test_what_an_agent_that_another_proxy_moves_is_brought_to_is_said_by_who_spo
     ]
 
 
+@pytest.mark.parametrize(("spoke", "echo"), [(True, False), (False, True)])
+def test_an_agent_that_is_back_where_it_was_logged_out_is_seen_to_be_back(
+    driver: Any, link: Link, spoke: bool, echo: bool
+) -> None:
+    # given an agent that this node has spoken for, or another one, and that it has logged out
+    link.ask(7, LOGIN, 0 if spoke else ECHO)
+    link.ask(7, {"message": "RequestUnregisterClient"})
+    link.ask(7, DESK)
+    driver.said.clear()
+    # when it is brought to the state that it has at the others, where it was logged in all the time
+    link.ask(7, {**ALIGN, "media_list": {"voice": 1}, "donot_disturb": True, "spoke": spoke}, ECHO)
+    # then the stream is told if it has the logout; what comes later is the other node's to say
+    assert [(event["message"], event.get("echo", False)) for event in driver.said] == [
+        ("EventAgentLogin", echo),
+        ("EventDoNotDisturbOn", echo),
+    ]
+    assert vicky(driver).echo is True
+
+
 def test_a_last_word_is_said_though_the_agent_vanishes_again_before(driver: Any, link: Link) -> None:
     # given an agent that this node has spoken for, that came back as another node speaks, and vanished again
     link.ask(7, {**LOGIN, "media_list": {"voice": 0}})

@@ -535,6 +535,24 @@ def test_a_node_that_does_not_know_the_agent_is_told(world: Any) -> None:
     assert request["media_list"] == {"voice": 0}
 
 
+def test_a_node_that_has_spoken_is_told_so_once_when_it_is_back(world: Any) -> None:
+    # given an agent for whom another node speaks since the one that did has gone
+    client, first, _ = logged_in(world)
+    world.kill(first)
+    world.run(12.0)
+    assert world.ask(client, "RequestNotReadyForMedia", media_type="voice")["message"] == "EventAck"
+    # when that one is back, and says later that the agent is otherwise
+    world[first].active = "primary"
+    world.run(2.0)
+    said = {"message": "EventCurrentAgentStatus", "agent_id": "V", "media_state_list": {"voice": 1}}
+    world[first].notify(world.number_of(client), **said)
+    world.ask(client, "RequestPing")
+    world.run(2.0)
+    # then it is told that it has spoken, but only the first time
+    told = [request.get("spoke", False) for request in world[first].asked("RequestAlignAgent")]
+    assert told == [True, False]
+
+
 # -- the end of a session
 
 

@@ -197,3 +197,15 @@ def test_pulls_that_the_proxy_refuses(world: Any, fields: dict[str, Any], code: 
     # then the proxy says so
     assert reply["code"] == code
     assert all(node.log == [] for node in world.nodes.values())
+
+
+@pytest.mark.parametrize("errors", [b'{"x":5}', b'{"x":{"code":"y"}}', b"[]", b'{"x":{}}'])
+def test_errors_of_ids_that_cannot_be_read_are_silence(world: Any, errors: bytes) -> None:
+    # given a node whose errors are none
+    client = world.client(b"c")
+    stock(world, n1=[AT_1])
+    world["n2"].script["RequestPull"] = b'{"message":"EventPulledInteractions","interactions":[],"errors":%b}' % errors
+    # when its ids are pulled with others
+    reply = pull(world, client, AT_1, AT_2)
+    # then they are not accessible
+    assert (idents(reply), codes(reply)) == ([AT_1], {AT_2: 2003})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Faults = Iterator[str]
 
-ONCE = {"RequestSubmit", *PRINCIPAL.values()}
+ONCE = {"RequestSubmit", *(request for _, request in PRINCIPAL)}
 SETTLED = (OK, EXPIRED)
 
 
@@ -146,7 +146,7 @@ LIMITS = {Code.LICENCE_LIMIT, Code.CAPACITY_FULL}
 
 def _limit_faults(world: World, operation: Operation, began: float, ended: float) -> Faults:
     """Where a limit is said to be reached, there is one, and somebody had come near to it meanwhile."""
-    limit = world.plan.seats if operation.code == Code.LICENCE_LIMIT else world.plan.capacity
+    limit = world.plan.limit if operation.code == Code.LICENCE_LIMIT else world.plan.capacity
     if limit is None:
         yield f"no such limit: {operation}"
     elif operation.code == Code.LICENCE_LIMIT and world.is_calm(began):

@@ -118,6 +118,8 @@ class Client:
     """
 
     kind = "MediaServer"
+    also: dict[str, Any] = {}
+    """What else it says when it registers."""
 
     def __init__(self, world: World, name: str, servers: list[str]) -> None:
         self.world = world
@@ -251,6 +253,7 @@ class Client:
             "client_name": self.name,
             "client_type": self.kind,
             "tenants": [TENANT],
+            **self.also,
         }
         session = self._session.get(self.server)
         reply = yield from self._exchange(document if session is None else {**document, "session_id": session})

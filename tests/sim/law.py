@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.sim.model import Document
-
+Document = dict[str, Any]
 Holds = Callable[[Document], bool]
 Place = Callable[[Document], tuple[Any, ...]]
 
@@ -53,7 +52,11 @@ WORKBIN = "Drafts"
 WORKBIN_ORDER = ORDERS["priority desc, received_at"]
 """The workbins' own order, which pulls follow."""
 
+SERVICE = "Sorting"
+"""What ESP servers serve."""
+
 STRATEGY = "Push"
+STRATEGY_VIEWS = ("Inbound/urgent",)
 MOST_SUBMITTED = 2
 """What an engine that has loaded the strategy may hold of what it was sent, at each node."""
 

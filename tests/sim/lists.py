@@ -168,15 +168,15 @@ def pulls_take_what_comes_first(world: World) -> Faults:
     for node, model in world.models.items():
         for taken in model.taken:
             pull = wanted.get(taken.operation)
-            view = pull.fields["view_id"] if pull is not None else taken.view
-            if view is None or is_of_workbin(view) or (pull is not None and "pull_parameters" in pull.fields):
+            if pull is None or is_of_workbin(pull.fields["view_id"]) or "pull_parameters" in pull.fields:
                 continue
+            view = pull.fields["view_id"]
             holds = in_view(view)
             before = model.before(taken.changes[0])
             there = sorted((one for one in before.values() if holds(one)), key=order_of(view))
             first = [one["interaction_id"] for one in there[: len(taken.idents)]]
             if first != taken.idents:
-                yield f"{node} gave {taken.idents}, and {first} came first: {pull or taken}"
+                yield f"{node} gave {taken.idents}, and {first} came first: {pull}"
 
 
 def pulls_say_what_there_was(world: World) -> Faults:

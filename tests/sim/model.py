@@ -15,21 +15,31 @@ import orjson
 
 from broker.wire import ECHO, Events, unpack_events
 from node.store import Row
+from tests.sim.engines import Lanes, is_sent
+from tests.sim.holders import Holders
 
 Document = dict[str, Any]
 
 PRINCIPAL = {
-    "EventProcessingStopped": "RequestStopProcessing",
-    "EventPlacedInQueue": "RequestPlaceInQueue",
-    "EventPropertiesChanged": "RequestChangeProperties",
-    "EventAgentInvited": "RequestDeliver",
-    "EventPartyAdded": "RequestAccept",
-    "EventRejected": "RequestReject",
-    "EventTakenFromQueue": "RequestPull",
+    ("EventProcessingStopped", "RequestStopProcessing"),
+    ("EventPlacedInQueue", "RequestPlaceInQueue"),
+    ("EventPlacedInWorkbin", "RequestPlaceInWorkbin"),
+    ("EventPropertiesChanged", "RequestChangeProperties"),
+    ("EventHeld", "RequestHold"),
+    ("EventResumed", "RequestResume"),
+    ("EventAgentInvited", "RequestDeliver"),
+    ("EventPartyAdded", "RequestAccept"),
+    ("EventPartyRemoved", "RequestLeaveInteraction"),
+    ("EventRejected", "RequestReject"),
+    ("EventTakenFromQueue", "RequestPull"),
 }
 """The event that shows that a request was executed."""
 
 TAKEN = ("EventTakenFromQueue", "EventTakenFromWorkbin")
+
+
+KEPT = ("holdings", "agents", "snapshots", "pages", "locks", "reservations", "loads", "invitations")
+"""Tables whose rows are kept as they ever were."""
 
 
 class Version(NamedTuple):
@@ -78,13 +88,11 @@ class Change(NamedTuple):
 class Taken(NamedTuple):
     """What a view gave at once.
 
-    :param operation: the pull; empty: it was sent to a routing engine
-    :param view: then from this view
+    :param operation: the pull
     :param changes: the places of the takings in :attr:`NodeModel.changes`
     """
 
     operation: str
-    view: str | None
     idents: list[str]
     changes: list[int]
 
@@ -114,6 +122,14 @@ class Things:
         if since <= end:
             yield Span(since, float("inf"), state)
 
+    def at(self, key: str, at: float) -> Document | None:
+        """What it was when all that happened at a time had happened."""
+        return next((state for when, state in reversed(self.versions.get(key, ())) if when <= at), None)
+
+    def before(self, key: str, at: float) -> Document | None:
+        """What it was just before a time."""
+        return next((state for when, state in reversed(self.versions.get(key, ())) if when < at), None)
+
 
 class Bounds(NamedTuple):
     """What a node must never exceed: agents' seats, e-mails of one agent, interactions that one engine was sent."""
@@ -133,10 +149,11 @@ class NodeModel:
     def __init__(self, name: str, fault: Callable[[str], None], bounds: Bounds, steady: bool) -> None:
         self.name = name
         self.interactions = Things()
-        self.holdings = Things()
-        self.agents = Things()
+        self.holdings, self.agents, self.snapshots, self.pages, self.locks = kept = [Things() for _ in range(5)]
+        self.reservations, self.loads, self.invitations = more = [Things(), Things(), Things()]
+        self._kept = dict(zip(KEPT, kept + more, strict=True))
         self.tables: dict[str, dict[str, Document]] = {
-            table: {} for table in ("agents", "holdings", "invitations", "loads", "answers", "panics")
+            table: {} for table in ("agents", "holdings", "invitations", "loads", "locks", "answers", "panics")
         }
         self.events: list[Said] = []
         self.executions: dict[str, list[Execution]] = {}
@@ -150,7 +167,8 @@ class NodeModel:
         self._steady = steady
         self._rev = self._epoch = self._us = 0
         self._event_us = 0
-        self._parties: dict[str, list[Document]] = {}
+        self.holders = Holders(self.fault)
+        self.lanes = Lanes(self.fault)
 
     # -- what is durable
 
@@ -162,15 +180,29 @@ class NodeModel:
             self.fault(f"row {row.rev} of epoch {row.epoch} after epoch {self._epoch}")
         if row.us < self._us:
             self.fault(f"row {row.rev} goes back in time")
+        if row.epoch > self._epoch:
+            self.lanes.activated()
         self._rev, self._epoch, self._us = row.rev, row.epoch, row.us
         first = len(self.changes)
         for change in orjson.loads(row.changes) if row.changes else ():
             _CHANGES[change[0]](self, at, *change[1:])
+        self._look_at_locks(self.changes[first:])
         if row.events:
             said = len(self.events)
             self._say(at, unpack_events(row.events), row.us)
             self._take(first, self.events[said:])
+            self.holders.settle(self.tables["holdings"], self.tables["invitations"])
         self._look_at_bounds()
+        self.lanes.settle(at, self.interactions.now, self.tables["loads"], self.tables["holdings"])
+
+    def _look_at_locks(self, changes: list[Change]) -> None:
+        """What is locked waits, and nobody takes it."""
+        for _, ident, before, after in changes:
+            if before and after and before.get("is_locked") and after["interaction_state"]:
+                self.fault(f"{ident} is locked, and is taken: {after}")
+            state = self.interactions.now.get(ident, {})
+            if bool(state.get("is_locked")) is not (ident in self.tables["locks"]):
+                self.fault(f"{ident} is locked or not: {state} {self.tables['locks'].get(ident)}")
 
     def _look_at_bounds(self) -> None:
         seats, capacity, submitted = self._bounds
@@ -183,7 +215,12 @@ class NodeModel:
             for agent, count in (self.handled() + offered).items():
                 if count > capacity:
                     self.fault(f"{agent} has {count} of {capacity}")
-        sent = Counter(one["holders"][0]["session_id"] for one in self._holdings() if one.get("view_id"))
+        sent = Counter(
+            holder["session_id"]
+            for one in self._holdings()
+            for holder in one["holders"]
+            if one.get("view_id") and not holder.get("agent")
+        )
         for session, count in sent.items():
             if count > submitted:
                 self.fault(f"the engine {session} has {count} of {submitted}")
@@ -232,14 +269,16 @@ class NodeModel:
         self._change(at, ident, None)
 
     def _put(self, at: float, table: str, key: str, row: Document) -> None:
+        if table == "holdings" and is_sent(row) and row["token"] != self.holdings.now.get(key, {}).get("token"):
+            self.lanes.sent(at, row, self.interactions.now, self.tables["loads"], self.tables["holdings"])
         self.tables.setdefault(table, {})[key] = row
-        if table in ("holdings", "agents"):
-            getattr(self, table).set(at, key, row)
+        if table in self._kept:
+            self._kept[table].set(at, key, row)
 
     def _drop(self, at: float, table: str, key: str) -> None:
         self.tables.setdefault(table, {}).pop(key, None)
-        if table in ("holdings", "agents"):
-            getattr(self, table).set(at, key, None)
+        if table in self._kept:
+            self._kept[table].set(at, key, None)
 
     def _settled(self, at: float, link: str, below: int) -> None:
         answers = self.tables["answers"]
@@ -269,32 +308,11 @@ class NodeModel:
 
     def _note(self, at: float, document: Document) -> None:
         message = document["message"]
-        request = PRINCIPAL.get(message)
         reason = document.get("reason")
-        if request is not None and document.get("cause") == request and isinstance(reason, dict):
+        if (message, document.get("cause")) in PRINCIPAL and isinstance(reason, dict):
             self._executed(reason.get("op"), at, document)
         if "interaction" in document:
-            self._own(message, document)
-
-    def _own(self, message: str, document: Document) -> None:
-        """At most one party has an interaction, and only while it is in no queue."""
-        ident = document["interaction"]["interaction_id"]
-        parties = self._parties.setdefault(ident, [])
-        if message == "EventTakenFromQueue" and parties:
-            self.fault(f"{ident} is taken by {document['party']}, but {parties} has it")
-        elif message == "EventPartyAdded":
-            parties.append(document["party"])
-            if len(parties) > 1:
-                self.fault(f"{ident} has several owners: {parties}")
-        elif message == "EventPartyRemoved":
-            if document["party"] in parties:
-                parties.remove(document["party"])
-            else:
-                self.fault(f"{ident} is taken from {document['party']}, who did not have it")
-        elif message in ("EventPlacedInQueue", "EventProcessingStopped") and parties:
-            self.fault(f"{ident}: {message}, but {parties} has it")
-        if message == "EventProcessingStopped":
-            del self._parties[ident]
+            self.holders.say(at, document)
 
     # -- what views gave
 
@@ -319,7 +337,7 @@ class NodeModel:
             if operation is None or place is None:
                 continue
             places.remove(place)
-            one = taken.setdefault(operation, Taken(operation, None, [], []))
+            one = taken.setdefault(operation, Taken(operation, [], []))
             one.idents.append(ident)
             one.changes.append(place[0])
         self.taken += taken.values()

@@ -8,6 +8,7 @@ from typing import Any
 
 from broker.config.objects import (
     Addresses,
+    AgentReservation,
     Configuration,
     MediaType,
     Node,
@@ -20,12 +21,16 @@ from broker.config.objects import (
     View,
     WorkbinType,
 )
-from tests.sim.law import MOST_SUBMITTED, STRATEGY, VIEWS, WORKBIN
+from tests.sim.law import MOST_SUBMITTED, STRATEGY, STRATEGY_VIEWS, VIEWS, WORKBIN
 from tests.sim.network import Weather
 
 TENANT = 101
+EXPIRES_S = 1.5
+"""``snapshot-timeout``: so long nobody has to use a snapshot."""
 QUEUES = ("Inbound", "Second")
 SEATS = "ics_multi_media_agent_seat"
+RESERVED_MS = 1200
+"""``reservation-time``."""
 
 FAULTS = (
     "crash a member",
@@ -98,6 +103,22 @@ class Plan:
     """How often a client gives its request a dedup_id."""
     repeats: float = 0.0
     """How often a pull that was answered is asked again under its dedup_id, somewhere else."""
+    parties: float = 0.0
+    """How often an agent gives what it handles to another one, or brings one in."""
+    lazy: float = 0.1
+    """How often an agent leaves an invitation unanswered, an ESP server its request."""
+    services: int = 0
+    """ESP servers; media servers ask them."""
+    direct_services: int = 0
+    """ESP servers that are with one node only."""
+    movers: int = 0
+    """Clients that take snapshots to lock and move what is in them."""
+    reserves: float = 0.0
+    """How often a routing engine reserves the agent that it delivers to."""
+    patient: bool = False
+    """Reservations of an agent that is reserved wait for it."""
+    pool: bool = False
+    """The seats are the cluster's."""
     node_settings: dict[str, Any] = field(default_factory=dict)
     proxy_settings: dict[str, Any] = field(default_factory=dict)
     seats: int | None = None
@@ -111,6 +132,11 @@ class Plan:
             if one.name not in ("accidents", "weather", "skew_s")
         ]
         return f"Plan({', '.join(shown)})"
+
+    @property
+    def limit(self) -> int | None:
+        """How many agents may be logged in."""
+        return self.seats * self.nodes if self.seats is not None and self.pool else self.seats
 
     def configuration(self) -> Configuration:
         """The cluster's."""
@@ -126,7 +152,10 @@ class Plan:
                     database=f"sqlite:///{name}.db",
                     primary=addresses(f"{name}.primary"),
                     backup=addresses(f"{name}.backup"),
-                    settings=NodeSettings(**self.node_settings),
+                    settings=NodeSettings(**self.node_settings, licence_pool="cluster" if self.pool else "node"),
+                    agent_reservation=AgentReservation(
+                        reservation_time=RESERVED_MS, reject_subsequent_request=not self.patient
+                    ),
                     licenses={} if self.seats is None else {SEATS: self.seats},
                 )
                 for name in names
@@ -142,7 +171,7 @@ class Plan:
                 view: View(queue=queue, condition=condition, order=order)
                 for view, (queue, condition, order) in VIEWS.items()
             },
-            strategies={STRATEGY: Strategy(views=["Inbound/urgent"], max_submitted_interactions=MOST_SUBMITTED)},
+            strategies={STRATEGY: Strategy(views=list(STRATEGY_VIEWS), max_submitted_interactions=MOST_SUBMITTED)},
             workbins={WORKBIN: WorkbinType(owner="agent", queue="Second", order="priority desc, received_at")},
         )
 
@@ -180,6 +209,7 @@ def draw(seed: int, faults: tuple[str, ...] = (), *, calm: bool = False, **wish:
     plan.node_settings, plan.proxy_settings = _settings(random)
     plan.repeats = random.choice((0.0, 0.0, 0.3))
     _enlarge(plan)
+    _cast(plan)
     plan.clerks = Random(f"clerks {seed}").choice((0, 0, 0, 1))
     if calm:
         plan.faults, plan.accidents, plan.skew_s = (), [], {}
@@ -201,6 +231,18 @@ def _enlarge(plan: Plan) -> None:
         plan.accidents = sorted([*plan.accidents, (random.uniform(0.3, plan.span_s), OUT_OF_REACH)])
 
 
+def _cast(plan: Plan) -> None:
+    """Who does what besides. Dice of its own, too."""
+    random = Random(f"cast {plan.seed}")
+    plan.parties = random.choice((0.0, 0.0, 0.3, 0.6))
+    plan.services = random.choice((0, 0, 0, 1, 2))
+    plan.movers = random.choice((0, 0, 1))
+    plan.reserves = random.choice((0.0, 0.0, 0.5))
+    plan.patient = random.random() < 0.5
+    plan.pool = random.random() < 0.5
+    plan.direct_services = random.choice((0, 1)) if plan.services else 0
+
+
 def _settings(random: Random) -> tuple[dict[str, Any], dict[str, Any]]:
     keepalive = random.choice((0.7, 1.0))
     node = {
@@ -209,6 +251,7 @@ def _settings(random: Random) -> tuple[dict[str, Any], dict[str, Any]]:
         "keepalive_interval": keepalive,
         "delivering_timeout": random.choice((1.0, 3.0)),
         "pull_hold_timeout": random.choice((1.0, 2.0)),
+        "snapshot_timeout": EXPIRES_S,
         "dedup_window": random.choice((2.0, 300.0, 300.0, 300.0)),
         "event_retention": random.choice((12.0, 3600.0)),
         "event_user_data": random.choice(("changes", "changes", "always", "never")),

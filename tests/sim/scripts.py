@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tests.sim.clients import OK, Client, Note, Operation, Script, Sleep
-from tests.sim.law import CONDITIONS, ORDERS, STRATEGY, VIEWS, WORKBIN
+from tests.sim.law import CONDITIONS, ORDERS, SERVICE, STRATEGY, VIEWS, WORKBIN
 from tests.sim.plan import QUEUES, TENANT
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Media(Client):
             yield Sleep(self._moments())
 
     def _deeds(self) -> list[Callable[[Media], Script]]:
+        plan = self.world.plan
         return [
             Media._submit,
             Media._submit,
@@ -44,6 +45,7 @@ class Media(Client):
             Media._find,
             Media._look_into_a_workbin,
             Media._hold,
+            *[Media._call_a_service] * (3 if plan.services or plan.direct_services else 0),
         ]
 
     def _submit(self) -> Script:
@@ -100,6 +102,16 @@ class Media(Client):
             yield Sleep(self._moments())
             yield from self.ask("RequestResume", interaction_id=ident)
 
+    def _call_a_service(self) -> Script:
+        """About an interaction, or nothing; the server may write into it."""
+        fields: dict[str, Any] = {"timeout": self._random.choice((0.4, 1.0))}
+        if self._random.random() < 0.6:
+            fields["interaction_id"] = self._one()
+        if self._random.random() < 0.4:
+            fields["repeatable"] = True
+        service = {"Service": SERVICE, "Method": "Sort", "Parameters": {"N": f"{self.name}-{self._numbers + 1}"}}
+        yield from self.ask("Request3rdServer", tenant_id=TENANT, request=service, patience=4, **fields)
+
 
 class Router(Client):
     """A routing engine: pulls, and delivers, places or stops what it got."""
@@ -135,9 +147,10 @@ class Router(Client):
         ident, token = granted["interaction_id"], granted["token"]
         agents = self.world.agent_names
         if agents and self._random.random() < 0.7:
-            done = yield from self.ask(
-                "RequestDeliver", interaction_id=ident, token=token, agent_id=self._random.choice(agents)
-            )
+            agent = self._random.choice(agents)
+            if self._heap.chance(self.world.plan.reserves):
+                yield from self._reserve(agent, granted["media_type"])
+            done = yield from self.ask("RequestDeliver", interaction_id=ident, token=token, agent_id=agent)
             if done.outcome == OK:
                 return
         if self._random.random() < 0.3:
@@ -148,6 +161,19 @@ class Router(Client):
             yield from self.ask(
                 "RequestPlaceInQueue", interaction_id=ident, token=token, queue=self._random.choice(QUEUES)
             )
+
+    def _reserve(self, agent: str, media_type: str) -> Script:
+        """It wants the agent for itself; and often thinks better of it, or is too late."""
+        who = {"tenant_id": TENANT, "agent_id": agent}
+        more: dict[str, Any] = {"media_type": media_type} if self._random.random() < 0.7 else {}
+        if self._random.random() < 0.3:
+            more["timeout"] = 0.4
+        rank = self._random.randrange(3)
+        done = yield from self.ask("RequestReserveAgent", patience=3, priority=rank, **who, **more)
+        if done.outcome == OK:
+            yield Sleep(self._random.choice((0.0, self._random.uniform(0.0, 1.2))))
+            if self._random.random() < 0.2:
+                yield from self.ask("RequestCancelAgentReservation", patience=3, **who)
 
 
 class Engine(Router):
@@ -168,104 +194,6 @@ class Engine(Router):
                 self.sent.append(note)
                 yield from self._route({**note["interaction"], "token": note["token"]})
         yield from self.ask("RequestUnloadStrategy", tenant_id=TENANT, strategy_id=STRATEGY, patience=20)
-
-
-class Agent(Client):
-    """An agent's application: logs in, takes or rejects what it is offered, works on it."""
-
-    kind = "AgentApplication"
-
-    def script(self) -> Script:
-        self._logged_in_as = 0
-        self._ready = True
-        for _ in range(self.world.plan.requests):
-            yield from self._log_in()
-            note = yield Note(self._random.uniform(0.1, 1.0))
-            if note is None:
-                yield from self._odd_job()
-            elif note["message"] == "EventInvite":
-                yield from self._answer(note)
-        if self._random.random() < 0.5:
-            yield from self.ask("RequestAgentLogout", agent_id=self.name, dedup=False, patience=20)
-            self._logged_in_as = 0
-
-    def _log_in(self) -> Script:
-        if self._logged_in_as == self.sessions and self.sessions and self._registered:
-            return
-        done = yield from self.ask(
-            "RequestAgentLogin",
-            tenant_id=TENANT,
-            agent_id=self.name,
-            media_list={"email": 1, "voice": 1},
-            dedup=False,
-            patience=3,
-        )
-        if done.outcome == OK:
-            self._logged_in_as = self.sessions
-
-    def _odd_job(self) -> Script:
-        deed = self._random.choice(("ready", "dnd", "pull", "nothing", "nothing"))
-        if deed == "pull":
-            view = self._random.choice((*VIEWS, f"{WORKBIN}/PrivateView"))
-            done = yield from self.ask("RequestPull", tenant_id=TENANT, view_id=view, count=self._random.choice((1, 2)))
-            if done.outcome == OK:
-                for granted in done.reply["interactions"]:
-                    yield from self._work(granted["interaction_id"], granted["token"])
-        elif deed == "ready":
-            self._ready = not self._ready
-            request = "RequestCancelNotReadyForMedia" if self._ready else "RequestNotReadyForMedia"
-            yield from self.ask(request, agent_id=self.name, media_type="email", dedup=False, patience=2)
-        elif deed == "dnd":
-            request = self._random.choice(("RequestDoNotDisturbOn", "RequestDoNotDisturbOff"))
-            yield from self.ask(request, agent_id=self.name, dedup=False, patience=2)
-
-    def _answer(self, note: dict[str, Any]) -> Script:
-        ident, ticket = note["interaction"]["interaction_id"], note["ticket_id"]
-        choice = self._random.random()
-        if choice < 0.7:
-            done = yield from self.ask("RequestAccept", interaction_id=ident, ticket_id=ticket)
-            if done.outcome == OK:
-                yield Sleep(self._moments())
-                yield from self._work(ident, note["token"])
-        elif choice < 0.9:
-            yield from self.ask("RequestReject", interaction_id=ident, ticket_id=ticket)
-
-    def _work(self, ident: str, token: int) -> Script:
-        choice = self._random.random()
-        if choice < 0.5:
-            yield from self.ask("RequestStopProcessing", interaction_id=ident, token=token)
-        elif choice < 0.7:
-            queue = self._random.choice(QUEUES)
-            yield from self.ask("RequestPlaceInQueue", interaction_id=ident, token=token, queue=queue)
-        elif choice < 0.9:
-            workbin = {"type": WORKBIN, "agent_id": self.name}
-            yield from self.ask("RequestPlaceInWorkbin", interaction_id=ident, token=token, workbin=workbin)
-
-
-class Clerk(Agent):
-    """An agent's application that works through its own workbin: takes several at once, and puts most of them back."""
-
-    def _odd_job(self) -> Script:
-        fields = {"tenant_id": TENANT, "view_id": f"{WORKBIN}/PrivateView", "count": self._random.choice((1, 2, 3, 8))}
-        if self._random.random() < 0.2:
-            fields["ignore_hold"] = True
-        done = yield from self.ask("RequestPull", **fields)
-        if done.outcome != OK:
-            return
-        if done.dedup and done.reply["interactions"] and self._heap.chance(self.world.plan.repeats):
-            yield from self.repeat(done)
-        for granted in done.reply["interactions"]:
-            yield from self._put_away(granted["interaction_id"], granted["token"])
-
-    def _put_away(self, ident: str, token: int) -> Script:
-        if self._random.random() < 0.6:
-            workbin = {"type": WORKBIN, "agent_id": self.name}
-            changes = {"priority": self._random.randrange(4)}
-            yield from self.ask(
-                "RequestPlaceInWorkbin", interaction_id=ident, token=token, workbin=workbin, changed_properties=changes
-            )
-        else:
-            yield from self._work(ident, token)
 
 
 class Searcher(Client):

@@ -22,6 +22,7 @@ from node.member import NodeMember
 from node.store import Row
 from proxy.member import ProxyMember
 from tests.sim.accidents import Accidents
+from tests.sim.agents import Agent, Clerk
 from tests.sim.checkers import CHECKERS
 from tests.sim.clients import Client, Operation
 from tests.sim.growth import Growth
@@ -29,11 +30,13 @@ from tests.sim.heap import Heap, Restless
 from tests.sim.law import MOST_SUBMITTED
 from tests.sim.memories import memory_faults
 from tests.sim.model import Bounds, NodeModel
+from tests.sim.movers import Mover
 from tests.sim.network import CALM, Frames, Network
 from tests.sim.plan import Plan
 from tests.sim.processes import Process
 from tests.sim.reporters import Reporter
-from tests.sim.scripts import Agent, Clerk, Engine, LastWord, Media, Operator, Router, Searcher
+from tests.sim.scripts import Engine, LastWord, Media, Operator, Router, Searcher
+from tests.sim.servers import Server
 from tests.sim.sockets import Port, Publisher
 from tests.sim.store import Disk
 
@@ -122,7 +125,7 @@ class World:
         self.configuration = plan.configuration()
         self.growth = Growth(self)
         self.steady = "clock jump" not in plan.faults
-        bounds = Bounds(plan.seats, plan.capacity, MOST_SUBMITTED)
+        bounds = Bounds(plan.limit, plan.capacity, MOST_SUBMITTED)
         self.models = {name: NodeModel(name, self.fault, bounds, self.steady) for name in self.configuration.nodes}
         self.disks = {name: Disk(name, self.heap, self._committed) for name in self.configuration.nodes}
         self.pids: dict[int, Process] = {}
@@ -133,6 +136,8 @@ class World:
         self.healed = self.closing = False
         self.healed_at = float("inf")
         self.known_ids: list[str] = []
+        self.in_hands: dict[str, str] = {}
+        """What agents handle, as far as they know: interaction -> agent."""
         self.clients = list(self._clients())
         self.reporters = [client for client in self.clients if isinstance(client, Reporter)]
         self.agent_names = [client.name for client in self.clients if isinstance(client, Agent)]
@@ -171,8 +176,17 @@ class World:
             yield Clerk(self, f"clerk{number}", proxies)
         for number in range(plan.reporters):
             yield Reporter(self, f"reporter{number}", proxies)
-        for number in range(plan.searchers):
+        yield from self._others(proxies)
+
+    def _others(self, proxies: list[str]) -> Iterator[Client]:
+        for number in range(self.plan.searchers):
             yield Searcher(self, f"searcher{number}", proxies)
+        for number in range(self.plan.movers):
+            yield Mover(self, f"mover{number}", proxies)
+        for number in range(self.plan.services):
+            yield Server(self, f"server{number}", proxies)
+        for number in range(self.plan.direct_services):
+            yield Server(self, f"nearby{number}", self._a_pair())
         yield Operator(self, "operator", proxies)
         yield LastWord(self, "lastword", proxies)
 
@@ -389,7 +403,7 @@ class World:
         return bool(self.faults)
 
     def _all_done(self) -> bool:
-        return all(client.done for client in self.clients if not isinstance(client, Reporter))
+        return all(client.done for client in self.clients if not isinstance(client, Reporter | Server))
 
     def _all_caught_up(self) -> bool:
         return all(client.done for client in self.clients)
