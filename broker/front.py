@@ -38,11 +38,15 @@ Pair = tuple[Any, bytes]
 class Front:
     """One bound ROUTER.
 
+    :param server: whose it is, a node or a proxy
     :param ledger: what could not be read or reached nobody is noted here
     :param name_of: a peer -> its client's name, for the ledger
     """
 
-    def __init__(self, socket: Socket, ledger: Ledger, name_of: Callable[[bytes], str] = lambda peer: STRANGER) -> None:
+    def __init__(
+        self, server: str, socket: Socket, ledger: Ledger, name_of: Callable[[bytes], str] = lambda peer: STRANGER
+    ) -> None:
+        self.server = server
         self.socket = socket
         self.ledger = ledger
         self.name_of = name_of
@@ -74,7 +78,7 @@ class Front:
             pairs = split_pairs(frames)
         except BadFrames as fault:
             self.ledger.drop(self.name_of(peer), "bad frames", frames[-1])
-            self.send_frames(peer, (fault.ref, error_payload(Refusal(Code.MALFORMED, str(fault)), None)))
+            self.send_frames(peer, (fault.ref, error_payload(Refusal(Code.MALFORMED, str(fault)), None, self.server)))
             pairs = fault.pairs
         if len(pairs) == 1:
             return [pairs[0]]

@@ -127,7 +127,7 @@ class NodeCore(Voice):
         """Whose client asks is not known: a connection was made anew. The proxy itself (client 0) is told, and
         introduces itself first."""
         refusal = Refusal(Code.NOT_REGISTERED, f"{self.name} does not know this link")
-        self.outgoing.append(((peer, 0), number, error_payload(refusal, None), int(refusal.code)))
+        self.outgoing.append(((peer, 0), number, error_payload(refusal, None, self.name), int(refusal.code)))
 
     def receive(self, now: float, source: Source, ref: Any, payload: bytes, flags: int = 0) -> None:
         """One request. Whatever it is, it is answered, now or later; nothing is raised.
@@ -144,7 +144,7 @@ class NodeCore(Voice):
         except Refusal as refusal:
             self.counts["refused"] += 1
             self.outgoing.append(
-                (source, ref, error_payload(refusal, faulty_name(payload, refusal)), int(refusal.code))
+                (source, ref, error_payload(refusal, faulty_name(payload, refusal), self.name), int(refusal.code))
             )
             return
         call = Call(source, ref, flags, session, request)
@@ -227,7 +227,7 @@ class NodeCore(Voice):
 
     def keep_refusal(self, keys: list[str], refusal: Refusal, name: str) -> None:
         """Keeps a refusal like a reply: what was asked may have been done, and is not to be done a second time."""
-        repetitions.keep(self, keys, error_payload(refusal, name), int(refusal.code))
+        repetitions.keep(self, keys, error_payload(refusal, name, self.name), int(refusal.code))
 
     def takes_over(self, calls: dict[str, Call], key: str, call: Call) -> None:
         """What a call waits for is asked again. :param calls: that wait, with this one under ``key``"""
@@ -244,7 +244,7 @@ class NodeCore(Voice):
     def refuse(self, call: Call, refusal: Refusal) -> None:
         """The negative reply to a call."""
         self.counts["refused"] += 1
-        self.outgoing.append((call.source, call.ref, error_payload(refusal, call.name), int(refusal.code)))
+        self.outgoing.append((call.source, call.ref, error_payload(refusal, call.name, self.name), int(refusal.code)))
 
     # -- time
 

@@ -17,7 +17,7 @@ def declined(payload: bytes, longest: int, pong: EventPong, refusal: Refusal) ->
     name = message_name(payload) if len(payload) <= longest else None
     if name == "RequestPing":
         return encode(pong), 0
-    return error_payload(refusal, name), int(refusal.code)
+    return error_payload(refusal, name, pong.server), int(refusal.code)
 
 
 def faulty_name(payload: bytes, refusal: Refusal) -> str | None:

@@ -86,7 +86,7 @@ class NodeMember:
         assert addresses is not None, "the command checks that the member is configured"
         self.store = open_store(node.database, node=name, synchronous=settings.synchronous)
         self.context: Context = zmq.Context()
-        self.front = Front(router(self.context, addresses.requests, settings), self.ledger, self._name_of)
+        self.front = Front(name, router(self.context, addresses.requests, settings), self.ledger, self._name_of)
         self.audience = Audience(xpub(self.context, addresses.events, manual=True))
         self.outbox = Outbox(name, self.front, self.audience, max_packed_size(settings))
         self.tenure = Tenure(self.store, configuration, name, member, self.ledger)
@@ -140,7 +140,8 @@ class NodeMember:
         except msgspec.DecodeError as fault:
             self.ledger.drop(self._name_of(peer), "bad frames", frame)
             refusal = Refusal(Code.MALFORMED, f"one frame is a proxy's packed batch, this is none: {fault}")
-            self.outbox.replies([((peer, 0), b"", error_payload(refusal, None), int(refusal.code))], set(), 0)
+            said = error_payload(refusal, None, self.name)
+            self.outbox.replies([((peer, 0), b"", said, int(refusal.code))], set(), 0)
             return
         self._links.add(peer)
         if self._serving:

@@ -23,7 +23,7 @@ def replay(store: Store, node: str, read: Read, promise_us: int) -> tuple[bytes,
         past = store.events(read.after_us, read.limit)
     except StoreFailure as fault:
         refusal = Refusal(Code.DATABASE_FAILURE, str(fault))
-        return error_payload(refusal, "RequestReplayEvents"), int(refusal.code)
+        return error_payload(refusal, "RequestReplayEvents", node), int(refusal.code)
     considered = past.events[-1].us if past.more else max(promise_us, read.after_us)
     events = past.events if read.interaction_id is None else _about(read.interaction_id, past.events)
     if read.binary:

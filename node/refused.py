@@ -57,7 +57,7 @@ class RefusedMember:
         self.why = f"{fault}: {fault.remedy}"
         log.error("the database cannot be used", database=fault.path, reason=fault.reason, do=fault.remedy)
         self.context: Context = zmq.Context()
-        self.front = Front(router(self.context, addresses.requests, self.settings), Ledger(time.time))
+        self.front = Front(name, router(self.context, addresses.requests, self.settings), Ledger(time.time))
         self.audience = Audience(xpub(self.context, addresses.events, manual=True))
         self.outbox = Outbox(name, self.front, self.audience, max_packed_size(self.settings))
         self._links: set[bytes] = set()

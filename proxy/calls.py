@@ -52,10 +52,11 @@ class Call(Struct, gc=False):
 class Calls:
     """The open calls, counted against their bound, and the answers on their way out.
 
-    :param limit: calls that may be open at once (``max-pending``)
+    :param proxy: its name, for refusals; :param limit: calls that may be open at once (``max-pending``)
     """
 
-    def __init__(self, limit: int, counts: Ledger) -> None:
+    def __init__(self, proxy: str, limit: int, counts: Ledger) -> None:
+        self._proxy = proxy
         self.outgoing: list[Answered] = []
         self.limit = limit
         self._counts = counts
@@ -110,8 +111,15 @@ class Calls:
 
     def refuse(self, call: Call, refusal: Refusal) -> None:
         """The negative reply to a call that was begun."""
+        self.answer(call, self._refusal(call, refusal))
+
+    def decline(self, call: Call, refusal: Refusal) -> None:
+        """The negative reply to a call that was not begun."""
+        self.say(call, self._refusal(call, refusal))
+
+    def _refusal(self, call: Call, refusal: Refusal) -> bytes:
         self._counts["refused"] += 1
-        self.answer(call, error_payload(refusal, str(call.request.__struct_config__.tag)))
+        return error_payload(refusal, str(call.request.__struct_config__.tag), self._proxy)
 
     def say(self, call: Call, payload: bytes) -> None:
         """Sends a reply to where the client is now."""

@@ -20,7 +20,7 @@ import msgspec
 
 from broker.capacity import CapacityRules
 from broker.errors import Code, Refusal
-from broker.messages import encode, error_payload
+from broker.messages import encode
 from broker.messages.capacity import EventAgentLoad, Load, RequestAgentLoad
 from broker.messages.interactions import RequestSubmit
 from broker.messages.kinds import Request
@@ -57,7 +57,6 @@ class Capacity:
         self._settings = desk.settings
         self._gather = desk.gather
         self._calls = desk.calls
-        self._counts = desk.counts
         self._links = desk.links
         self._routes = desk.routes
         self._meant = meant
@@ -156,8 +155,7 @@ class Capacity:
         try:
             self._start(key, call, take)
         except Refusal as refusal:
-            self._counts["refused"] += 1
-            self._calls.say(call, error_payload(refusal, str(call.request.__struct_config__.tag)))
+            self._calls.decline(call, refusal)
 
 
 def _sum(parts: Iterable[Load]) -> Load:

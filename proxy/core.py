@@ -101,8 +101,8 @@ class ProxyCore:
         self.sessions = Sessions(name, boot, tenants, settings.max_clients, settings.keepalive_interval)
         keepalives = {node: configuration.nodes[node].settings.keepalive_interval for node in nodes}
         self.links = Links(keepalives, hello(name, boot), self._introduction, self._patience(nodes), self.counts)
-        self.gather = Gather(self.links, self.counts, settings.max_pending_per_node)
-        self.calls = Calls(settings.max_pending, self.counts)
+        self.gather = Gather(name, self.links, self.counts, settings.max_pending_per_node)
+        self.calls = Calls(name, settings.max_pending, self.counts)
         self.routes = Routes(configuration, nodes)
         self.whereis = WhereIs(nodes, settings.interaction_cache_size)
         desk = Desk(
@@ -222,7 +222,7 @@ class ProxyCore:
                 request = request_of(payload)
                 refusal = self._fault(refusal, request, session)
             self.counts["refused"] += 1
-            self.calls.outgoing.append((source, ref, error_payload(refusal, _name(request))))
+            self.calls.outgoing.append((source, ref, error_payload(refusal, _name(request), self.name)))
 
     def _patience_s(self, request: type[Request]) -> float:
         """How long the reply to a deferred request may take at a node, where the request does not say so."""

@@ -64,10 +64,12 @@ class _Ask(Struct, gc=False):
 class Gather:
     """All asks under way, by the number that they have on the links. ``now`` is the core's time.
 
+    :param proxy: its name, for refusals
     :param limit: requests that a node may leave unanswered (``max-pending-per-node``)
     """
 
-    def __init__(self, links: Links, counts: Ledger, limit: int) -> None:
+    def __init__(self, proxy: str, links: Links, counts: Ledger, limit: int) -> None:
+        self._proxy = proxy
         self.limit = limit
         self.now = 0.0
         self._links = links
@@ -115,7 +117,8 @@ class Gather:
         for node in full:
             self._counts["node full"] += 1
             refusal = Refusal(Code.BUSY, f"{self.limit} requests wait for {node}", retry_after=BUSY_S)
-            answers[node] = PackedReply(0, client, int(refusal.code), error_payload(refusal, name_in(payload)))
+            declined = error_payload(refusal, name_in(payload), self._proxy)
+            answers[node] = PackedReply(0, client, int(refusal.code), declined)
         return [node for node in nodes if node not in full]
 
     def has_room(self, node: str) -> bool:

@@ -59,7 +59,7 @@ class ProxyMember:
         self.core = ProxyCore(name, secrets.token_hex(4), configuration, member=member, pid=os.getpid())
         self.ledger = self.core.counts
         socket = router(self.context, addresses.requests, settings)
-        self.front = Front(socket, self.ledger, self.core.name_of)
+        self.front = Front(name, socket, self.ledger, self.core.name_of)
         self.audience = Audience(xpub(self.context, addresses.events, manual=True))
         self.links: dict[Place, Socket] = {}
         self._places: dict[Place, Addresses] = {}

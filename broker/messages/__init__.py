@@ -132,13 +132,17 @@ decode_request: Callable[[bytes], Request] = decoder(REQUESTS.values())
 """JSON bytes -> the request they are; raises as :func:`decoder` says."""
 
 
-def error_payload(refusal: Refusal, request: str | None) -> bytes:
-    """A refusal as the bytes of its ``EventError``. :param request: name of the request, where it could be read"""
+def error_payload(refusal: Refusal, request: str | None, server: str) -> bytes:
+    """A refusal as the bytes of its ``EventError``.
+
+    :param request: name of the request, where it could be read; :param server: who refuses, a node or a proxy
+    """
     return encode(
         EventError(
             code=int(refusal.code),
             text=refusal.code.text,
             request=request,
+            server=server,
             detail=refusal.detail or None,
             field=refusal.field,
             missing=list(refusal.missing) or None,

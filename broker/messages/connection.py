@@ -134,6 +134,7 @@ class EventError(Reply):
 
     :param text: the code's fixed text
     :param request: name of the request, where it could be read
+    :param server: name of the node or proxy that refuses it
     :param detail: one sentence for a person
     :param field: the attribute at fault
     :param missing: names of the nodes that did not answer
@@ -143,6 +144,7 @@ class EventError(Reply):
     code: int
     text: str
     request: str | None = None
+    server: str | None = None
     detail: str | None = None
     field: str | None = None
     missing: list[str] | None = None

@@ -24,7 +24,7 @@ class Meeting:
     def __init__(self, context, folder):
         self.context = context
         self.address = f"ipc://{folder}/front-{next(_names)}"
-        self.front = Front(router(context, self.address, Limits()), Ledger())
+        self.front = Front("n1", router(context, self.address, Limits()), Ledger())
 
     def client(self, kind=zmq.DEALER):
         socket = self.context.socket(kind)

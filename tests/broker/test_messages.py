@@ -86,7 +86,7 @@ def test_a_request_says_what_it_is(name):
 
 
 def test_message_comes_first_on_the_wire():
-    payload = error_payload(Refusal(Code.BUSY, "full", retry_after=2.0), "RequestSubmit")
+    payload = error_payload(Refusal(Code.BUSY, "full", retry_after=2.0), "RequestSubmit", "n1")
     assert payload.startswith(b'{"message":"EventError","code":91,')
     assert json.loads(payload)["retry_after"] == 2.0
 

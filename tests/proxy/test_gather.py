@@ -30,7 +30,7 @@ class Bench:
         self.links = Links(
             dict.fromkeys(nodes, 30.0), hello("p1", "b"), lambda client: b"{}", Patience(10.0), self.counts
         )
-        self.gather = Gather(self.links, self.counts, limit)
+        self.gather = Gather("p1", self.links, self.counts, limit)
         self.gather.now = NOW
         self.ended: list[tuple[str, float, Answers]] = []
         for node in nodes:

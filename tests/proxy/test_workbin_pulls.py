@@ -54,7 +54,7 @@ class Watched(World):
                         deed()
         if pair.name in self.busy:
             refused = [entry for entry in requests.requests if (pair.name, entry.number) in self._shares]
-            error = error_payload(Refusal(Code.BUSY, "no room", retry_after=0.5), "RequestPull")
+            error = error_payload(Refusal(Code.BUSY, "no room", retry_after=0.5), "RequestPull", "n1")
             self.reply(pair, proxy, [PackedReply(entry.number, entry.client, 91, error) for entry in refused])
             requests = replace(requests, requests=[entry for entry in requests.requests if entry not in refused])
         super().request(proxy, pair, member, requests)

@@ -37,7 +37,7 @@ STAGES = {"node": ("n1", 1), "proxy": ("p1", 1), "proxy of three nodes": ("p1", 
 """Where a transcript is played: the server that all clients are at, and how many nodes there are."""
 
 _DROPPED = frozenset(
-    {"message", "node", "seq", "time", "tenant_id", "echoes", "detail", "session", "pid", "why", "complete"}
+    {"message", "node", "server", "seq", "time", "tenant_id", "echoes", "detail", "session", "pid", "why", "complete"}
 )
 _SHOWN = (
     "queue", "workbin", "priority", "parent_id", "external_id", "interaction_type", "interaction_subtype", "is_online",
