@@ -124,7 +124,7 @@ class Agents:
     def _begin(self, change: Change, nodes: Nodes) -> None:
         """Chooses who speaks, and asks: the speaking node first, at a logout the others."""
         if change.is_login or change.is_logout:
-            self.arrears.withdraw_doubts(change.session, change.head)
+            change.doubted = self.arrears.withdraw_doubts(change.session, change.head)
         if change.agent is not None:
             self.arrears.withdraw(change.agent)
             change.before = change.agent.state
@@ -198,6 +198,8 @@ class Agents:
         behind = [node for node, reply in answers.items() if reply is None or is_unaware(change, reply.code)]
         refusals = [reply.payload for node, reply in answers.items() if reply and node not in (*agreed, *behind)]
         if refusals:
+            if change.is_login:
+                self._roster.discard(change.agent)
             self._unsure(change, unsettled(answers))
             self._undo(change, agreed, refusals[0])
             return
@@ -240,7 +242,8 @@ class Agents:
     def _unsure(self, change: Change, nodes: list[str]) -> None:
         """These nodes may have made the change, or may not have taken it back: they are brought to what is the case."""
         who = change.agent or change.head
-        if change.is_login or change.is_logout:
+        is_in = change.agent is not None and change.agent in self._roster  # and stays so, if it only logs in again
+        if change.is_logout or (change.is_login and not is_in):
             self.arrears.doubt(Doubt(change.session, who.agent_id, who.place_id), nodes, change.speaking)
         elif change.agent is not None:
             change.agent.doubt(nodes)
@@ -274,7 +277,7 @@ class Agents:
     def _logged_out(self, change: Change) -> None:
         """The agent is logged in nowhere any more, but perhaps at nodes that have not logged it out: these are told."""
         if change.is_logout and change.agent is not None:
-            nodes = self.arrears.nodes_of(change.agent)
+            nodes = self.arrears.may_have(change.agent)
             self._unsure(change, [node for node in nodes if node not in change.left])
             self._roster.discard(change.agent)
 
@@ -293,6 +296,10 @@ class Agents:
             self._calls.answer(change.call, answer)
         for note in change.notes:
             self._calls.tell(change.session, note)
+        if change.agent is None or change.agent not in self._roster:
+            for node, doubt in change.doubted:
+                if node not in change.left:
+                    self.arrears.doubt(doubt, [node], change.speaking)
         if change.session.ended:
             self.end(change.session)
         elif change.agent is not None and change.agent in self._roster:
@@ -360,11 +367,14 @@ class Agents:
         """A node will be none of ours any more: others speak for the agents that it has spoken for."""
         for agent in list(self._roster):
             if agent.speaking == node:
-                self._hand_over(agent)
+                self._hand_over(agent, is_idle=not self._is_changing(agent))
 
-    def _hand_over(self, agent: Agent) -> None:
+    def _hand_over(self, agent: Agent, *, is_idle: bool = True) -> None:
         """Another node speaks for an agent, and the one that did is told that it does no more. Where there is no other
-        one, the agent is logged in nowhere from now on."""
+        one, the agent is logged in nowhere from now on.
+
+        :param is_idle: no change of it is under way, which could be a logout
+        """
         nodes = self._routes.nodes_of(agent.tenant)
         if not nodes:
             why = f"no node serves tenant {agent.tenant} any more"
@@ -374,8 +384,9 @@ class Agents:
         ready = [node for node in nodes if self._links.is_ready(node)]
         informed = [node for node in ready if not agent.is_behind(node)]
         before, agent.speaking = agent.speaking, self._elected(agent.names, informed or ready or nodes)
-        self.arrears.hush(agent, before)
-        agent.doubt([agent.speaking])  # so it is told, and speaks from then on
+        if is_idle:
+            self.arrears.hush(agent, before)
+        agent.doubt([before, agent.speaking])  # so they are told, the one now, the other if it stays
         self.arrears.catch_up(agent)
 
     def part(self, node: str, told: bool) -> None:
@@ -438,7 +449,7 @@ class Agents:
         self._roster.discard(agent)
         self.arrears.withdraw(agent)
         doubt = Doubt(agent.session, agent.agent_id, agent.place_id)
-        self.arrears.doubt(doubt, [other for other in self.arrears.nodes_of(agent) if other != node], agent.speaking)
+        self.arrears.doubt(doubt, [other for other in self.arrears.may_have(agent) if other != node], agent.speaking)
 
     def _hear_forced(self, agent: Agent | None, node: str, note: _Note) -> bool:
         """A node has changed an agent by itself: that is its state now, at all nodes. The client always hears of it."""

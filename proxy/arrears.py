@@ -82,6 +82,11 @@ class Arrears:
         """The nodes that an agent is to be logged in at."""
         return self._routes.nodes_of(agent.tenant)
 
+    def may_have(self, agent: Agent) -> list[str]:
+        """The nodes that may have an agent: those too that are about to go."""
+        nodes = self.nodes_of(agent)
+        return [*nodes, *self._links.lingering(self._routes.nodes)]
+
     def tick(self, now: float) -> None:
         """Tries again what could not be done."""
         if now < self.wake_at:
@@ -110,8 +115,8 @@ class Arrears:
 
     def hush(self, agent: Agent, node: str) -> None:
         """A node that has spoken for an agent does so no more: what it does to it by itself is an echo from now on."""
-        if agent.is_behind(node) or self._is_silent(agent.session):
-            return  # it would log the agent in
+        if agent.is_behind(node) or self._is_silent(agent.session) or not self._links.is_ready(node):
+            return  # it would log the agent in, now or when it is back
         asker, deadline = Asker(agent.session.client, ECHO), self._gather.now + self._settings.request_timeout
         self._gather.ask([node], _aligned(agent, node), deadline, _nothing, asker)
 
@@ -203,13 +208,20 @@ class Arrears:
             self._gather.cancel(number)
         agent.catching_up.clear()
 
-    def withdraw_doubts(self, session: Session, head: Any) -> None:
-        """An agent is about to be logged in or out: no node is to log it out because of what was before."""
+    def withdraw_doubts(self, session: Session, head: Any) -> list[tuple[str, Doubt]]:
+        """An agent is about to be logged in or out: no node is to log it out because of what was before.
+
+        :returns: what was withdrawn; if nothing comes of the change, it holds again
+        """
+        withdrawn = []
         for node, doubts in self._doubts.items():
             for doubt in [doubt for doubt in doubts if _is_same(doubt, session, head)]:
                 del self._doubts[node][doubt]
+                withdrawn.append((node, doubt))
         for key in [key for key in self._resolving if _is_same(key[1], session, head)]:
             self._gather.cancel(self._resolving.pop(key))
+            withdrawn.append(key)
+        return withdrawn
 
 
 def _nothing(now: float, answers: Answers) -> None:

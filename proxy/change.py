@@ -8,6 +8,7 @@ from broker.errors import Code
 from broker.messages.agents import RequestAgentLogin, RequestAgentLogout
 from broker.messages.kinds import Request
 
+from .arrears import Doubt
 from .calls import Call
 from .gather import Answers
 from .roster import UNSURE, Agent, Name, State
@@ -21,12 +22,13 @@ class Change:
     :param names: what it keeps other changes away from
     :param speaking: the node that speaks for the agent; :param others: the other nodes that are there
     :param before: the state that the agent was in; :param told: what nodes have said of it since the change began
+    :param doubted: nodes that were to log it out because of what was before
     :param left: nodes that have logged it out; ``notes``: what the client is told because of it, after its answer
     """
 
     __slots__ = (
-        "agent", "before", "call", "deadline", "head", "left", "names", "notes", "others", "payload", "request",
-        "session", "speaking", "told",
+        "agent", "before", "call", "deadline", "doubted", "head", "left", "names", "notes", "others", "payload",
+        "request", "session", "speaking", "told",
     )  # fmt: skip
 
     def __init__(self, session: Session, request: type[Request], head: Any, payload: bytes, deadline: float) -> None:
@@ -42,6 +44,7 @@ class Change:
         self.others: list[str] = []
         self.before: State | None = None
         self.told: dict[str, State] = {}
+        self.doubted: list[tuple[str, Doubt]] = []
         self.left: set[str] = set()
         self.notes: list[bytes] = []
 

@@ -138,6 +138,10 @@ class Links:
             self._leave(now, link)
             link.active = None
 
+    def lingering(self, nodes: Iterable[str]) -> list[str]:
+        """Nodes that may know our clients besides these: those that are to go, or could not be told that we have."""
+        return [node for node in (*self.links, *self._parted) if node not in nodes]
+
     def is_idle(self, node: str) -> bool:
         """Whether a node has answered all that clients have asked it."""
         link = self.links[node]

@@ -80,6 +80,8 @@ class MergeStream:
         self._sources = {name: Source(name, self._waiting_limit(len(nodes))) for name in sorted(nodes)}
         self._left: list[Source] = []
         """Nodes that belong to the stream no more, and have events here that are to be published."""
+        self._parted_us: dict[str, int] = {}
+        """Up to where (µs) the stream has the events of such nodes."""
         self._given_up: set[Source] = set()
         """Stalled just now: the position has to get the chance to move without them before they may return."""
         self._watches: list[Watch] = []
@@ -102,7 +104,7 @@ class MergeStream:
         source = Source(name, self._waiting_limit(len(self._sources) + 1))
         source.advanced_at = source.heard_at = self._lived
         if self.position is not None:
-            source.begin_unheard(self.position - self._timeout_us)
+            source.begin_unheard(max(self.position - self._timeout_us, self._parted_us.pop(name, 0)))
             source.standing = Standing.STALLED
         self._sources = dict(sorted({**self._sources, name: source}.items()))
         self.last_node = max(self.last_node, name)  # never another one that comes before it: cursors only rise
@@ -113,6 +115,7 @@ class MergeStream:
         source = self._sources.pop(name)
         self._given_up.discard(source)
         self.counts.update(doubles=source.doubles, dropped=source.dropped, lost=source.lost)
+        self._parted_us[name] = source.out_us
         if source.ready and self.position is not None:
             self._left.append(source)
 

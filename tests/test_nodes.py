@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from broker.config.objects import Addresses, Configuration, NodeSettings
 from broker.following import OWN_WORDS, Following
 from broker.ids import code_of, node_code, rendezvous
 from broker.messages.reporting import EventReplayedEvents, RequestReplayEvents
+from proxy import reconfiguration
 from tests.world import World, make_configuration
 
 SUBMIT: dict[str, Any] = {"tenant_id": 101, "media_type": "voice", "queue": "Inbound"}
@@ -527,3 +529,85 @@ class TestMoved:
             found = agent.ask("RequestFindInteractions", tenant_id=101, condition="")
             assert found["complete"]
         assert ("n1", "backup") not in world.proxies["p1"].nodes.reached
+
+
+class Walk:
+    """Nodes come, go, are lost and come back at random, while clients work."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.world = world = World(cluster_of("n1", "n2", "n3"))
+        self.desks = {f"agent{number}": world.client("AgentApplication", f"p{1 + number % 2}") for number in range(4)}
+        self.media = [world.client("MediaServer", at) for at in world.proxies]
+
+    def step(self) -> None:
+        """Something happens."""
+        self.random.choice((self.change, self.lose, self.ask, self.ask, self.ask, self.work, self.work))()
+        self.world.run(self.random.choice((0.02, 0.1, 0.5, 1.5)))
+
+    def change(self) -> None:
+        others = self.random.sample(("n2", "n3"), self.random.randint(0, 2))
+        configuration = cluster_of(*sorted(["n1", *others]))
+        self.read(configuration, *self.random.choice((("p1",), ("p2",), ("p1", "p2"))))
+
+    def read(self, configuration: Configuration, *at: str) -> None:
+        """Proxies read a configuration; nothing is waited for."""
+        self.world.configuration = configuration
+        for name in at:
+            reconfiguration.ordered(self.world.proxies[name], self.world.now, None, configuration, "")
+
+    def lose(self) -> None:
+        name = self.random.choice(("n1", "n2", "n3"))
+        if self.world.pairs[name].core is None:
+            self.world.take_over(name)
+        else:
+            self.world.lose(name)
+
+    def ask(self) -> None:
+        agent, desk = self.random.choice(sorted(self.desks.items()))
+        message = self.random.choice(("RequestAgentLogin",) * 3 + ("RequestAgentLogout",))
+        if self.random.random() < 0.5:
+            message = self.random.choice(("RequestNotReadyForMedia", "RequestCancelNotReadyForMedia"))
+        fields = {"media_type": "voice"} if "Media" in message else {}
+        if message == "RequestAgentLogin":
+            fields = {"tenant_id": 101, "media_list": {"voice": 1}}
+        desk.send(message, agent_id=agent, **fields)
+
+    def work(self) -> None:
+        media, number = self.random.choice(self.media), self.random.randrange(40)
+        own = self.random.choice(({}, {"dedup_id": f"d{number}"}, {"interaction_id": f"i{number}"}))
+        media.send("RequestSubmit", **SUBMIT, **own)
+        media.send("RequestFindInteractions", tenant_id=101, condition="")
+
+    def end(self) -> None:
+        """All nodes are there again, at all proxies."""
+        for name, pair in self.world.pairs.items():
+            if pair.core is None:
+                self.world.take_over(name)
+        self.read(cluster_of("n1", "n2", "n3"), "p1", "p2")
+        for _ in range(10):
+            for desk in self.desks.values():
+                desk.ask("RequestPing")
+            self.world.run(2.0)
+
+
+@pytest.mark.parametrize("seed", [*range(12), 47])
+def test_whatever_comes_and_goes_everything_is_answered_once_and_agents_are_the_same(seed: int) -> None:
+    # given nodes that come, go, are lost and come back at random, while clients work
+    walk = Walk(seed)
+    for _ in range(60):
+        walk.step()
+    # when all are there again
+    walk.end()
+    # then every request has one answer
+    clients = walk.world.clients.values()
+    assert {len(answers) for client in clients for answers in client.answers.values()} == {1}
+    # and all nodes have the same agents in the same state
+    rows = [list(pair.core.memory.agents.rows.values()) for pair in walk.world.pairs.values() if pair.core is not None]
+    states = [{row.agent_id: (row.media, row.vanished_us == 0) for row in part} for part in rows]
+    assert states[0] == states[1] == states[2]
+    # and no event was published twice
+    for published in walk.world.stream.values():
+        events = [json.loads(payload) for _, _, payload in published]
+        seen = [(event["node"], event["seq"]) for event in events if event["seq"]]
+        assert len(seen) == len(set(seen))
