@@ -69,7 +69,7 @@ OCCASIONS: dict[str, set[Code]] = {
     "Request3rdServer": {Code.NO_SERVICE, Code.SERVICE_TIMEOUT},
     "Request3rdServerResponse": {Code.BAD_TICKET},
     "Request3rdServerFault": {Code.BAD_TICKET},
-    "RequestSwitchover": {Code.WRONG_STATE},
+    "RequestSwitchover": {Code.WRONG_STATE, Code.WRONG_VALUE},
 }
 """What clients of the histories may be refused with. All else has no occasion in them."""
 

@@ -43,7 +43,7 @@ def _any_node_is_asked() -> Any:
     """Nobody looks where the interaction is."""
 
     def anywhere(self: ProxyServices, call: Any, nodes: Any) -> None:
-        self._ask(call, self._in_turn(call, nodes))
+        self._ask_in_turn(call, nodes)
 
     return patch.object(ProxyServices, "_locate", anywhere)
 
