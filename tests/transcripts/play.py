@@ -37,7 +37,7 @@ STAGES = {"node": ("n1", 1), "proxy": ("p1", 1), "proxy of three nodes": ("p1", 
 """Where a transcript is played: the server that all clients are at, and how many nodes there are."""
 
 _DROPPED = frozenset(
-    {"message", "node", "server", "seq", "time", "tenant_id", "echoes", "detail", "session", "pid", "why", "complete"}
+    {"message", "node", "seq", "time", "tenant_id", "echoes", "detail", "session", "pid", "why", "complete"}
 )
 _SHOWN = (
     "queue", "workbin", "priority", "parent_id", "external_id", "interaction_type", "interaction_subtype", "is_online",
@@ -239,7 +239,8 @@ class Stage(World):
 
     def _plain(self, said: dict[str, Any]) -> dict[str, Any]:
         """A message as it is shown."""
-        return {key: self._shown(key, value) for key, value in said.items() if key not in _DROPPED}
+        dropped = _DROPPED | {"server"} if said["message"] == "EventError" else _DROPPED
+        return {key: self._shown(key, value) for key, value in said.items() if key not in dropped}
 
     def _shown(self, key: str, value: Any) -> Any:
         if key in ("interaction", "interactions"):
