@@ -109,9 +109,7 @@ PLANTED = {
         seed=1000,
     ),
     "a proxy is not told of a head": Bug(pulls.Pulls._tell, "if watch.told != shown:", "if not watch.told:", seed=1000),
-    "what is locked can be pulled by its id": Bug(
-        pulls._untakeable, "if interaction.is_locked:", "if False:", seed=1022
-    ),
+    "what is locked can be pulled by its id": Bug(pulls._obstacle, "if interaction.is_locked:", "if False:", seed=1022),
     "a pull says another queue": Bug(
         pulls._grant, '"old_state": old_state', '"old_state": interaction.interaction_state', seed=1000
     ),
