@@ -253,7 +253,8 @@ _ERRORS = """\
 {made}
 
 A request that is refused is answered with [EventError](events.md#eventerror): `code`, `text` (the one of the table),
-`request`, and where they help `detail`, `field`, `missing` (the nodes that did not answer) and `retry_after` (seconds).
+`request`, `server` (the node or proxy that refuses), and where they help `detail`, `field`, `missing` (the nodes that
+did not answer) and `retry_after` (seconds).
 
 43 and 2000 to 2006 have the numbers of the Genesys products; the rest of their table is not published, so all other
 codes are this cluster's own. A code that nothing is refused with in this release keeps its number for what is to come.
