@@ -26,8 +26,8 @@ def submitted(world):
 
 
 def test_a_node_that_refuses_is_named_to_a_client_of_the_proxy(world):
-    """Given an interaction, when a client of the proxy wants it moved to a queue that there is not, then the error names
-    the node that has it."""
+    """Given an interaction, when a client of the proxy wants it moved to a queue that there is not, then the error
+    names the node that has it."""
     ident, node = submitted(world)
     error = world.client("MediaServer").ask("RequestPlaceInQueue", interaction_id=ident, queue="Nowhere")
     assert (error["message"], error["server"]) == ("EventError", node)
