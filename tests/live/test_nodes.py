@@ -103,8 +103,13 @@ def test_a_node_with_interactions_is_not_taken_out_and_one_that_is_not_started_i
     cluster.wait_until_healthy()
     with Client(cluster.requests("p1"), "bank", "MediaServer", context=cluster.context) as media:
         submit = {"message": "RequestSubmit", "tenant_id": 101, "media_type": "email", "queue": "Inbound"}
-        made = [media.request(submit)["interaction_id"] for _ in range(3)]
-        assert {code_of(ident) for ident in made} == set(map(node_code, NODES))
+        made = []
+
+        def is_everywhere():
+            made.append(media.request(submit)["interaction_id"])
+            return {code_of(ident) for ident in made} == set(map(node_code, NODES))
+
+        cluster.wait_until(is_everywhere)  # a pair that has just come gets nothing new for some seconds
         file = tmp_path / "narrow.toml"
         file.write_text(narrow)
         refused = cluster.ixn("cluster", "apply", str(file))
