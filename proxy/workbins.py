@@ -63,7 +63,8 @@ class _Pull(Struct, gc=False):
     :param key: the workbin, as it is named; ``rush``: the pulls that name it so
     :param wanted: interactions still to be had; ``got``: those it has, behind their marks
     :param looks: how many there were; ``patient``: nodes that are away are waited for, for the others have nothing
-    :param unseen: nodes that the last look did not reach; ``silent``: those that did not answer about their shares
+    :param unseen: nodes that the last look did not reach; ``passed``: those that one did not reach by which something
+        was chosen; ``silent``: those that did not answer about their shares
     :param parts: how often each node has granted something for it
     :param left: shares that are still to be asked for, ``open``: that are being asked for
     :param short: a share was not there any more, or not all of it; ``refused``: what a node refused one with
@@ -78,6 +79,7 @@ class _Pull(Struct, gc=False):
     looks: int = 0
     patient: bool = False
     unseen: frozenset[str] = frozenset()
+    passed: frozenset[str] = frozenset()
     silent: set[str] = set()
     parts: Counter[str] = field(default_factory=Counter)
     left: list[Share] = []
@@ -186,6 +188,7 @@ class Workbins:
     def _take(self, pull: _Pull, chosen: list[Place]) -> None:
         """Asks nodes for what was chosen."""
         pull.short = False
+        pull.passed |= pull.unseen
         if pull.call.limited:
             pull.left = runs_of(chosen)
             self._ask(pull, pull.left.pop(0))
@@ -258,7 +261,7 @@ class Workbins:
         missing = pull.unseen | pull.silent
         if pull.got or not (missing or pull.refused):
             granted = [raw for _, raw in sorted(pull.got, key=itemgetter(0))]
-            self._calls.answer(pull.call, granted_payload(granted, missing))
+            self._calls.answer(pull.call, granted_payload(granted, missing | pull.passed if granted else missing))
         elif pull.refused and not pull.silent:
             self._calls.answer(pull.call, pull.refused.payload)
         else:

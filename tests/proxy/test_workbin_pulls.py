@@ -469,6 +469,23 @@ def test_nonsense_about_what_there_is_is_not_waited_for() -> None:
     assert (reply["code"], reply["missing"], scene.held) == (2002, ["n2"], set())
 
 
+def test_a_node_that_had_no_part_in_a_choice_is_missing() -> None:
+    # given a pull that has chosen without a node whose answer was nonsense
+    scene = Scene()
+    low, gone, high = scene.fill(("n1", 3), ("n3", 2), ("n2", 9))
+    scene.world.blurred = {"n2"}
+
+    def meanwhile() -> None:
+        scene.world.blurred = set()
+        scene.desks["n3"].send("RequestStopProcessing", interaction_id=gone)
+
+    # when one of what was chosen is gone, and the next look sees that node
+    scene.world.meanwhile = meanwhile
+    reply = scene.pull(2)
+    # then it gives, and it is missing all the same: more of it might have come first
+    assert (ids(reply), reply["complete"], reply["missing"]) == ([high, low], False, ["n2"])
+
+
 def test_a_refusal_does_not_wait_for_who_is_away() -> None:
     # given a node that is away; when another's workbin is pulled from
     scene = Scene()
