@@ -197,9 +197,15 @@ def pulls_say_what_there_was(world: World) -> Faults:
 
 def _reply_faults(world: World, operation: Operation, told: list[Document]) -> Faults:
     given = [one["interaction_id"] for one in told]
-    for node, model in world.models.items():
-        own = [ident for ident in given if ident in model.interactions.versions]
-        rounds = [one.idents for one in model.taken if one.operation == operation.name]
+    gave = {
+        node: [one.idents for one in model.taken if one.operation == operation.name]
+        for node, model in world.models.items()
+    }
+    for node, rounds in gave.items():
+        # an id of the client's own may have been at another node before
+        others = {ident for other in gave.keys() - {node} for ident in sum(gave[other], [])}
+        known = world.models[node].interactions.versions.keys() - others
+        own = [ident for ident in given if ident in known]
         if own and own not in (sum(rounds, []), *rounds):
             yield f"{node} gave {rounds}, and the reply has {own}: {operation}"
 
