@@ -31,7 +31,7 @@ lint: $(READY) ## Check style, formatting and types
 	@mypy
 
 bench: $(READY) ## Measure; prints tables with ratios, writes var/bench.json
-	@echo "Running the benches (about ten minutes; best on a machine with nothing else to do)"
+	@echo "Running the benches (about twelve minutes; best on a machine with nothing else to do)"
 	@mkdir -p var
 	@python -m pytest bench --benchmark-only --benchmark-quiet --benchmark-json=var/bench.json --timeout=900
 	@python -m bench.report var/bench.json
